@@ -1,0 +1,179 @@
+package sts
+
+import (
+	"net/netip"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"golang.org/x/net/idna"
+)
+
+// maxName is the length of the longest domain name in octets, written without
+// its final dot (RFC 1035, Section 2.3.4: 255 on the wire).
+const maxName = 253
+
+// Name returns the form in which policy domains, MX hosts and patterns are
+// compared: lower-case A-labels without a final dot. It allocates nothing for a
+// name that has this form, save for a final dot. What cannot be a host's name,
+// an IP address among it, is a [*SyntaxError].
+//
+// A name in ASCII is taken as it is, with underscores and with labels that IDNA
+// would not allow: such hosts exist, and mail for them must go on. Only a name
+// with other characters is converted, by IDNA2008, non-transitional.
+func Name(s string) (string, error) {
+	name := strings.TrimSuffix(s, ".")
+	verdict := check(name)
+	if verdict == nameNotASCII {
+		ascii, err := idna.Lookup.ToASCII(name)
+		if err != nil || !utf8.ValidString(name) { // which ToASCII may let pass
+			return badName("cannot be converted to A-labels", s)
+		}
+		if name = ascii; !strings.HasSuffix(s, ".") {
+			name = strings.TrimSuffix(name, ".") // it was an ideographic full stop
+		}
+		verdict = check(name)
+	}
+	switch verdict {
+	case nameOK:
+		return name, nil
+	case nameUpper:
+		return lower(name), nil
+	case nameNumeric:
+		return badName("is an IP address or ends in a number, and so is no domain name", s)
+	default:
+		return badName("is not a domain name", s)
+	}
+}
+
+func badName(reason, s string) (string, error) {
+	return "", &SyntaxError{Where: "name", Reason: quote(s) + " " + reason}
+}
+
+// PolicyDomain returns the policy domain for a next hop, as [Name] does, from
+// the forms in which MTAs write one: a recipient's domain, or a smart host as
+// relay.example, relay.example:587, [relay.example] or [relay.example]:587, the
+// port also as the name of a service. For
+// an address literal, [192.0.2.1] or [IPv6:2001:db8::1], with or without a
+// port, the error is [ErrLiteral] (RFC 8461, Section 3.4).
+func PolicyDomain(hop string) (string, error) {
+	if !strings.ContainsAny(hop, "[:") {
+		return Name(hop)
+	}
+	host, port := hop, ""
+	if inner, ok := strings.CutPrefix(hop, "["); ok {
+		if host, port, ok = strings.Cut(inner, "]"); !ok {
+			return badName(`lacks "]"`, hop)
+		}
+		if isAddress(host) && isPort(port) {
+			return "", ErrLiteral
+		}
+	} else if i := strings.LastIndexByte(hop, ':'); i >= 0 {
+		host, port = hop[:i], hop[i:]
+	}
+	if !isPort(port) {
+		return badName("has a port that is neither 1 to 65535 nor the name of a service", hop)
+	}
+	return Name(host)
+}
+
+// isAddress reports whether s is what stands in the brackets of an address
+// literal (RFC 5321, Section 4.1.3). MTAs also let the tag "IPv6:" be left out.
+func isAddress(s string) bool {
+	const tag = "ipv6:"
+	if len(s) > len(tag) && strings.EqualFold(s[:len(tag)], tag) {
+		s = s[len(tag):]
+	}
+	addr, err := netip.ParseAddr(s)
+	return err == nil && addr.Zone() == ""
+}
+
+// isPort reports whether s is empty, or ":" and a port number or the name of a
+// service: at most 15 letters, digits and hyphens that begin with a letter (RFC
+// 6335, Section 5.1, which allows a digit there too).
+func isPort(s string) bool {
+	if s == "" {
+		return true
+	}
+	port, ok := strings.CutPrefix(s, ":")
+	if !ok || port == "" {
+		return false
+	}
+	if '0' <= port[0] && port[0] <= '9' {
+		n, err := strconv.ParseUint(port, 10, 16)
+		return err == nil && n > 0
+	}
+	return len(port) <= 15 && check(port) <= nameUpper && !strings.ContainsAny(port, "._")
+}
+
+type verdict uint8
+
+const (
+	nameOK       verdict = iota // in the form of comparison
+	nameUpper                   // needs its ASCII letters lowered
+	nameNotASCII                // needs conversion to A-labels
+	nameNumeric                 // ends in a number, as an IPv4 address does
+	nameBad
+)
+
+// check judges a name written without its final dot: labels of 1 to 63 letters,
+// digits, hyphens and underscores that neither begin nor end in a hyphen. It
+// stops at the first octet that is not ASCII.
+func check(name string) verdict {
+	// The bound is beyond the U-label form of any name. Conversion to A-labels
+	// takes quadratic time.
+	if len(name) == 0 || len(name) > 4*maxName {
+		return nameBad
+	}
+	var (
+		start   int         // of the label
+		numeric = true      // the label has only digits
+		last    = byte('.') // the octet before this one
+		upper   bool
+	)
+	for i := 0; i < len(name); i++ {
+		c := name[i]
+		switch {
+		case 'a' <= c && c <= 'z' || c == '_':
+			numeric = false
+		case '0' <= c && c <= '9':
+		case 'A' <= c && c <= 'Z':
+			upper, numeric = true, false
+		case c == '-' && last != '.':
+			numeric = false
+		case c == '.' && last != '.' && last != '-' && i-start <= 63:
+			start, numeric = i+1, true
+		case c >= 0x80:
+			return nameNotASCII
+		default:
+			return nameBad
+		}
+		last = c
+	}
+	switch {
+	case last == '.' || last == '-' || len(name)-start > 63 || len(name) > maxName:
+		return nameBad
+	case numeric:
+		return nameNumeric
+	case upper:
+		return nameUpper
+	}
+	return nameOK
+}
+
+// lower folds the letters A to Z and nothing else. strings.ToLower would fold
+// U+0130 and its like, and change what a stranger's name means.
+func lower(s string) string {
+	for i := 0; i < len(s); i++ {
+		if 'A' <= s[i] && s[i] <= 'Z' {
+			b := []byte(s)
+			for ; i < len(b); i++ {
+				if 'A' <= b[i] && b[i] <= 'Z' {
+					b[i] += 'a' - 'A'
+				}
+			}
+			return string(b)
+		}
+	}
+	return s
+}

@@ -1,0 +1,137 @@
+package sts_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/mtasts/go-mtasts/internal/sts"
+)
+
+// matches reports whether the MX host is valid for a policy with these values.
+func matches(t *testing.T, mx string, values ...string) bool {
+	t.Helper()
+	host, err := sts.Name(mx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return sts.Match(patterns(t, values...), host)
+}
+
+// "A receiving candidate MX host is valid according to an applied MTA-STS
+// Policy if the MX record name matches one or more of the "mx" fields".
+func TestRFC8461_4_1_OneMatchingPatternIsEnough(t *testing.T) {
+	values := []string{"a.example", "b.example", "*.c.example"}
+	for _, mx := range []string{"a.example", "b.example", "mail.c.example"} {
+		if !matches(t, mx, values...) {
+			t.Errorf("%s does not match %q", mx, values)
+		}
+	}
+	for _, mx := range []string{"d.example", "c.example", "example", "a.b.example"} {
+		if matches(t, mx, values...) {
+			t.Errorf("%s matches %q", mx, values)
+		}
+	}
+	if sts.Match(nil, "a.example") {
+		t.Error("no pattern at all matches")
+	}
+}
+
+// "Thus, the mx pattern "*.example.com" matches "mail.example.com" but not
+// "example.com" or "foo.bar.example.com"."
+func TestRFC8461_4_1_WildcardMatchesExactlyOneLabel(t *testing.T) {
+	for mx, want := range map[string]bool{
+		"mail.example.com":          true,
+		"m.example.com":             true,
+		"xn--bcher-kva.example.com": true,
+		"example.com":               false,
+		"foo.bar.example.com":       false,
+		"a.b.c.example.com":         false,
+		"mailexample.com":           false,
+		"mail.xexample.com":         false,
+		"mail.example.com.evil":     false,
+		"com":                       false,
+	} {
+		if got := matches(t, mx, "*.example.com"); got != want {
+			t.Errorf("%s: got %v", mx, got)
+		}
+	}
+}
+
+// "the wildcard character "*" may only be used to match the entire left-most
+// label in the presented identifier".
+func TestRFC8461_4_1_WildcardIsTheEntireLeftmostLabel(t *testing.T) {
+	for pattern, mx := range map[string]string{
+		"*":                  "localhost",
+		"*.":                 "localhost",
+		"m*.example.com":     "mail.example.com",
+		"*l.example.com":     "mail.example.com",
+		"m*l.example.com":    "mail.example.com",
+		"mail.*.com":         "mail.example.com",
+		"mail.example.*":     "mail.example.com",
+		"*.*.com":            "mail.example.com",
+		"*.*":                "example.com",
+		"**.example.com":     "mail.example.com",
+		"xn--*.example.com":  "xn--bcher-kva.example.com",
+		"mail.*.example.com": "mail.a.example.com",
+	} {
+		if matches(t, mx, pattern) {
+			t.Errorf("%s matches %s", pattern, mx)
+		}
+	}
+}
+
+// "Matching is identical to the rules given in [RFC6125]": names are compared
+// without regard to case (its Section 6.4.1).
+func TestRFC8461_4_1_NamesAreComparedWithoutRegardToCase(t *testing.T) {
+	for _, value := range []string{"mail.example.com", "MAIL.EXAMPLE.COM", "*.Example.cOM", "mail.example.com."} {
+		for _, mx := range []string{"mail.example.com", "MAIL.EXAMPLE.COM", "Mail.Example.Com", "mail.example.com."} {
+			if !matches(t, mx, value) {
+				t.Errorf("%s does not match %s", mx, value)
+			}
+		}
+	}
+	// Only the letters of ASCII have a case here: U+0130 and U+212A fold to
+	// letters of ASCII elsewhere.
+	for value, mx := range map[string]string{"ma\u0130l.example": "mail.example", "\u212a.example": "k.example"} {
+		if matches(t, mx, value) {
+			t.Errorf("%s matches %q", mx, value)
+		}
+	}
+}
+
+// RFC 6125, Section 6.4.2, to which Section 4.1 refers: internationalized names
+// are converted to A-labels before they are compared.
+func TestRFC8461_4_1_NamesAreComparedAsALabels(t *testing.T) {
+	for mx, value := range map[string]string{
+		"b\u00fccher.example":      "xn--bcher-kva.example",
+		"B\u00dcCHER.example":      "XN--BCHER-KVA.example",
+		"bu\u0308cher.example":     "xn--bcher-kva.example",
+		"mail.b\u00fccher.example": "*.xn--bcher-kva.example",
+		"fa\u00df.example":         "xn--fa-hia.example",
+	} {
+		if !matches(t, mx, value) {
+			t.Errorf("%s does not match %s", mx, value)
+		}
+	}
+	if matches(t, "fa\u00df.example", "fass.example") {
+		t.Error("sharp s was mapped to ss: that is the transitional rule")
+	}
+}
+
+// What matches nothing never matches, not even the host of the same spelling.
+func TestRFC8461_4_1_InertValuesMatchNothing(t *testing.T) {
+	for _, value := range []string{"r3--x.example", "*.r3--x.example", "a.r3--x.example"} {
+		for _, mx := range []string{"r3--x.example", "a.r3--x.example"} {
+			if matches(t, mx, value) {
+				t.Errorf("%s matches %s", mx, value)
+			}
+		}
+	}
+	if !matches(t, "r3--x.example.com", "*.example.com") {
+		t.Error("a host whose label has two hyphens was refused")
+	}
+	label := strings.Repeat("a", 64)
+	if sts.Match([]string{label + ".example"}, label+".example") {
+		t.Error("a label of 64 octets matched")
+	}
+}
