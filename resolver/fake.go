@@ -1,0 +1,242 @@
+package resolver
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"maps"
+	"net"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Fake is a DNS in memory, for tests. It answers as [System] does, down to the
+// fields of its errors. Its zero value is ready for use, and knows no names:
+//
+//	dns := &resolver.Fake{Names: map[string]resolver.Records{
+//		"_mta-sts.example.com": {TXT: []string{"v=STSv1; id=20160831085700Z;"}},
+//		"_mta-sts.example.org": {CNAME: "_mta-sts.example.com"},
+//		"_mta-sts.example.net": {Fail: resolver.ServFail},
+//	}}
+//
+// All methods may be called concurrently. A Fake starts no goroutines, and works
+// in a bubble of testing/synctest, where waiting takes no time.
+type Fake struct {
+	// Names holds what is in the DNS at the beginning. Names are equal in upper
+	// and lower case, with and without a final dot; two spellings of one name in
+	// the map are a mistake, and panic. The first look-up or Set reads the map;
+	// from then on it is [Fake.Set] that makes changes.
+	Names map[string]Records
+
+	mu      sync.Mutex
+	names   map[string]Records // by key
+	queries map[string]int     // by key
+}
+
+// Records is what a [Fake] has for one name. A name with no records of the type
+// looked up gives the same error as a name that does not exist.
+type Records struct {
+	TXT  []string     // one string for each record
+	MX   []net.MX     // in any order; Host may lack its final dot; "." is a null MX
+	Addr []netip.Addr // A and AAAA
+
+	// CNAME makes the name an alias, and the other fields of no effect but Delay.
+	// Chains are followed; one that is longer than 10, or a loop, is a SERVFAIL.
+	CNAME string
+
+	// Fail makes each look-up of the name fail.
+	Fail Failure
+
+	// Delay is the time that the DNS takes for the answer, or the failure. An
+	// answer that is not there within Limit is a time-out; so with Delay: Limit a
+	// look-up hangs until its context ends. Zero means at once.
+	Delay time.Duration
+}
+
+// Failure is a way in which a look-up in a [Fake] fails. Zero means that it does
+// not.
+type Failure int
+
+const (
+	// ServFail is an answer with the code SERVFAIL: IsTemporary is true. It is
+	// also what a validating resolver answers for a forged record.
+	ServFail Failure = iota + 1
+
+	// Refused is an answer with the code REFUSED: neither IsTemporary nor
+	// IsNotFound is true.
+	Refused
+
+	// Timeout is the error of a look-up that had no answer, without the wait:
+	// IsTimeout and IsTemporary are true. For a look-up that waits, see
+	// Records.Delay.
+	Timeout
+)
+
+// maxChain is how many aliases a chain may have. Resolvers draw the line at
+// different lengths, most of them near this one.
+const maxChain = 10
+
+// Set replaces what the DNS has for name. Records{} removes it. Look-ups that
+// have begun are answered with what there was before.
+func (f *Fake) Set(name string, records Records) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.load()
+	f.names[key(name)] = records.clone()
+}
+
+// Queries returns how often name has been looked up, whatever the type and the
+// outcome; Queries("") counts the look-ups of all names. The target of an alias
+// is not counted when the alias is looked up, and neither is a look-up that asks
+// nothing: of what is not a domain name, or with a context that has ended.
+func (f *Fake) Queries(name string) int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if name != "" {
+		return f.queries[key(name)]
+	}
+	sum := 0
+	for _, n := range f.queries {
+		sum += n
+	}
+	return sum
+}
+
+// LookupTXT is like [System.LookupTXT]. The order is that of Records.
+func (f *Fake) LookupTXT(ctx context.Context, name string) ([]string, error) {
+	records, err := f.lookup(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	return found(name, records.TXT)
+}
+
+// LookupMX is like [System.LookupMX], except that records of equal preference
+// keep the order of Records.
+func (f *Fake) LookupMX(ctx context.Context, name string) ([]*net.MX, error) {
+	records, err := f.lookup(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	var list []*net.MX
+	for _, mx := range records.MX {
+		mx.Host = strings.TrimSuffix(mx.Host, ".") + "."
+		list = append(list, &mx)
+	}
+	slices.SortStableFunc(list, func(a, b *net.MX) int { return cmp.Compare(a.Pref, b.Pref) })
+	return found(name, list)
+}
+
+// LookupNetIP is like [System.LookupNetIP]. Within a family the order is that of
+// Records.
+func (f *Fake) LookupNetIP(ctx context.Context, network, host string) ([]netip.Addr, error) {
+	ip4, ip6, err := families(network)
+	if err != nil {
+		return nil, err
+	}
+	records, err := f.lookup(ctx, host)
+	if err != nil {
+		return nil, err
+	}
+	var four, six []netip.Addr
+	for _, addr := range records.Addr {
+		addr = addr.Unmap()
+		switch {
+		case addr.Is4() && ip4:
+			four = append(four, addr)
+		case addr.Is6() && ip6:
+			six = append(six, addr)
+		}
+	}
+	return found(host, append(six, four...))
+}
+
+// found returns the records of a look-up, and if there are none the error.
+func found[T any](name string, records []T) ([]T, error) {
+	if len(records) == 0 {
+		return nil, notFound(name)
+	}
+	return records, nil
+}
+
+// lookup returns the records for name, at the end of any chain of aliases, or
+// the failure. Both come after their delay.
+func (f *Fake) lookup(ctx context.Context, name string) (Records, error) {
+	fqdn, err := absolute(name)
+	if err != nil {
+		return Records{}, err
+	}
+	if err := ended(ctx, name); err != nil {
+		return Records{}, err
+	}
+	records := f.resolve(key(fqdn))
+
+	if records.Delay > 0 {
+		timer := time.NewTimer(min(records.Delay, Limit))
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+		}
+		if err := ended(ctx, name); err != nil {
+			return Records{}, err
+		}
+		if records.Delay >= Limit {
+			records.Fail = Timeout
+		}
+	}
+
+	switch records.Fail {
+	case 0:
+		return records, nil
+	case Refused:
+		return Records{}, refused(name)
+	case Timeout:
+		return Records{}, timedOut(name)
+	}
+	return Records{}, serverFailure(name)
+}
+
+// resolve counts a query for name, a key, and returns a copy of the records to
+// which it leads, with the delays of all names on the way.
+func (f *Fake) resolve(name string) Records {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.load()
+	f.queries[name]++
+	var delay time.Duration
+	for range maxChain + 1 {
+		records := f.names[name]
+		delay += records.Delay
+		if records.CNAME == "" {
+			records = records.clone()
+			records.Delay = delay
+			return records
+		}
+		name = key(records.CNAME)
+	}
+	return Records{Fail: ServFail, Delay: delay}
+}
+
+// load takes Names over, the first time. The lock is held.
+func (f *Fake) load() {
+	if f.names != nil {
+		return
+	}
+	f.names, f.queries = make(map[string]Records), make(map[string]int)
+	for _, name := range slices.Sorted(maps.Keys(f.Names)) {
+		if _, twice := f.names[key(name)]; twice {
+			panic(fmt.Sprintf("resolver: Fake.Names has the name %q in two spellings", name))
+		}
+		f.names[key(name)] = f.Names[name].clone()
+	}
+}
+
+// clone returns records that share no memory with r.
+func (r Records) clone() Records {
+	r.TXT, r.MX, r.Addr = slices.Clone(r.TXT), slices.Clone(r.MX), slices.Clone(r.Addr)
+	return r
+}
