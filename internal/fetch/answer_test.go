@@ -1,0 +1,289 @@
+package fetch
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"testing"
+)
+
+func TestRFC8461_3_3_ThePolicyIsAtTheWellKnownURLOfThePolicyHost(t *testing.T) {
+	body, err := get(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != "GET" || r.RequestURI != "/.well-known/mta-sts.txt" || r.Host != host {
+			t.Errorf("%s %s of %s", r.Method, r.RequestURI, r.Host)
+		}
+		if !r.Close {
+			t.Error("the server is to keep the connection")
+		}
+		publish(w, r)
+	})
+	wantPolicy(t, body, err)
+}
+
+func TestRFC8461_3_3_RedirectsAreNotFollowed(t *testing.T) {
+	for _, status := range []int{301, 302, 303, 307, 308} {
+		var requests atomic.Int32
+		body, err := get(t, func(w http.ResponseWriter, r *http.Request) {
+			requests.Add(1)
+			if r.URL.Path == "/policy" {
+				publish(w, r)
+				return
+			}
+			w.Header().Set("Content-Type", "text/plain")
+			w.Header().Set("Location", "https://"+host+"/policy")
+			w.WriteHeader(status)
+			io.WriteString(w, policy)
+		})
+		wantError(t, body, err, KindAnswer, fmt.Sprintf("the status is %d", status))
+		if n := requests.Load(); n != 1 {
+			t.Errorf("status %d: %d requests", status, n)
+		}
+	}
+}
+
+func TestRFC8461_3_3_OnlyStatus200IsAPolicy(t *testing.T) {
+	for _, status := range []int{201, 203, 204, 206, 304, 404, 410, 500, 503} {
+		body, err := get(t, func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "text/plain")
+			w.WriteHeader(status)
+			io.WriteString(w, policy)
+		})
+		wantError(t, body, err, KindAnswer, fmt.Sprintf("the status is %d", status))
+	}
+}
+
+func TestRFC8461_3_2_TheMediaTypeIsTextPlain(t *testing.T) {
+	for _, contentType := range []string{
+		"text/plain", "text/plain; charset=utf-8", "Text/PLAIN;charset=ISO-8859-1", "text/plain ;",
+		"text/plain; charset", "text/plain;;=\"", "\ttext/plain", "",
+	} {
+		body, err := get(t, func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Type", contentType)
+			io.WriteString(w, policy)
+		})
+		if err != nil {
+			t.Logf("media type %q:", contentType)
+		}
+		wantPolicy(t, body, err)
+	}
+	t.Run("absent", func(t *testing.T) {
+		body, err := get(t, func(w http.ResponseWriter, r *http.Request) {
+			w.Header()["Content-Type"] = nil
+			io.WriteString(w, policy)
+		})
+		wantPolicy(t, body, err)
+	})
+	for _, contentType := range []string{
+		"text/html", "text/html; charset=text/plain", "text/plainer", "text/plain, text/html", "text", "plain",
+		"application/octet-stream", "image/png; text/plain", "; text/plain; x",
+	} {
+		body, err := get(t, func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Type", contentType)
+			io.WriteString(w, policy)
+		})
+		if strings.HasPrefix(contentType, ";") {
+			wantPolicy(t, body, err) // no type, only parameters
+			continue
+		}
+		wantError(t, body, err, KindAnswer, "the media type is \"")
+	}
+}
+
+func TestRFC8461_3_3_ABodyAbove64KiBIsRefusedNotCut(t *testing.T) {
+	const limit = 65536
+	whole := policy + strings.Repeat("#", limit-len(policy))
+	for name, send := range map[string]func(w http.ResponseWriter, body string){
+		"with a length": func(w http.ResponseWriter, body string) {
+			w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+			io.WriteString(w, body)
+		},
+		"in chunks": func(w http.ResponseWriter, body string) {
+			io.WriteString(w, body[:100])
+			w.(http.Flusher).Flush()
+			io.WriteString(w, body[100:])
+		},
+		"in gzip": func(w http.ResponseWriter, body string) {
+			w.Header().Set("Content-Encoding", "gzip")
+			w.Write(zipped([]byte(body), 1))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			body, err := get(t, func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("Content-Type", "text/plain")
+				send(w, whole)
+			})
+			if err != nil || body != whole {
+				t.Errorf("64 KiB: %d bytes, %v", len(body), err)
+			}
+			body, err = get(t, func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("Content-Type", "text/plain")
+				send(w, whole+"#")
+			})
+			wantError(t, body, err, KindAnswer, "longer than 65536 bytes")
+		})
+	}
+}
+
+func TestGzipIsAskedForAndDecoded(t *testing.T) {
+	body, err := get(t, func(w http.ResponseWriter, r *http.Request) {
+		if accepted := r.Header.Get("Accept-Encoding"); accepted != "gzip" {
+			t.Errorf("Accept-Encoding: %q", accepted)
+		}
+		w.Header().Set("Content-Type", "text/plain")
+		w.Header().Set("Content-Encoding", "gzip")
+		w.Write(zipped([]byte(policy), 1))
+	})
+	wantPolicy(t, body, err)
+}
+
+// A megabyte that unfolds to a gigabyte is refused once 64 KiB of it have been
+// seen.
+func TestAGzipBombCostsNoMemory(t *testing.T) {
+	bomb := zipped(make([]byte, 1<<20), 1024)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	body, err := get(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/plain")
+		w.Header().Set("Content-Encoding", "gzip")
+		w.Write(bomb)
+	})
+	runtime.ReadMemStats(&after)
+	wantError(t, body, err, KindAnswer, "longer than 65536 bytes")
+	if spent := after.TotalAlloc - before.TotalAlloc; spent > 8<<20 {
+		t.Errorf("%d bytes of memory for a bomb of %d", spent, len(bomb))
+	}
+}
+
+func TestAContentCodingThatNobodyAskedForIsRefused(t *testing.T) {
+	for _, coding := range []string{"br", "deflate", "gzip, gzip"} {
+		body, err := get(t, func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "text/plain")
+			w.Header().Set("Content-Encoding", coding)
+			io.WriteString(w, policy)
+		})
+		wantError(t, body, err, KindAnswer, "content coding is \""+coding)
+	}
+	body, err := get(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Encoding", "identity")
+		publish(w, r)
+	})
+	wantPolicy(t, body, err)
+}
+
+// What comes before a connection is lost may be a policy by itself.
+func TestAnAnswerThatEndsTooEarlyIsRefused(t *testing.T) {
+	const head = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n"
+	packed := string(zipped([]byte(policy), 1))
+	for name, answer := range map[string]string{
+		"nothing":                  "",
+		"half a status line":       "HTTP/1.1 2",
+		"half a header":            head,
+		"shorter than its length":  head + "Content-Length: 1000\r\n\r\n" + policy,
+		"no last chunk":            head + fmt.Sprintf("Transfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n", len(policy), policy),
+		"half of gzip":             head + "Content-Encoding: gzip\r\n\r\n" + packed[:len(packed)-1],
+		"not gzip":                 head + fmt.Sprintf("Content-Encoding: gzip\r\nContent-Length: %d\r\n\r\n%s", len(policy), policy),
+		"a chunk that is not one":  head + "Transfer-Encoding: chunked\r\n\r\n" + policy,
+		"not HTTP":                 policy,
+		"HTTP/2 by the first byte": "\x00\x00\x12\x04\x00\x00\x00\x00\x00",
+	} {
+		t.Run(name, func(t *testing.T) {
+			body, err := getRaw(t, answer)
+			wantError(t, body, err, KindTransport, "")
+		})
+	}
+	t.Run("neither length nor chunks", func(t *testing.T) {
+		body, err := getRaw(t, head+"\r\n"+policy)
+		wantError(t, body, err, KindAnswer, "neither a length nor chunks")
+	})
+	t.Run("whole", func(t *testing.T) {
+		body, err := getRaw(t, head+fmt.Sprintf("Content-Length: %d\r\n\r\n%s", len(policy), policy))
+		wantPolicy(t, body, err)
+	})
+	t.Run("gzip to the end of the connection", func(t *testing.T) {
+		body, err := getRaw(t, head+"Content-Encoding: gzip\r\n\r\n"+packed)
+		wantPolicy(t, body, err)
+	})
+}
+
+func TestAHugeHeaderIsRefused(t *testing.T) {
+	for name, header := range map[string]string{
+		"one long field": "X: " + strings.Repeat("x", 1<<20) + "\r\n",
+		"many fields":    strings.Repeat("X: x\r\n", 1<<17),
+	} {
+		t.Run(name, func(t *testing.T) {
+			body, err := getRaw(t, "HTTP/1.1 200 OK\r\n"+header+"Content-Length: 0\r\n\r\n")
+			wantError(t, body, err, KindTransport, "65536")
+		})
+	}
+}
+
+// RFC 8461, Section 3.3: "HTTP caching (as specified in [RFC7234]) MUST NOT be
+// used."
+func TestRFC8461_3_3_NoHTTPCacheIsUsed(t *testing.T) {
+	var requests atomic.Int32
+	server := serve(t, nil, func(w http.ResponseWriter, r *http.Request) {
+		requests.Add(1)
+		for _, field := range []string{"If-None-Match", "If-Modified-Since"} {
+			if value := r.Header.Get(field); value != "" {
+				t.Errorf("%s: %s", field, value)
+			}
+		}
+		if value := r.Header.Get("Cache-Control"); !strings.Contains(value, "no-cache") {
+			t.Errorf("Cache-Control: %q", value)
+		}
+		w.Header().Set("Cache-Control", "max-age=86400, immutable")
+		w.Header().Set("ETag", `"1"`)
+		publish(w, r)
+	})
+	client := newClient(addrOf(server))
+	for range 2 {
+		body, err := client.Get(t.Context(), host)
+		wantPolicy(t, body, err)
+	}
+	if n := requests.Load(); n != 2 {
+		t.Errorf("%d requests for 2 Gets", n)
+	}
+}
+
+func TestNoCookieIsKept(t *testing.T) {
+	server := serve(t, nil, func(w http.ResponseWriter, r *http.Request) {
+		if value := r.Header.Get("Cookie"); value != "" {
+			t.Errorf("Cookie: %s", value)
+		}
+		http.SetCookie(w, &http.Cookie{Name: "who", Value: "you", MaxAge: 1000})
+		publish(w, r)
+	})
+	client := newClient(addrOf(server))
+	for range 2 {
+		body, err := client.Get(t.Context(), host)
+		wantPolicy(t, body, err)
+	}
+}
+
+// A message may end up in a log, a report or a terminal.
+func TestMessagesAreShortAndPrintable(t *testing.T) {
+	evil := "\x1b]0;x\x07\u202e\xff" + strings.Repeat("é", 4000)
+	head := "Content-Length: 0\r\n"
+	for name, answer := range map[string]string{
+		"media type":  "HTTP/1.1 200 OK\r\nContent-Type: text/" + evil + "\r\n" + head + "\r\n",
+		"coding":      "HTTP/1.1 200 OK\r\nContent-Encoding: " + evil + "\r\n" + head + "\r\n",
+		"location":    "HTTP/1.1 302 Found\r\nLocation: " + evil + "\r\n" + head + "\r\n",
+		"status":      "HTTP/1.1 500 " + evil + "\r\n" + head + "\r\n",
+		"status code": "HTTP/1.1 " + evil + "\r\n" + head + "\r\n",
+		"field":       "HTTP/1.1 200 OK\r\n" + evil + "\r\n" + head + "\r\n",
+		"length":      "HTTP/1.1 200 OK\r\nContent-Length: " + evil + "\r\n\r\n",
+	} {
+		_, err := getRaw(t, answer)
+		if err == nil {
+			t.Errorf("%s: no error", name)
+			continue
+		}
+		if text := err.Error(); len(text) > 600 || strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r > '~' }) {
+			t.Errorf("%s: %d bytes, %q", name, len(text), text)
+		}
+	}
+}

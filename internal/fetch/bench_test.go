@@ -1,0 +1,46 @@
+package fetch
+
+import (
+	"context"
+	"crypto/tls"
+	"io"
+	"net"
+	"net/http"
+	"testing"
+)
+
+// What a Get costs besides a bare GET of net/http on a new connection, which
+// is the floor, is what is checked.
+func BenchmarkGet(b *testing.B) {
+	server := serve(b, nil, publish)
+	b.Run("Get", func(b *testing.B) {
+		client := newClient(addrOf(server))
+		b.ReportAllocs()
+		for b.Loop() {
+			if _, err := client.Get(b.Context(), host); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("floor", func(b *testing.B) {
+		transport := &http.Transport{
+			DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
+				return new(net.Dialer).DialContext(ctx, network, server.Addr)
+			},
+			TLSClientConfig:   &tls.Config{RootCAs: authority().Pool()},
+			DisableKeepAlives: true,
+		}
+		client := &http.Client{Transport: transport}
+		b.ReportAllocs()
+		for b.Loop() {
+			resp, err := client.Get("https://" + host + path)
+			if err != nil {
+				b.Fatal(err)
+			}
+			if _, err := io.ReadAll(resp.Body); err != nil {
+				b.Fatal(err)
+			}
+			resp.Body.Close()
+		}
+	})
+}

@@ -1,0 +1,144 @@
+package fetch
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/netip"
+	"syscall"
+	"time"
+)
+
+const (
+	port = 443 // of https; RFC 8461, Section 3.3 leaves no choice
+
+	// attemptDelay is how long an address may keep silent before the next one
+	// is tried beside it. RFC 8305, Section 8: "Connection Attempt Delay ...
+	// Recommended to be 250 milliseconds".
+	attemptDelay = 250 * time.Millisecond
+
+	// maxAttempts bounds the connections that one name can cause.
+	maxAttempts = 8
+)
+
+// A dialer connects to the policy host. It resolves the name once, judges the
+// addresses and dials those, so that a name which changes its address in
+// between gains nothing.
+type dialer struct {
+	lookup  func(ctx context.Context, network, host string) ([]netip.Addr, error)
+	guard   guard
+	connect func(ctx context.Context, network, address string) (net.Conn, error)
+}
+
+func newDialer(lookup func(context.Context, string, string) ([]netip.Addr, error), allowed []netip.Prefix) *dialer {
+	if lookup == nil {
+		lookup = net.DefaultResolver.LookupNetIP
+	}
+	d := &dialer{lookup: lookup, guard: guard{allowed: append([]netip.Prefix(nil), allowed...)}}
+	tcp := &net.Dialer{
+		KeepAlive: -1, // the connection does not last
+		// The address has been judged before; here it is judged as the kernel
+		// gets it.
+		Control: func(_, address string, _ syscall.RawConn) error {
+			addrPort, err := netip.ParseAddrPort(address)
+			if err != nil {
+				return err
+			}
+			return d.guard.check(addrPort.Addr())
+		},
+	}
+	d.connect = tcp.DialContext
+	return d
+}
+
+// dial returns a TCP connection with host.
+func (d *dialer) dial(ctx context.Context, host string) (net.Conn, error) {
+	addrs, err := d.lookup(ctx, "ip", host+".") // absolute: no search list
+	if err != nil {
+		return nil, err
+	}
+	if addrs, err = d.guard.filter(addrs); err != nil {
+		return nil, err
+	}
+	if len(addrs) == 0 {
+		return nil, errors.New("the name has no address")
+	}
+	addrs = alternate(addrs)
+	return d.race(ctx, addrs[:min(len(addrs), maxAttempts)])
+}
+
+// race dials addrs, which is not empty, in order, the next one as soon as one
+// has failed or kept silent for a while, and returns the first connection that
+// comes about (RFC 8305, Section 5).
+func (d *dialer) race(ctx context.Context, addrs []netip.Addr) (net.Conn, error) {
+	type result struct {
+		conn net.Conn
+		err  error
+	}
+	var (
+		results = make(chan result)
+		pending int
+		failed  error
+	)
+	ctx, cancel := context.WithCancel(ctx)
+	defer func() {
+		cancel()
+		for ; pending > 0; pending-- {
+			if late := <-results; late.err == nil {
+				late.conn.Close()
+			}
+		}
+	}()
+
+	next := time.NewTimer(0)
+	defer next.Stop()
+	for len(addrs) > 0 || pending > 0 {
+		select {
+		case <-next.C:
+			if len(addrs) == 0 {
+				continue
+			}
+			address := netip.AddrPortFrom(addrs[0], port).String()
+			addrs = addrs[1:]
+			pending++
+			go func() {
+				conn, err := d.connect(ctx, "tcp", address)
+				results <- result{conn, err}
+			}()
+			next.Reset(attemptDelay)
+		case r := <-results:
+			pending--
+			if r.err == nil {
+				return r.conn, nil
+			}
+			if failed == nil {
+				failed = r.err
+			}
+			next.Reset(0)
+		}
+	}
+	return nil, failed
+}
+
+// alternate returns addrs with the families in turn, beginning with that of
+// the first address and otherwise in the resolver's order (RFC 8305, Section
+// 4), so that one family that leads nowhere delays but does not prevent.
+func alternate(addrs []netip.Addr) []netip.Addr {
+	var families [2][]netip.Addr // that of the first address, and the other
+	for _, addr := range addrs {
+		other := 0
+		if addr.Is4() != addrs[0].Is4() {
+			other = 1
+		}
+		families[other] = append(families[other], addr)
+	}
+	ordered := make([]netip.Addr, 0, len(addrs))
+	for i := range addrs {
+		for _, family := range families {
+			if i < len(family) {
+				ordered = append(ordered, family[i])
+			}
+		}
+	}
+	return ordered
+}
