@@ -1,0 +1,187 @@
+package cache
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"syscall"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
+)
+
+// lockWait is how long each of the two openings waits for another process to
+// let go of the file: long enough for one that is just closing it.
+const lockWait = 500 * time.Millisecond
+
+// OpenBolt opens the store in the file at path. An absent or an empty file
+// becomes a new store, readable and writable by its owner only; its folder must
+// exist.
+//
+// OpenBolt fails within about a second if another process has the file open; if
+// the folder is missing or does not allow a new file; if the file cannot be
+// read and written, is not a regular file, is damaged, belongs to another
+// program, or was written by a newer version of this package in a format that
+// this version does not know. In all these cases the file is left as it is, to
+// the octet. What is checked does not grow with the number of entries: damage
+// to single entries shows when they are used.
+func OpenBolt(path string) (*Bolt, error) {
+	b, err := openBolt(path)
+	if err != nil {
+		return nil, storeError(path, err)
+	}
+	return b, nil
+}
+
+func openBolt(path string) (*Bolt, error) {
+	info, err := lookAt(path)
+	if err != nil {
+		return nil, err
+	}
+	if info != nil && info.Size() > 0 {
+		// Opened for reading only, the file cannot be changed, whatever is
+		// wrong with it and whatever bbolt makes of that.
+		db, file, err := openDB(path, true)
+		if err != nil {
+			return nil, err
+		}
+		_, err = inspect(db, file)
+		if err := errors.Join(err, db.Close()); err != nil {
+			return nil, err
+		}
+	}
+
+	db, file, err := openDB(path, false)
+	if info == nil && errors.Is(err, fs.ErrPermission) {
+		return nil, fmt.Errorf("a new file is not allowed in the folder %q: let the user that the program runs as write there: %w", filepath.Dir(path), fs.ErrPermission)
+	}
+	if err != nil {
+		return nil, err
+	}
+	// Another process may have had the file in between, so look again, now
+	// that nobody else can.
+	isNew, err := inspect(db, file)
+	if err == nil && isNew {
+		err = initialize(db, path)
+	}
+	if err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return &Bolt{
+		path:     path,
+		db:       db,
+		file:     file,
+		pageSize: db.Info().PageSize,
+		turn:     make(chan struct{}, 1),
+		swept:    []byte(lowKey),
+	}, nil
+}
+
+// lookAt returns what is at path, nil if nothing is, and what is wrong with it.
+func lookAt(path string) (fs.FileInfo, error) {
+	if path == "" {
+		return nil, errors.New("the path of the store is empty")
+	}
+	info, err := os.Stat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		dir := filepath.Dir(path)
+		if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("the folder %q does not exist: create it, owned by the user that the program runs as: %w", dir, fs.ErrNotExist)
+		}
+		return nil, nil
+	case err != nil:
+		return nil, openError(err)
+	case info.IsDir():
+		return nil, errors.New("this is a folder: give the path of a file in it")
+	case !info.Mode().IsRegular():
+		// Merely opening a pipe would wait for its other end.
+		return nil, fmt.Errorf("this is not a regular file (%s)", info.Mode())
+	}
+	return info, nil
+}
+
+// openDB opens the file with bbolt and returns also bbolt's own handle on it.
+func openDB(path string, readOnly bool) (db *bolt.DB, file *os.File, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			if file != nil {
+				file.Close()
+			}
+			db, file, err = nil, nil, caught(p)
+		}
+	}()
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+
+	db, err = bolt.Open(path, 0o600, &bolt.Options{
+		ReadOnly: readOnly,
+		Timeout:  lockWait,
+		// The list of free pages is kept on the disk, so that opening need not
+		// walk the whole file to rebuild it, and in memory as a map, which
+		// stays fast when there are many.
+		NoFreelistSync: false,
+		FreelistType:   bolt.FreelistMapType,
+		NoStatistics:   true, // they take a lock in each transaction
+		OpenFile: func(name string, flag int, perm os.FileMode) (*os.File, error) {
+			f, err := os.OpenFile(name, flag, perm)
+			file = f
+			return f, err
+		},
+	})
+	if err != nil {
+		return nil, nil, openError(err)
+	}
+	return db, file, nil
+}
+
+// openError says what an error of opening the file means.
+func openError(err error) error {
+	var pathErr *fs.PathError
+	var errno syscall.Errno
+	switch {
+	case errors.Is(err, bolterrors.ErrTimeout):
+		return errors.New("another process has the store open: stop it, or give each process a file of its own")
+	case errors.As(err, &pathErr):
+		return fmt.Errorf("the file cannot be opened for reading and writing: %w", pathErr.Err)
+	case errors.As(err, &errno):
+		return fmt.Errorf("the file cannot be locked or mapped: %w", err)
+	default:
+		return damagef("bbolt: %v", err)
+	}
+}
+
+// initialize makes an empty bbolt file a store.
+func initialize(db *bolt.DB, path string) error {
+	err := db.Update(func(tx *bolt.Tx) error {
+		about, err := tx.CreateBucket([]byte(metaBucket))
+		if err != nil {
+			return err
+		}
+		entries, err := tx.CreateBucket([]byte(entriesBucket))
+		if err != nil {
+			return err
+		}
+		for _, key := range []string{lowKey, highKey} {
+			never := time.Date(9999, 12, 31, 0, 0, 0, 0, time.UTC)
+			if err := entries.Put([]byte(key), encodeRecord(key, nil, time.Time{}, never)); err != nil {
+				return err
+			}
+		}
+		return about.Put([]byte(versionKey), []byte{formatVersion})
+	})
+	if err != nil {
+		return fmt.Errorf("a new store cannot be written: %w", err)
+	}
+	// The name of a new file is on the disk only when its folder is. Where a
+	// folder cannot be opened and synced (Windows, a folder that may be entered
+	// but not listed), the system has to do that by itself.
+	if dir, err := os.Open(filepath.Dir(path)); err == nil {
+		_ = dir.Sync()
+		dir.Close()
+	}
+	return nil
+}

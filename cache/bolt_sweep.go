@@ -1,0 +1,54 @@
+package cache
+
+import (
+	"bytes"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+)
+
+// writesPerLeaf is how many writes pay for looking at one more leaf. A leaf of
+// ordinary policies holds several, so that the sweep looks at more entries than
+// are written, and expired ones stay a fraction of the store.
+const writesPerLeaf = 4
+
+// sweep drops expired entries in the transaction of bucket, of which t and
+// entries are the state before. It goes on where the last sweep ended and looks
+// at a number of leaves that depends on the number of writes beside it, so that
+// it costs no transaction of its own and no writer waits for a walk through the
+// whole store.
+//
+// It is done here rather than by whoever uses the store because only here is
+// nobody between the look at an entry and its removal: between a Scan and
+// a Delete from outside, a Put could have renewed it.
+func (b *Bolt) sweep(bucket *bolt.Bucket, t tree, entries node, writes int, now time.Time) error {
+	expired := func(key, raw []byte) bool {
+		r, err := decodeRecord(key, raw)
+		return err == nil && now.After(r.expires)
+	}
+	for range 1 + writes/writesPerLeaf {
+		p, err := t.find(entries, b.swept, toRemove)
+		if err != nil {
+			// Damage is reported to those who ask for what is damaged.
+			b.swept = []byte(lowKey)
+			return nil
+		}
+		for i := range p.leaf.count {
+			key := p.leaf.key(i)
+			raw, _ := p.leaf.value(i)
+			// Look again in the transaction: the key may just have been written.
+			if !expired(key, raw) || !expired(key, bucket.Get(key)) {
+				continue
+			}
+			if err := bucket.Delete(key); err != nil {
+				return err
+			}
+		}
+		if p.next == nil {
+			b.swept = []byte(lowKey)
+			break
+		}
+		b.swept = bytes.Clone(p.next)
+	}
+	return nil
+}

@@ -1,0 +1,218 @@
+package cache_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/mtasts/go-mtasts/cache"
+)
+
+func TestLRUHoldsWhatWasAdded(t *testing.T) {
+	l := cache.NewLRU[string](10)
+	if v, ok := l.Get("a"); ok || v != "" {
+		t.Errorf("Get of an empty LRU = %q, %v", v, ok)
+	}
+	l.Add("a", "one", 1)
+	l.Add("b", "two", 1)
+	l.Add("a", "three", 1)
+	for key, want := range map[string]string{"a": "three", "b": "two"} {
+		if v, ok := l.Get(key); !ok || v != want {
+			t.Errorf("Get(%q) = %q, %v; want %q", key, v, ok, want)
+		}
+	}
+	l.Remove("a")
+	l.Remove("c")
+	if _, ok := l.Get("a"); ok || l.Len() != 1 {
+		t.Errorf("after Remove: there: %v, Len = %d", ok, l.Len())
+	}
+}
+
+// A small LRU is a single list: it holds its size, and evicts in order.
+func TestLRUSmallSizesAreExact(t *testing.T) {
+	for _, size := range []int{-1, 0, 1, 2, 3, 10, 100, 1000, 2047} {
+		l := cache.NewLRU[int](size)
+		size = max(size, 1)
+		for i := range 3 * size {
+			l.Add(fmt.Sprint(i), i, 1)
+			if want := min(i+1, size); l.Len() != want {
+				t.Fatalf("size %d: Len = %d after %d entries", size, l.Len(), i+1)
+			}
+		}
+		for i := range 3 * size {
+			if v, ok := l.Get(fmt.Sprint(i)); ok != (i >= 2*size) || ok && v != i {
+				t.Errorf("size %d: Get(%d) = %v, %v", size, i, v, ok)
+			}
+		}
+	}
+}
+
+func TestLRUIsBoundedUnderAMillionKeys(t *testing.T) {
+	for _, size := range []int{10, 2048, 10_000, 50_001} {
+		l := cache.NewLRU[int](size)
+		for i := range 1_000_000 {
+			l.Add(fmt.Sprint("host", i), i, 1)
+		}
+		if n := l.Len(); n != size {
+			t.Errorf("size %d: Len = %d", size, n)
+		}
+		if v, ok := l.Get("host999999"); !ok || v != 999_999 {
+			t.Errorf("size %d: the last entry is gone", size)
+		}
+	}
+}
+
+// However keys spread over the shards, seven eighths of the size are held.
+func TestLRUHoldsSevenEighths(t *testing.T) {
+	for _, size := range []int{2048, 5000, 16 * 1024, 100_000} {
+		l := cache.NewLRU[int](size)
+		n := size * 7 / 8
+		for i := range n {
+			l.Add(fmt.Sprint("host", i), i, 1)
+		}
+		if l.Len() != n {
+			t.Errorf("size %d: %d of %d entries are left", size, l.Len(), n)
+		}
+	}
+}
+
+func TestLRUEvictsWhatWasNotUsed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := cache.NewLRU[int](100)
+		for i := range 100 {
+			l.Add(fmt.Sprint(i), i, 1)
+		}
+		used := func(i int) bool { return i%7 == 0 }
+		for round := range 20 {
+			time.Sleep(2 * time.Second)
+			for i := range 100 {
+				if used(i) {
+					if _, ok := l.Get(fmt.Sprint(i)); !ok {
+						t.Fatalf("round %d: %d was used two seconds ago and is gone", round, i)
+					}
+				}
+			}
+			for i := range 80 {
+				l.Add(fmt.Sprint("stranger", round, i), i, 1)
+			}
+		}
+		for i := range 100 {
+			if _, ok := l.Get(fmt.Sprint(i)); ok != used(i) {
+				t.Errorf("%d: there: %v, used: %v", i, ok, used(i))
+			}
+		}
+	})
+}
+
+func TestLRUCountsCosts(t *testing.T) {
+	l := cache.NewLRU[string](100)
+	for i := range 90 {
+		l.Add(fmt.Sprint(i), "", 1)
+	}
+	l.Add("large", "", 30) // 20 units too many
+	for i := range 90 {
+		if _, ok := l.Get(fmt.Sprint(i)); ok != (i >= 20) {
+			t.Errorf("%d: there: %v", i, ok)
+		}
+	}
+	// The cost of what is replaced or removed is given back.
+	l.Add("large", "", 1)
+	for i := range 29 {
+		l.Add(fmt.Sprint("more", i), "", 1)
+	}
+	if l.Len() != 100 {
+		t.Errorf("Len = %d, want all 100", l.Len())
+	}
+	l.Remove("more0")
+	l.Add("more0", "", -5) // counts as 1
+	if l.Len() != 100 {
+		t.Errorf("Len = %d, want all 100", l.Len())
+	}
+	// What becomes dearer pushes out others, not itself.
+	l.Add("large", "grown", 51)
+	if v, ok := l.Get("large"); !ok || v != "grown" || l.Len() != 50 {
+		t.Errorf("large: %q, %v; Len = %d, want 50", v, ok, l.Len())
+	}
+}
+
+func TestLRUHoldsAnEntryDearerThanItself(t *testing.T) {
+	for _, size := range []int{1, 10} {
+		l := cache.NewLRU[string](size)
+		l.Add("small", "", 1)
+		l.Add("large", "held", 1000)
+		if v, ok := l.Get("large"); !ok || v != "held" || l.Len() != 1 {
+			t.Errorf("size %d: large: %q, %v; Len = %d, want it alone", size, v, ok, l.Len())
+		}
+		l.Add("small", "", 1)
+		if _, ok := l.Get("small"); !ok || l.Len() != 1 {
+			t.Errorf("size %d: small: %v; Len = %d, want it alone", size, ok, l.Len())
+		}
+	}
+}
+
+// A stranger whose policies are 64 times as large as ordinary ones gets no more
+// room than with ordinary ones.
+func TestLRUBoundsTheSumOfCosts(t *testing.T) {
+	const size = 20_000
+	type sized struct{ cost int }
+	l := cache.NewLRU[sized](size)
+	rnd := rand.New(rand.NewPCG(1, 1))
+	keys := make([]string, 50_000)
+	for i := range keys {
+		keys[i] = fmt.Sprint("host", i)
+		cost := 1
+		if i%2 == 0 {
+			cost = 1 + rnd.IntN(64)
+		}
+		l.Add(keys[i], sized{cost}, cost)
+	}
+	sum := 0
+	for _, key := range keys {
+		if v, ok := l.Get(key); ok {
+			sum += v.cost
+		}
+	}
+	if sum > size || sum < size*7/8 {
+		t.Errorf("the entries cost %d together, size %d", sum, size)
+	}
+}
+
+func TestLRUGetDoesNotAllocate(t *testing.T) {
+	l := cache.NewLRU[*int](10)
+	l.Add("example.com", new(int), 1)
+	if n := testing.AllocsPerRun(1000, func() { l.Get("example.com"); l.Get("example.net") }); n != 0 {
+		t.Errorf("Get allocates %v times", n)
+	}
+}
+
+func TestLRUConcurrentUse(t *testing.T) {
+	l := cache.NewLRU[int](3000)
+	var wg sync.WaitGroup
+	for w := range 8 {
+		wg.Go(func() {
+			rnd := rand.New(rand.NewPCG(uint64(w), 0))
+			for range 20_000 {
+				i := rnd.IntN(5000)
+				key := fmt.Sprint("host", i)
+				switch rnd.IntN(8) {
+				case 0:
+					l.Add(key, i, 1+i%5)
+				case 1:
+					l.Remove(key)
+				case 2:
+					if n := l.Len(); n > 3000 {
+						t.Errorf("Len = %d", n)
+					}
+				default:
+					if v, ok := l.Get(key); ok && v != i {
+						t.Errorf("Get(%q) = %d", key, v)
+					}
+				}
+			}
+		})
+	}
+	wg.Wait()
+}

@@ -1,0 +1,129 @@
+package mtaststest
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"time"
+)
+
+func (s *storeTest) testConcurrentKey() {
+	const key, writers, writes = "example.com", 8, 50
+	s.put(key, fmt.Sprint(0), 0)
+	stop := make(chan struct{})
+	var reader, wg sync.WaitGroup
+	reader.Go(func() {
+		for last := 0; ; {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			value, ok, err := s.Get(s.Context(), key)
+			var n int
+			if _, scanErr := fmt.Sscan(string(value), &n); err != nil || !ok || scanErr != nil {
+				s.Errorf("Get = %q, %v, %v", value, ok, err)
+				return
+			}
+			if n < last {
+				s.Errorf("the value fetched at %d was replaced by that of %d", last, n)
+				return
+			}
+			last = n
+		}
+	})
+	for w := range writers {
+		wg.Go(func() {
+			for _, i := range rand.Perm(writes) {
+				n := 1 + i*writers + w
+				if err := s.Put(s.Context(), key, fmt.Append(nil, n), s.now.Add(time.Duration(n)), s.now.Add(time.Hour)); err != nil {
+					s.Errorf("Put: %v", err)
+					return
+				}
+				// What is there now is this or later.
+				var held int
+				if value, _, err := s.Get(s.Context(), key); err != nil {
+					s.Errorf("Get: %v", err)
+				} else if _, err := fmt.Sscan(string(value), &held); err != nil || held < n {
+					s.Errorf("Get = %q after a Put of %d", value, n)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	close(stop)
+	reader.Wait()
+	s.want(key, fmt.Sprint(writers*writes))
+}
+
+func (s *storeTest) testConcurrent() {
+	var wg sync.WaitGroup
+	want := map[string]string{}
+	for w := range 16 {
+		stays, goes := fmt.Sprintf("stays%d.example", w), fmt.Sprintf("goes%d.example", w)
+		want[stays] = fmt.Sprintf("value 19 of %s", stays)
+		wg.Go(func() {
+			for i := range 20 {
+				value := fmt.Appendf(nil, "value %d of %s", i, stays)
+				err := s.Put(s.Context(), stays, value, s.now.Add(time.Duration(i)), s.now.Add(time.Hour))
+				if err == nil {
+					err = s.Put(s.Context(), goes, value, s.now, s.now.Add(time.Hour))
+				}
+				got, ok, getErr := s.Get(s.Context(), stays)
+				if err = errors.Join(err, getErr); err != nil || !ok || !bytes.Equal(got, value) {
+					s.Errorf("Get(%q) = %q, %v, %v; want %q", stays, got, ok, err, value)
+				}
+				if _, _, err := s.Scan(s.Context(), goes, 3); err != nil {
+					s.Errorf("Scan: %v", err)
+				}
+				if err := s.Delete(s.Context(), goes); err != nil {
+					s.Errorf("Delete: %v", err)
+				}
+				if _, ok, err := s.Get(s.Context(), goes); ok || err != nil {
+					s.Errorf("Get(%q) = %v, %v after Delete", goes, ok, err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	s.wantAll(want)
+}
+
+// testContext allows a method to ignore that ctx has ended, or to fail because
+// of that, but not to fail halfway or for another reason.
+func (s *storeTest) testContext() {
+	ctx, cancel := context.WithCancel(s.Context())
+	cancel()
+	s.put("held.example", "held", 0)
+	allowed := func(what string, err error) (worked bool) {
+		s.Helper()
+		if err != nil && !errors.Is(err, context.Canceled) {
+			s.Errorf("%s: %v; want no error, or context.Canceled", what, err)
+		}
+		return err == nil
+	}
+
+	value, ok, err := s.Get(ctx, "held.example")
+	if allowed("Get", err) && (!ok || string(value) != "held") {
+		s.Errorf("Get = %q, %v", value, ok)
+	}
+	keys, _, err := s.Scan(ctx, "", 5)
+	if allowed("Scan", err) && len(keys) != 1 {
+		s.Errorf("Scan = %q", keys)
+	}
+	want := map[string]string{"held.example": "held"}
+	if allowed("Put", s.Put(ctx, "held.example", []byte("new"), s.now.Add(1), s.now.Add(time.Hour))) {
+		want["held.example"] = "new"
+	}
+	if allowed("Put", s.Put(ctx, "new.example", []byte("new"), s.now, s.now.Add(time.Hour))) {
+		want["new.example"] = "new"
+	}
+	s.wantAll(want)
+	if allowed("Delete", s.Delete(ctx, "held.example")) {
+		delete(want, "held.example")
+	}
+	s.wantAll(want)
+}
