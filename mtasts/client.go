@@ -1,0 +1,240 @@
+package mtasts
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/mtasts/go-mtasts/cache"
+	"github.com/mtasts/go-mtasts/internal/fetch"
+	"github.com/mtasts/go-mtasts/internal/sts"
+	"github.com/mtasts/go-mtasts/resolver"
+)
+
+// A Resolver answers the look-up of TXT records. *[net.Resolver] is one, and so
+// are [resolver.System] and [resolver.Fake].
+//
+// A Resolver that also has the method LookupNetIP of *[net.Resolver] is asked
+// for the addresses of policy hosts as well; otherwise the system is.
+type Resolver interface {
+	// LookupTXT returns the TXT records of name, which is absolute: it ends in
+	// a dot. The character-strings of one record are joined without a space
+	// (RFC 8461, Section 3.1). That there is no such record must be an error
+	// that wraps a *[net.DNSError] with IsNotFound set, or an empty list; any
+	// other error means that it could not be found out.
+	LookupTXT(ctx context.Context, name string) ([]string, error)
+}
+
+// Options are what may be chosen. A nil *Options and the zero value are the
+// usual choice. [Open] and [New] copy it.
+type Options struct {
+	// Resolver is asked for TXT records. Nil: [resolver.System]{}.
+	Resolver Resolver
+
+	// Transport carries the requests to policy hosts, for example through a
+	// proxy. Nil: one of the package's own, which is what Section 3.3 of RFC
+	// 8461 asks for, dials only public addresses, and leaves no connection
+	// open. With any Transport no redirect is followed, and status, media type,
+	// size and certificate are checked; but where it connects to is its own
+	// affair, so that AllowNets does not apply to it.
+	Transport http.RoundTripper
+
+	// RootCAs are the roots that policy hosts must chain to. Nil: the system's,
+	// or those of Transport. An MX is verified against the roots of the base
+	// that is passed to [Host.TLSConfig].
+	RootCAs *x509.CertPool
+
+	// AllowNets are networks in which policy hosts may live besides the public
+	// Internet. Nil: none, so that no publisher can send requests into the
+	// operator's own networks.
+	AllowNets []netip.Prefix
+
+	// Recheck is for how long an answer is given without a look at the TXT
+	// record. A remembered policy that is older is still given at once, and the
+	// look happens behind it. 0: 5 minutes. Negative: look on every call, and
+	// wait for it.
+	Recheck time.Duration
+
+	// Memory is how many domains are held in memory, with and without a
+	// policy; one with a policy file above 1 KiB counts once for each KiB.
+	// 0: 65,536. The store is not bounded by it.
+	Memory int
+
+	// Report is called with each [Event], concurrently, by whoever caused it: it
+	// must not block, nor call the client. Nil: none.
+	Report func(Event)
+
+	// Logger is told of trouble that an operator can do something about. Nil:
+	// nobody is.
+	Logger *slog.Logger
+}
+
+const (
+	defaultRecheck = 5 * time.Minute
+	defaultMemory  = 1 << 16
+)
+
+// A Client finds, remembers and applies policies. It may be used concurrently.
+// A process needs one; it must be closed.
+type Client struct {
+	resolver Resolver
+	policies *fetch.Client // policy hosts
+	store    Store
+	memory   *cache.LRU[*memo]
+	recheck  time.Duration
+	report   func(Event)
+	log      *slog.Logger
+
+	start  time.Time       // what memo.fresh counts from
+	ctx    context.Context // ends with Close
+	cancel context.CancelFunc
+	work   sync.WaitGroup
+
+	mu      sync.Mutex
+	flights map[string]*flight
+	closed  bool
+
+	unsaved unsaved
+}
+
+// Open returns a Client that remembers in a bbolt file at path, which is made,
+// with mode 0600, if it is not there; its folder must exist. One process at a
+// time may have the file open.
+//
+// A file that another process holds, that is damaged, of a newer format or not
+// to be read or written is an error within about a second, and left as it is.
+func Open(path string, opts *Options) (*Client, error) {
+	store, err := cache.OpenBolt(path)
+	if err != nil {
+		return nil, fmt.Errorf("mtasts: %w", err)
+	}
+	return New(store, opts), nil
+}
+
+// New returns a Client that remembers in store. [Client.Close] closes store if
+// it is an [io.Closer].
+func New(store Store, opts *Options) *Client {
+	if opts == nil {
+		opts = &Options{}
+	}
+	c := &Client{
+		resolver: opts.Resolver,
+		store:    store,
+		recheck:  opts.Recheck,
+		report:   opts.Report,
+		log:      opts.Logger,
+		start:    time.Now(),
+		flights:  make(map[string]*flight),
+	}
+	if c.resolver == nil {
+		c.resolver = resolver.System{}
+	}
+	if c.recheck == 0 {
+		c.recheck = defaultRecheck
+	}
+	if c.log == nil {
+		c.log = slog.New(slog.DiscardHandler)
+	}
+	memory := opts.Memory
+	if memory <= 0 {
+		memory = defaultMemory
+	}
+	c.memory = cache.NewLRU[*memo](memory)
+
+	cfg := fetch.Config{
+		Transport: opts.Transport,
+		RootCAs:   opts.RootCAs,
+		AllowNets: opts.AllowNets,
+	}
+	if r, ok := c.resolver.(interface {
+		LookupNetIP(ctx context.Context, network, host string) ([]netip.Addr, error)
+	}); ok {
+		cfg.LookupNetIP = r.LookupNetIP
+	}
+	c.policies = fetch.New(cfg)
+	c.ctx, c.cancel = context.WithCancel(context.Background())
+	return c
+}
+
+// PolicyFor returns the policy for domain: a recipient's domain, or with a smart
+// host the relay's, never the recipient's (RFC 8461, Section 3.4), which may be
+// written as in an MTA's configuration, [relay.example]:587. Ask for each
+// message.
+//
+// What is remembered is answered at once, without I/O. Otherwise the answer
+// comes from the store or, the first time, from the DNS and the policy host,
+// which takes until ctx ends and at most about 80 seconds; the discovery then
+// goes on without this caller and is remembered. A domain without a usable
+// policy has one of mode none, with a Cause.
+//
+// The error is an [*Error]. It means that the policy is not known, so that the
+// message is to be deferred: ctx ended first, the store could not be read, or the
+// client is closed. Only [ErrInvalidDomain] is no reason to try again.
+func (c *Client) PolicyFor(ctx context.Context, domain string) (*Policy, error) {
+	name, err := sts.PolicyDomain(domain)
+	if err != nil {
+		return notADomain(domain, err)
+	}
+	if m, ok := c.memory.Get(name); ok && c.since() < m.freshUntil() {
+		return m.policy, nil
+	}
+	return c.find(ctx, name)
+}
+
+// Recheck is [Client.PolicyFor] with a live look at the DNS and, where the id is
+// new, at the policy host. RFC 8461, Section 5 demands it before a message that
+// a policy has held back fails for good. The error then says that the look could
+// not be made or a new policy not be had; keep the message in the queue.
+func (c *Client) Recheck(ctx context.Context, domain string) (*Policy, error) {
+	name, err := sts.PolicyDomain(domain)
+	if err != nil {
+		return notADomain(domain, err)
+	}
+	return c.lookNow(ctx, name)
+}
+
+// notADomain is the answer for what sts.PolicyDomain refused.
+func notADomain(domain string, err error) (*Policy, error) {
+	if errors.Is(err, sts.ErrLiteral) {
+		// RFC 8461, Section 3.4: no policy can belong to an address literal.
+		return noPolicy(domain, &Error{Domain: domain, Reason: "address-literal", Err: err}), nil
+	}
+	return nil, &Error{Reason: "invalid-domain", Err: fmt.Errorf("%w: %w", ErrInvalidDomain, err)}
+}
+
+// Close stops looking, waits until what has been learnt is stored, and closes
+// the store if it is an [io.Closer]. Callers that wait for an answer get an
+// error that wraps [ErrClosed]. The error says that something could not be
+// stored, or is the store's own. A second call returns nil at once.
+func (c *Client) Close() error {
+	c.mu.Lock()
+	if c.closed {
+		c.mu.Unlock()
+		return nil
+	}
+	c.closed = true
+	c.mu.Unlock()
+
+	c.cancel()
+	c.work.Wait()
+	err := c.lastSave()
+	c.policies.Close()
+	if closer, ok := c.store.(io.Closer); ok {
+		err = errors.Join(err, closer.Close())
+	}
+	if err != nil {
+		return fmt.Errorf("mtasts: closing: %w", err)
+	}
+	return nil
+}
+
+// since is the time by which memos are measured. It is monotonic, and cheaper to
+// read than the clock.
+func (c *Client) since() time.Duration { return time.Since(c.start) }

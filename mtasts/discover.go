@@ -1,0 +1,149 @@
+package mtasts
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"time"
+
+	"github.com/mtasts/go-mtasts/internal/certcheck"
+	"github.com/mtasts/go-mtasts/internal/fetch"
+	"github.com/mtasts/go-mtasts/internal/sts"
+)
+
+// lookupLimit ends a TXT look-up whose resolver has no limit of its own.
+const lookupLimit = 20 * time.Second
+
+// A finding is what a look at a domain has brought to light.
+type finding struct {
+	policy *Policy // newly fetched, nil if none was
+	cause  *Error  // why nothing was fetched; nil if the remembered id is still published
+
+	// doubt is set when the look could not be completed: the DNS gave no
+	// answer, or a new id was seen whose policy could not be had.
+	doubt *Error
+}
+
+// span is how long to wait before the next look.
+func (f finding) span(c *Client) time.Duration {
+	if f.doubt != nil && f.doubt.Temporary {
+		return doubtSpacing
+	}
+	return c.recheck
+}
+
+// discover looks whether domain publishes another policy than the one in m, and
+// fetches it if so (RFC 8461, Section 5.1, steps 1 and 3; Section 3).
+func (c *Client) discover(domain string, m *memo) finding {
+	known := m.policy
+	if !known.valid(time.Now()) {
+		known = nil
+	}
+
+	id, failure := c.lookupID(domain)
+	if c.ctx.Err() != nil {
+		return finding{cause: closedError(domain)}
+	}
+	if failure != nil {
+		// Section 6: policy fetch failures of any kind are to be reported when
+		// a valid policy exists in the policy cache.
+		if known.speaks() || known == nil && failure.Result != "" {
+			reported := *failure
+			reported.Result = cmp.Or(reported.Result, ResultPolicyFetchError)
+			c.emitError(EventPolicy, known, &reported)
+		}
+		if failure.Temporary {
+			return finding{cause: failure, doubt: failure}
+		}
+		return finding{cause: failure}
+	}
+	if known != nil && known.ID == id {
+		// The record is not authenticated, so it confirms nothing: the policy
+		// lives as long as it did before.
+		return finding{}
+	}
+	if b := m.blocked.Load(); b != nil && b.id == id && c.since() < b.until {
+		return finding{cause: b.cause, doubt: b.cause}
+	}
+
+	p, failure := c.fetchPolicy(domain, id)
+	switch {
+	case c.ctx.Err() != nil:
+		return finding{cause: closedError(domain)}
+	case failure == nil:
+		return finding{policy: p}
+	}
+	m.blocked.Store(&block{id: id, until: c.since() + fetchSpacing, cause: failure})
+	if known == nil || known.speaks() {
+		c.emitError(EventPolicy, known, failure)
+	}
+	return finding{cause: failure, doubt: failure}
+}
+
+// lookupID returns the id of the domain's TXT record. The error is Temporary if
+// the DNS did not tell whether there is one.
+func (c *Client) lookupID(domain string) (string, *Error) {
+	name := sts.RecordLabel + domain
+	if len(name) > 253 {
+		// No such name can exist (RFC 1035, Section 2.3.4).
+		return "", &Error{Domain: domain, Reason: "no-txt-record", Err: sts.ErrNoRecord}
+	}
+	ctx, cancel := context.WithTimeout(c.ctx, lookupLimit)
+	defer cancel()
+	// RFC 8461, Section 3.4: the record of the domain itself, never of a parent.
+	txts, err := c.resolver.LookupTXT(ctx, name+".")
+	if dns, ok := errors.AsType[*net.DNSError](err); ok && dns.IsNotFound {
+		return "", &Error{Domain: domain, Reason: "no-txt-record", Err: fmt.Errorf("%w: %w", sts.ErrNoRecord, err)}
+	} else if err != nil {
+		return "", &Error{Domain: domain, Reason: "dns-failure", Temporary: true, Err: err}
+	}
+	record, err := sts.FindRecord(txts)
+	switch {
+	case err == nil:
+		return strings.Clone(record.ID), nil // and let go of a record of up to 64 KiB
+	case errors.Is(err, sts.ErrNoRecord):
+		return "", &Error{Domain: domain, Reason: "no-txt-record", Err: err}
+	default:
+		return "", &Error{Domain: domain, Result: ResultPolicyInvalid, Reason: "txt-record-invalid", Err: err}
+	}
+}
+
+// fetchPolicy gets and parses the policy file of domain (RFC 8461, Section 3.3).
+func (c *Client) fetchPolicy(domain, id string) (*Policy, *Error) {
+	host := sts.PolicyLabel + domain
+	text, err := c.policies.Get(c.ctx, host)
+	if err != nil {
+		return nil, fetchFailure(domain, err)
+	}
+	p, err := newPolicy(domain, id, text, time.Now())
+	if err != nil {
+		return nil, &Error{Domain: domain, Result: ResultPolicyInvalid, Reason: "policy-invalid",
+			Err: fmt.Errorf("https://%s/.well-known/mta-sts.txt: %w", host, err)}
+	}
+	if p.odd > 0 {
+		c.log.Warn("mtasts: a policy has mx values that can match no host", "domain", domain, "values", p.odd)
+	}
+	return p, nil
+}
+
+// fetchFailure puts a failed GET into the terms of RFC 8460, Section 4.3.2.2.
+func fetchFailure(domain string, err error) *Error {
+	e := &Error{Domain: domain, Result: ResultPolicyFetchError, Err: err}
+	kind := fetch.KindTransport
+	if fe, ok := errors.AsType[*fetch.Error](err); ok {
+		kind = fe.Kind
+	}
+	result, reason := certcheck.Classify(err)
+	switch kind {
+	case fetch.KindAnswer:
+		e.Reason = "not-a-policy-file"
+	case fetch.KindCertificate:
+		e.Result, e.Reason = ResultPolicyWebPKIFailed, cmp.Or(reason, result)
+	default:
+		e.Reason = reason
+	}
+	return e
+}

@@ -1,0 +1,109 @@
+// Package mtasts is the sending side of MTA-STS (RFC 8461): for each message it
+// answers whether it may be handed to an MX host, and how the TLS session with
+// that host must look.
+//
+// The one function that a mail server needs is [Client.PolicyFor]. Open a client
+// once, and ask it for each message:
+//
+//	sts, err := mtasts.Open("/var/lib/mta/mta-sts.db", nil)
+//	if err != nil {
+//		log.Fatal(err)
+//	}
+//	defer sts.Close()
+//
+//	policy, err := sts.PolicyFor(ctx, rcptDomain)
+//	if err != nil {
+//		return err // not known: defer the message
+//	}
+//	last := errNoHosts
+//	for _, mx := range mxs { // in MX order, never filtered beforehand
+//		host, err := policy.Host(mx)
+//		if err == nil {
+//			err = deliver(mx, host.TLSConfig(nil), host.Fallback)
+//		}
+//		if err == nil {
+//			return nil
+//		}
+//		last = err
+//	}
+//	return last // defer; before a bounce, ask sts.Recheck
+//
+// Within deliver, the configuration goes to the SMTP client's STARTTLS. When TLS
+// cannot be had, because it is not offered ([ErrNoSTARTTLS]), refused, or fails
+// in the handshake, deliver asks Fallback with that error: nil means that it may
+// go on without TLS, on a new connection after a failed handshake.
+//
+// # What it promises
+//
+// A policy that was fetched once is remembered, in memory and in a file, until
+// its max_age is over. While it lives, nothing but a newer policy that was fetched
+// over verified HTTPS takes its place: no answer of the DNS or lack of one, no
+// failed fetch, no restart. What has expired does not come back without a fetch.
+//
+// A remembered policy is answered without I/O. Every five minutes at most (see
+// [Options.Recheck]) the TXT record is looked at behind such an answer, and a new
+// id makes the client fetch the new policy. A violation under mode enforce makes
+// the next caller wait for such a look, so that a publisher who has moved costs
+// one deferral at most.
+//
+// # Which way it fails
+//
+//	what happened                                  PolicyFor, Host                 the MTA
+//	---------------------------------------------  ------------------------------  -----------------
+//	no TXT record, or not exactly one that is      mode none, with Cause           delivers as ever
+//	  valid
+//	TXT record, but no valid policy file           mode none, with Cause           delivers as ever
+//	the DNS does not answer, nothing remembered    mode none, Cause is Temporary   delivers, or
+//	                                                                               defers if strict
+//	any of these, with a policy remembered         the remembered policy           applies it
+//	the store cannot be read                       error                           defers
+//	ctx ends first, nothing remembered             error                           defers
+//	the domain is malformed                        ErrInvalidDomain                bounces
+//	enforce: MX not listed                         Host: ErrNotListed              tries the next MX
+//	enforce: no STARTTLS, or a bad certificate     Fallback: *Error                tries the next MX
+//	enforce: no MX left                                                            defers; Recheck
+//	                                                                               before a bounce
+//	testing: any of these three                    Event                           delivers
+//
+// # DANE comes first
+//
+// MTA-STS must not override a failing DANE validation (RFC 8461, Section 2). For
+// an MX host with usable TLSA records (RFC 7672) do DANE, and do not ask this
+// package about the session; or do it in the VerifyConnection of the base passed
+// to [Host.TLSConfig], whose error always ends the handshake.
+//
+//	TLSA records, DNSSEC-validated     the MTA does
+//	---------------------------------  ---------------------------------------
+//	usable                             DANE alone; its failure defers
+//	present, none usable               TLS is mandatory by RFC 7672, Section 2.2;
+//	                                   MTA-STS besides
+//	none, proven                       MTA-STS
+//	the look-up failed                 defers (RFC 7672, Section 2.1.2)
+//
+// Two extensions let a message override policies (RFC 8689). One that came with
+// REQUIRETLS needs a session that DANE or this package has verified, and a server
+// that offers REQUIRETLS too: under mode testing or none verify by a base
+// without InsecureSkipVerify, and never fall back. One with the header field
+// "TLS-Required: No" is to arrive even where TLS fails: deliver it as to a domain
+// without a policy.
+//
+// # Smart hosts
+//
+// If all mail goes to a relay, the relay's domain is the policy domain, never the
+// recipient's (RFC 8461, Section 3.4). [Client.PolicyFor] takes the next hop as it
+// stands in a configuration, such as [relay.example]:587. An address literal,
+// [192.0.2.1], has no policy.
+//
+// # Connections
+//
+// Two domains may share an MX host and have different policies. A session that was
+// set up for one must not carry mail of the other unless both have the same policy
+// for it, verified: keep the policy domain in the key of a connection cache.
+//
+// # What it does not do
+//
+// It sends no mail, and looks up no MX records. It does not check revocation; a
+// VerifyConnection of the caller's may. An attacker who controls DNS and network
+// at the first contact with a domain can hide its policy: that is what trust on
+// first use means (RFC 8461, Section 10.2).
+package mtasts

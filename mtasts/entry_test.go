@@ -1,0 +1,97 @@
+package mtasts
+
+import (
+	"encoding/binary"
+	"errors"
+	"math/rand/v2"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+)
+
+const entryText = "version: STSv1\r\nmode: enforce\r\nmx: mx.example.com\r\nmax_age: 604800\r\n"
+
+func sample(t testing.TB) *Policy {
+	t.Helper()
+	p, err := newPolicy("example.com", "20160831085700Z", entryText, time.Unix(1700000000, 123456789))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func TestAnEntryComesBackAsItWasStored(t *testing.T) {
+	for _, id := range []string{"1", strings.Repeat("z", 32)} {
+		p := sample(t)
+		p.ID = id
+		p.stamp = p.Fetched.Add(time.Hour) // as after the clock was set back
+		got, err := decodeEntry(p.Domain, encodeEntry(p))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !got.stamp.Equal(p.stamp) {
+			t.Errorf("stamp is %v, want %v", got.stamp, p.stamp)
+		}
+		got.stamp = p.stamp
+		if !reflect.DeepEqual(got, p) {
+			t.Errorf("got %+v\nwant %+v", got, p)
+		}
+	}
+}
+
+func TestADamagedEntryIsNeverAPolicy(t *testing.T) {
+	entry := encodeEntry(sample(t))
+	for bit := range 8 * len(entry) {
+		flipped := append([]byte(nil), entry...)
+		flipped[bit/8] ^= 1 << (bit % 8)
+		if p, err := decodeEntry("example.com", flipped); !errors.Is(err, errDamaged) || p != nil {
+			t.Fatalf("bit %d flipped: %+v, %v", bit, p, err)
+		}
+	}
+	for n := range len(entry) {
+		if p, err := decodeEntry("example.com", entry[:n]); !errors.Is(err, errDamaged) || p != nil {
+			t.Fatalf("cut to %d octets: %+v, %v", n, p, err)
+		}
+	}
+	random := rand.New(rand.NewPCG(1, 2))
+	for range 5000 {
+		torn := append([]byte(nil), entry...)
+		for range 1 + random.IntN(20) {
+			torn[random.IntN(len(torn))] = byte(random.Uint32())
+		}
+		if p, err := decodeEntry("example.com", torn); err == nil && !reflect.DeepEqual(torn, entry) {
+			t.Fatalf("%q was read as %+v", torn, p)
+		}
+	}
+}
+
+func TestAnEntryOfAnotherDomainIsNotTaken(t *testing.T) {
+	if p, err := decodeEntry("example.net", encodeEntry(sample(t))); !errors.Is(err, errDamaged) {
+		t.Errorf("%+v, %v: example.com's entry was read as example.net's", p, err)
+	}
+}
+
+// FuzzEntry: whatever a store returns, decoding does not panic, and what it
+// accepts encodes to the same octets. The checksum is made right first, or no
+// mutation would ever get past it.
+func FuzzEntry(f *testing.F) {
+	for _, p := range []*Policy{sample(f), {}} {
+		entry := encodeEntry(p)
+		f.Add("example.com", entry[:len(entry)-entrySum])
+	}
+	f.Add("example.com", []byte{})
+	f.Fuzz(func(t *testing.T, domain string, body []byte) {
+		b := binary.BigEndian.AppendUint32(body, checksum(domain, body))
+		p, err := decodeEntry(domain, b)
+		if err != nil {
+			if p != nil || !errors.Is(err, errDamaged) {
+				t.Fatalf("%+v, %v", p, err)
+			}
+			return
+		}
+		if again := encodeEntry(p); string(again) != string(b) {
+			t.Fatalf("%q became %q", b, again)
+		}
+	})
+}

@@ -1,0 +1,94 @@
+package mtasts
+
+import (
+	"errors"
+	"strconv"
+	"strings"
+)
+
+// Errors that callers branch on, always wrapped in an [*Error].
+var (
+	// ErrInvalidDomain: the domain passed to PolicyFor is malformed. Retrying
+	// does not help.
+	ErrInvalidDomain = errors.New("invalid domain")
+
+	// ErrNotListed: an enforced policy does not list the MX host. Treat the
+	// host as unreachable and go on in MX order (RFC 8461, Section 8.4).
+	ErrNotListed = errors.New("the MX host is not listed in the policy")
+
+	// ErrNoSTARTTLS: pass it to [Host.Fallback] when the MX does not offer
+	// STARTTLS.
+	ErrNoSTARTTLS = errors.New("the MX does not offer STARTTLS")
+
+	// ErrClosed: the client has been closed.
+	ErrClosed = errors.New("the client is closed")
+)
+
+// An Error is every error of this package, and the Cause of a [Policy]. It says
+// which domain and MX it is about and what a report would call it.
+//
+// A violation of a policy is transient (RFC 8461, Section 5): answer the
+// message's sender with a 4xx code, keep it in the queue, and call
+// [Client.Recheck] before giving up for good.
+type Error struct {
+	// Domain is the policy domain; empty if what was given is no domain.
+	Domain string
+
+	// MX is the MX host that the error is about, if it is about one.
+	MX string
+
+	// Result is the result type for a TLSRPT report (RFC 8460, Section 4.3),
+	// empty where none fits. Reason is a failure-reason-code: a short token of
+	// this package's own, never a stranger's text.
+	Result Result
+	Reason string
+
+	// Temporary means that the answer could not be found out, most often for
+	// trouble with the DNS, and may be had later. It is what a strict sender
+	// asks of [Policy].Cause in order to defer.
+	Temporary bool
+
+	// Err says more. It may hold text from the network in any form, in contrast
+	// to what Error returns.
+	Err error
+}
+
+// Error returns one line of printable ASCII, less than 1,000 octets long, that is
+// safe in a log and in an SMTP reply whatever a stranger has sent.
+func (e *Error) Error() string {
+	var b strings.Builder
+	b.WriteString("mtasts: ")
+	for _, s := range [...]string{e.Domain, e.MX, string(e.Result)} {
+		if s != "" {
+			b.WriteString(printable(s, 256))
+			b.WriteString(": ")
+		}
+	}
+	if e.Err != nil {
+		b.WriteString(printable(e.Err.Error(), 400))
+	} else {
+		b.WriteString(printable(e.Reason, 64))
+	}
+	return b.String()
+}
+
+// Unwrap returns e.Err.
+func (e *Error) Unwrap() error { return e.Err }
+
+// printable escapes what is not printable ASCII, and bounds the outcome.
+func printable(s string, most int) string {
+	var b strings.Builder
+	for _, r := range s {
+		if b.Len() >= most {
+			b.WriteString("...")
+			break
+		}
+		if ' ' <= r && r <= '~' {
+			b.WriteRune(r)
+		} else {
+			escaped := strconv.QuoteRuneToASCII(r)
+			b.WriteString(escaped[1 : len(escaped)-1])
+		}
+	}
+	return b.String()
+}

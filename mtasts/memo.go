@@ -1,0 +1,148 @@
+package mtasts
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+)
+
+// A memo is what is held in memory about one domain: the answer to give, until
+// when to give it without a look, and the fetch that must not be tried again yet.
+type memo struct {
+	// policy is nil in a memo that was made only to be due.
+	policy *Policy
+
+	// fresh is until when policy is answered without a look, counted as
+	// Client.since does; or due.
+	fresh atomic.Int64
+
+	blocked atomic.Pointer[block]
+}
+
+// A block is a failed fetch. RFC 8461, Section 3.3: further attempts SHOULD be
+// limited to one in five minutes for each id.
+type block struct {
+	id    string
+	until time.Duration
+	cause *Error
+}
+
+const (
+	// due marks a memo whose policy was violated: the next caller must wait for
+	// a look. It lies before any instant, so that the memo is not fresh.
+	due = -1
+
+	// fetchSpacing is how long a failed fetch blocks the next of the same id.
+	fetchSpacing = 5 * time.Minute
+
+	// doubtSpacing is the time between looks when the DNS gives no answer.
+	doubtSpacing = 30 * time.Second
+
+	// storeLimit ends a read or write of a store that hangs.
+	storeLimit = 10 * time.Second
+)
+
+func (m *memo) freshUntil() time.Duration { return time.Duration(m.fresh.Load()) }
+
+// remembers reports whether m holds a policy that may be applied now.
+func (m *memo) remembers(now time.Time) bool { return m != nil && m.policy.valid(now) }
+
+func (m *memo) isDue() bool { return m != nil && m.fresh.Load() == due }
+
+// keepFresh lets m be answered without a look for the next span, but not beyond
+// the life of its policy. before is what fresh was when the look began: had a
+// violation made m due since, then that look was too early for it.
+func (c *Client) keepFresh(m *memo, before int64, span time.Duration) {
+	if c.recheck < 0 {
+		span = 0
+	}
+	if m.policy.Cause == nil {
+		span = min(span, time.Until(m.policy.Expires))
+	}
+	m.fresh.CompareAndSwap(before, int64(c.since()+max(span, 0)))
+}
+
+// recall returns what is remembered about a domain, from memory or else from the
+// store: a memo whose policy is valid, or one to begin anew with. An error means
+// that there may be a policy which cannot be read; where it wraps errDamaged, a
+// fetched one can take its place.
+func (c *Client) recall(name string) (*memo, error) {
+	m, ok := c.memory.Get(name)
+	if ok && m.remembers(time.Now()) {
+		return m, nil
+	}
+	p, err := c.load(name)
+	if !p.valid(time.Now()) || !p.lasts() {
+		if !ok {
+			m = &memo{}
+		}
+		return m, err
+	}
+	stored := &memo{policy: p}
+	if ok {
+		stored.fresh.Store(min(m.fresh.Load(), 0)) // a policy from elsewhere; still due if it was
+		stored.blocked.Store(m.blocked.Load())
+	}
+	c.remember(name, stored)
+	return stored, nil
+}
+
+// load reads a policy from the store. It is nil if there is none.
+func (c *Client) load(name string) (*Policy, error) {
+	if p := c.unsaved.get(name); p != nil {
+		return p, nil
+	}
+	ctx, cancel := context.WithTimeout(c.ctx, storeLimit)
+	defer cancel()
+	value, ok, err := c.store.Get(ctx, name)
+	var p *Policy
+	if err == nil && ok {
+		p, err = decodeEntry(name, value)
+	}
+	if err == nil {
+		if p != nil {
+			p.client = c
+		}
+		return p, nil
+	}
+	failure := &Error{Domain: name, Reason: "store-unreadable", Temporary: true,
+		Err: fmt.Errorf("reading the store: %w", err)}
+	if c.ctx.Err() != nil {
+		return nil, closedError(name)
+	}
+	c.emitError(EventStore, nil, failure)
+	return nil, failure
+}
+
+// remember puts m into memory.
+func (c *Client) remember(name string, m *memo) {
+	cost := 1
+	if m.policy != nil {
+		cost = max(cost, len(m.policy.Text)>>10)
+	}
+	c.memory.Add(name, m, cost)
+}
+
+// makeDue makes the next PolicyFor for p's domain wait for a look: RFC 8461,
+// Section 5 lets a publisher replace a long-lived policy on the fly, and a
+// violation is the sign that it may have happened.
+func (c *Client) makeDue(p *Policy) {
+	m, ok := c.memory.Get(p.Domain)
+	if !ok {
+		// Evicted meanwhile. p itself may be out of date and must not come
+		// back; the store knows.
+		m = &memo{}
+		c.remember(p.Domain, m)
+	} else if m.policy != nil && m.policy != p && p.stamp.Before(m.policy.stamp) {
+		return // a newer policy is in place already
+	}
+	m.fresh.Store(due)
+}
+
+func closedError(name string) *Error {
+	return &Error{Domain: name, Reason: "closed", Temporary: true, Err: ErrClosed}
+}
+
+func isDamaged(err error) bool { return errors.Is(err, errDamaged) }

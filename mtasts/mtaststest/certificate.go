@@ -1,0 +1,64 @@
+package mtaststest
+
+import (
+	"crypto/tls"
+	"fmt"
+
+	"github.com/mtasts/go-mtasts/internal/testpki"
+)
+
+// A Certificate says what is wrong with a host's certificate. The zero value is
+// one with which nothing is.
+type Certificate int
+
+// The certificates that a host can show.
+const (
+	Good         Certificate = iota
+	Expired                  // ended yesterday
+	NotYetValid              // begins tomorrow
+	WrongName                // is for another host
+	UnknownRoot              // chains to a root that is not trusted
+	SelfSigned               // is signed by nobody else
+	CommonName               // names the host in the subject only, as was usual long ago
+	WildcardName             // names *.PARENT of the host, which is good
+)
+
+type certKey struct {
+	host string
+	kind Certificate
+}
+
+// certificate returns the certificate of a host, the same each time.
+func (w *World) certificate(host string, kind Certificate) tls.Certificate {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	key := certKey{host, kind}
+	cert, ok := w.certs[key]
+	if !ok {
+		cert = testpki.Must(w.issue(host, kind))
+		w.certs[key] = cert
+	}
+	return cert
+}
+
+func (w *World) issue(host string, kind Certificate) (tls.Certificate, error) {
+	switch kind {
+	case Good:
+		return w.ca.Issue(host)
+	case Expired:
+		return w.ca.IssueExpired(host)
+	case NotYetValid:
+		return w.ca.IssueNotYetValid(host)
+	case WrongName:
+		return w.ca.Issue("another-host.invalid")
+	case UnknownRoot:
+		return w.foreign.Issue(host)
+	case SelfSigned:
+		return testpki.SelfSigned(host)
+	case CommonName:
+		return w.ca.IssueCommonNameOnly(host)
+	case WildcardName:
+		return w.ca.Issue("*." + parent(host))
+	}
+	return tls.Certificate{}, fmt.Errorf("mtaststest: there is no Certificate %d", kind)
+}

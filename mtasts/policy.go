@@ -1,0 +1,136 @@
+package mtasts
+
+import (
+	"time"
+
+	"github.com/mtasts/go-mtasts/internal/sts"
+)
+
+// A Mode says what to do with an MX that fails validation (RFC 8461, Section 5).
+type Mode string
+
+const (
+	// ModeEnforce: do not deliver to a host that fails.
+	ModeEnforce = Mode(sts.Enforce)
+
+	// ModeTesting: deliver, and report the failure.
+	ModeTesting = Mode(sts.Testing)
+
+	// ModeNone: there is no policy to apply, because the domain says so, or
+	// because none could be found.
+	ModeNone = Mode(sts.None)
+)
+
+// A Policy is the answer for one policy domain at one moment. It is a snapshot
+// that many callers share: read it, never change it, and ask [Client.PolicyFor]
+// again for the next message rather than keep it.
+type Policy struct {
+	// Domain is the policy domain as a lower-case A-label without a final dot,
+	// or the address literal that was asked about.
+	Domain string
+
+	// Mode is what the policy demands; [ModeNone] without a policy.
+	Mode Mode
+
+	// ID is the id of the TXT record under which the policy was fetched.
+	ID string
+
+	// MX holds the mx patterns in lower case, in the order of the policy file.
+	MX []string
+
+	// Fetched is when the policy file was fetched, Expires the last moment at
+	// which it is valid: max_age later (RFC 8461, Section 3.2). Both are zero
+	// without a policy.
+	Fetched, Expires time.Time
+
+	// Text is the policy file as it was fetched, up to 64 KiB of a stranger's
+	// octets. A TLSRPT report quotes it.
+	Text string
+
+	// Cause is nil for a policy that was published. Otherwise it is an [*Error]
+	// that says why there is none; with Temporary set, whether there is one
+	// could not be found out. The default of RFC 8461 is to deliver (Section
+	// 3.3); a strict sender may defer instead.
+	Cause error
+
+	client *Client
+
+	odd int // mx values that can match no host
+
+	// stamp orders the writes of one domain in a [Store]. It is Fetched, except
+	// after the clock has been set back.
+	stamp time.Time
+}
+
+// newPolicy makes the Policy of text. The error is a *sts.SyntaxError.
+func newPolicy(domain, id, text string, fetched time.Time) (*Policy, error) {
+	parsed, err := sts.ParsePolicy(text)
+	if err != nil {
+		return nil, err
+	}
+	// Without its monotonic reading, a time follows the clock that also ruled
+	// before a restart and while the machine slept.
+	fetched = fetched.UTC().Round(0)
+	return &Policy{
+		Domain:  domain,
+		Mode:    Mode(parsed.Mode),
+		ID:      id,
+		MX:      parsed.MX,
+		Fetched: fetched,
+		Expires: fetched.Add(parsed.MaxAge),
+		Text:    text,
+		odd:     parsed.Odd,
+		stamp:   fetched,
+	}, nil
+}
+
+// noPolicy is the answer for a domain without a policy.
+func noPolicy(domain string, cause error) *Policy {
+	return &Policy{Domain: domain, Mode: ModeNone, Cause: cause}
+}
+
+// speaks reports whether p demands anything. What happens to a policy of mode none
+// is nobody's concern (RFC 8461, Sections 6 and 8.3).
+func (p *Policy) speaks() bool { return p != nil && p.Mode != ModeNone }
+
+// valid reports whether p may be applied: its time since fetch "has not
+// exceeded" max_age (RFC 8461, Section 5.1), so the last instant counts. After
+// the clock has been set back it stays valid, which fails closed.
+func (p *Policy) valid(now time.Time) bool {
+	return p != nil && p.Cause == nil && !now.After(p.Expires)
+}
+
+// lasts reports whether p is to be remembered. With max_age 0 it is used once, and
+// fetched again the next time (RFC 8461, Section 3.2).
+func (p *Policy) lasts() bool { return p.Expires.After(p.Fetched) }
+
+// Host decides about one MX host of the domain, by the name that stands in its
+// MX record. Call it for each host when its turn comes and never filter the list
+// beforehand (RFC 8461, Section 8.4).
+//
+// Under mode enforce, a host that no mx pattern matches is an [*Error] that wraps
+// [ErrNotListed]: treat the host as unreachable and go on to the next. Under mode
+// testing the mismatch is reported and the host is used. Without a policy every
+// host will do.
+func (p *Policy) Host(mx string) (*Host, error) {
+	name, err := sts.Name(mx)
+	h := &Host{Name: name, policy: p}
+	if err != nil {
+		// Not a name that a policy can list. Without a policy it is still for
+		// the caller to use, an address for example.
+		h.Name = mx
+	}
+	if p.Mode == ModeNone || err == nil && sts.Match(p.MX, name) {
+		return h, nil
+	}
+	// RFC 8461, Section 4: at least one pattern MUST match the MX host. RFC
+	// 8460 has no result type of its own for this.
+	violation := &Error{Domain: p.Domain, MX: printable(h.Name, 256), Result: ResultValidationFailure,
+		Reason: "mx-not-listed", Err: ErrNotListed}
+	h.violation(violation)
+	if p.Mode == ModeTesting {
+		h.reported = true
+		return h, nil
+	}
+	return nil, violation
+}

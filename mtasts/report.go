@@ -1,0 +1,70 @@
+package mtasts
+
+import "time"
+
+// A Result is a result type of RFC 8460, Section 4.3, as it stands in a report.
+// The empty Result is success, or that no type of the RFC fits.
+type Result string
+
+// The result types that this package gives. The first five are about a session
+// with an MX (RFC 8460, Section 4.3.1), the others about the policy (Section
+// 4.3.2.2).
+const (
+	ResultSTARTTLSNotSupported    Result = "starttls-not-supported"
+	ResultCertificateHostMismatch Result = "certificate-host-mismatch"
+	ResultCertificateExpired      Result = "certificate-expired"
+	ResultCertificateNotTrusted   Result = "certificate-not-trusted"
+	ResultValidationFailure       Result = "validation-failure"
+
+	ResultPolicyFetchError   Result = "sts-policy-fetch-error"
+	ResultPolicyInvalid      Result = "sts-policy-invalid"
+	ResultPolicyWebPKIFailed Result = "sts-webpki-invalid"
+)
+
+// An EventKind says what an [Event] is about.
+type EventKind string
+
+const (
+	// EventSession: the outcome of one attempt to hand a message to an MX under
+	// a policy in mode enforce or testing. Result is empty for success.
+	EventSession EventKind = "session"
+
+	// EventPolicy: a domain that publishes a TXT record has no usable policy
+	// file, or the live policy of a domain with a remembered one cannot be had
+	// (RFC 8461, Section 6). Policy is the remembered one, if there is one.
+	EventPolicy EventKind = "policy"
+
+	// EventStore: the store could not be read or written. What was to be
+	// written is kept in memory and tried again.
+	EventStore EventKind = "store"
+)
+
+// An Event is something that an operator or the author of a policy wants to
+// hear of; the outcomes of sessions are the raw material of TLSRPT (RFC 8460).
+type Event struct {
+	Kind   EventKind
+	Time   time.Time
+	Domain string // policy domain
+	Policy *Policy
+	MX     string // MX host, for EventSession
+
+	// Result, Reason and Err are those of an [*Error]. Err is nil for success.
+	Result Result
+	Reason string
+	Err    error
+}
+
+// emit hands an event to Options.Report.
+func (c *Client) emit(e Event) {
+	if c == nil || c.report == nil {
+		return
+	}
+	e.Time = time.Now()
+	c.report(e)
+}
+
+// emitError is emit for a failure.
+func (c *Client) emitError(kind EventKind, p *Policy, err *Error) {
+	c.emit(Event{Kind: kind, Domain: err.Domain, Policy: p, MX: err.MX,
+		Result: err.Result, Reason: err.Reason, Err: err})
+}

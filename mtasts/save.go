@@ -1,0 +1,122 @@
+package mtasts
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+)
+
+// unsaved are the policies that could not be stored yet. They serve from memory
+// meanwhile, and are held here as well because memory may forget.
+type unsaved struct {
+	mu       sync.Mutex
+	policies map[string]*Policy
+	retrying bool
+}
+
+// maxUnsaved bounds what a broken store can make a process hold.
+const maxUnsaved = 4096
+
+func (u *unsaved) get(name string) *Policy {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.policies[name]
+}
+
+// save stores p. No caller waits for it, and none is told if it fails: the answer
+// is in memory, and writing is tried again.
+func (c *Client) save(p *Policy) {
+	err := c.write(p)
+	u := &c.unsaved
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if err == nil {
+		if old := u.policies[p.Domain]; old != nil && !old.stamp.After(p.stamp) {
+			delete(u.policies, p.Domain)
+		}
+		return
+	}
+	if _, again := u.policies[p.Domain]; !again && len(u.policies) >= maxUnsaved {
+		return
+	}
+	if u.policies == nil {
+		u.policies = make(map[string]*Policy)
+	}
+	u.policies[p.Domain] = p
+	if !u.retrying {
+		u.retrying = true
+		c.log.Error("mtasts: policies cannot be stored and are kept in memory until they can", "domain", p.Domain, "error", err)
+		c.work.Go(c.saveAgain)
+	}
+}
+
+// write puts p into the store. A policy with max_age 0 is written too, over the
+// one that it ends: it is expired when it is read.
+func (c *Client) write(p *Policy) error {
+	// A write that Close waits for must not end because of it.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.ctx), storeLimit)
+	defer cancel()
+	err := c.store.Put(ctx, p.Domain, encodeEntry(p), p.stamp, p.Expires)
+	if err == nil {
+		return nil
+	}
+	failure := &Error{Domain: p.Domain, Reason: "store-unwritable", Temporary: true,
+		Err: fmt.Errorf("writing the store: %w", err)}
+	c.emitError(EventStore, p, failure)
+	return failure
+}
+
+// saveAgain tries what is unsaved until nothing is, or the client is closed.
+func (c *Client) saveAgain() {
+	for wait := time.Second; ; wait = min(2*wait, time.Minute) {
+		timer := time.NewTimer(wait)
+		select {
+		case <-timer.C:
+		case <-c.ctx.Done():
+			timer.Stop()
+			return
+		}
+		if c.flush() == nil {
+			c.log.Info("mtasts: the store can be written again")
+			return
+		}
+	}
+}
+
+// flush writes what is unsaved, and stops at the first failure: the store is the
+// same for all. It returns nil, and ends the retrying, once nothing is left.
+func (c *Client) flush() error {
+	u := &c.unsaved
+	for {
+		u.mu.Lock()
+		var p *Policy
+		for _, p = range u.policies {
+			break
+		}
+		if p == nil {
+			u.retrying = false
+			u.mu.Unlock()
+			return nil
+		}
+		u.mu.Unlock()
+		if err := c.write(p); err != nil {
+			return err
+		}
+		u.mu.Lock()
+		if u.policies[p.Domain] == p {
+			delete(u.policies, p.Domain)
+		}
+		u.mu.Unlock()
+	}
+}
+
+// lastSave is flush for Close, which says how much is lost.
+func (c *Client) lastSave() error {
+	err := c.flush()
+	if err == nil {
+		return nil
+	}
+	return errors.Join(fmt.Errorf("%d policies could not be stored", len(c.unsaved.policies)), err)
+}

@@ -1,0 +1,144 @@
+package mtasts_test
+
+import (
+	"errors"
+	"log/slog"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/mtasts/go-mtasts/mtasts"
+	"github.com/mtasts/go-mtasts/mtasts/mtaststest"
+	"github.com/mtasts/go-mtasts/resolver"
+)
+
+var errBroken = errors.New("broken\x1b[2J store")
+
+func TestAStoreThatCannotBeReadDefers(t *testing.T) {
+	play(t, func(t *testing.T, e *env) {
+		e.learn()
+		broken := &brokenStore{Store: e.store, getErr: errBroken}
+		e.store = broken
+		e.restart()
+		p, err := e.client.PolicyFor(t.Context(), domain)
+		if !errors.Is(err, errBroken) || p != nil {
+			t.Fatalf("policy %+v, error %v; want the store's error: there may be a policy", p, err)
+		}
+		if strings.Contains(err.Error(), "\x1b") {
+			t.Errorf("the error holds a control character: %q", err)
+		}
+		if ev := e.events(mtasts.EventStore); len(ev) != 1 || !errors.Is(ev[0].Err, errBroken) {
+			t.Errorf("events are %+v, want one of the store", ev)
+		}
+		broken.fail(nil, nil)
+		e.want(e.policy(), mtasts.ModeEnforce, "1")
+	})
+}
+
+func TestAStoreThatCannotBeWrittenLosesNothing(t *testing.T) {
+	play(t, func(t *testing.T, e *env) {
+		var log strings.Builder
+		e.opts.Logger = slog.New(slog.NewTextHandler(&log, nil))
+		e.opts.Memory = 1
+		broken := &brokenStore{Store: e.store, putErr: errBroken}
+		e.store = broken
+		e.restart()
+		e.learn()
+		e.blockDNS(resolver.ServFail)
+		e.policyFor("other.example") // memory holds one
+		e.policyFor("third.example")
+		e.want(e.policy(), mtasts.ModeEnforce, "1")
+		if ev := e.events(mtasts.EventStore); len(ev) == 0 || !errors.Is(ev[0].Err, errBroken) {
+			t.Errorf("events are %+v, want one of the store", ev)
+		}
+		broken.fail(nil, nil)
+		e.sleep(2 * time.Minute)
+		e.restart()
+		e.want(e.policy(), mtasts.ModeEnforce, "1")
+		if text := log.String(); strings.Count(text, "level=ERROR") != 1 || strings.Count(text, "level=INFO") != 1 {
+			t.Errorf("want one line for the failure and one for the recovery:\n%s", text)
+		}
+	})
+}
+
+func TestCloseStoresWhatIsUnsavedOrSaysWhatIsLost(t *testing.T) {
+	play(t, func(t *testing.T, e *env) {
+		broken := &brokenStore{Store: e.store, putErr: errBroken}
+		e.store = broken
+		e.restart()
+		e.learn()
+		broken.fail(nil, nil)
+		e.restart()
+		e.blockDNS(resolver.ServFail)
+		e.want(e.policy(), mtasts.ModeEnforce, "1")
+
+		broken.fail(nil, errBroken)
+		e.Publish("other.example", "1", mtaststest.Policy(mtasts.ModeEnforce, week, "mx.other.example"))
+		e.policyFor("other.example")
+		if err := e.client.Close(); !errors.Is(err, errBroken) || !strings.Contains(err.Error(), "1 policies") {
+			t.Errorf("Close: %v; want what is lost and why", err)
+		}
+	})
+}
+
+func TestADamagedEntryDefersUntilTheLivePolicyTakesItsPlace(t *testing.T) {
+	play(t, func(t *testing.T, e *env) {
+		e.learn()
+		e.stop()
+		value, _, err := e.store.Get(t.Context(), domain)
+		if err != nil {
+			t.Fatal(err)
+		}
+		value[len(value)/2] ^= 1
+		later := time.Now().Add(time.Second)
+		if err := e.store.Put(t.Context(), domain, value, later, later.Add(week)); err != nil {
+			t.Fatal(err)
+		}
+		e.start()
+		e.blockDNS(resolver.ServFail)
+		if p, err := e.client.PolicyFor(t.Context(), domain); err == nil {
+			t.Fatalf("policy %+v from a damaged entry", p)
+		}
+		e.publish("1", "mx.example.com")
+		e.sleep(2 * time.Second)
+		e.want(e.policy(), mtasts.ModeEnforce, "1")
+		e.blockDNS(resolver.ServFail)
+		e.restart()
+		e.want(e.policy(), mtasts.ModeEnforce, "1")
+	})
+}
+
+func TestOpenRemembersAcrossRestarts(t *testing.T) {
+	w := mtaststest.NewWorld()
+	w.Publish(domain, "1", mtaststest.Policy(mtasts.ModeEnforce, week, "mx.example.com"))
+	path := filepath.Join(t.TempDir(), "policies.db")
+	for i := range 2 {
+		c, err := mtasts.Open(path, w.Options())
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, err := c.PolicyFor(t.Context(), domain)
+		if err != nil || p.Mode != mtasts.ModeEnforce {
+			t.Fatalf("run %d: %+v, %v", i, p, err)
+		}
+		if err := c.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Close(); err != nil {
+			t.Errorf("the second Close: %v", err)
+		}
+		w.DNS.Set(txt, resolver.Records{Fail: resolver.Timeout})
+	}
+	if n := w.Requests(domain); n != 1 {
+		t.Errorf("%d requests, want 1", n)
+	}
+}
+
+func TestOpenSaysWhatIsWrongWithThePath(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "missing", "policies.db")
+	_, err := mtasts.Open(path, nil)
+	if err == nil || !strings.HasPrefix(err.Error(), "mtasts: ") || strings.Count(err.Error(), "mtasts:") != 1 || !strings.Contains(err.Error(), path) {
+		t.Errorf("error is %v", err)
+	}
+}
