@@ -1,0 +1,77 @@
+package delivery
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"time"
+)
+
+// DNS answers the look-ups of a delivery. [resolver.System] does, and
+// [resolver.Fake], and *[net.Resolver]. Nothing found is an error.
+type DNS interface {
+	LookupMX(ctx context.Context, name string) ([]*net.MX, error)
+	LookupNetIP(ctx context.Context, network, host string) ([]netip.Addr, error)
+}
+
+// lookupHosts returns the hosts that take mail for domain, the most preferred
+// first.
+func (s *Sender) lookupHosts(ctx context.Context, domain string) ([]string, error) {
+	records, err := s.DNS.LookupMX(ctx, domain)
+	if isNotFound(err) {
+		return s.implicitMX(ctx, domain)
+	} else if err != nil {
+		return nil, err
+	}
+	var hosts []string
+	for _, mx := range records {
+		if mx.Host != "." {
+			hosts = append(hosts, mx.Host)
+		}
+	}
+	if len(hosts) == 0 {
+		// RFC 7505, Section 3: a null MX.
+		return nil, fmt.Errorf("%w: %s takes no mail, its MX record says", ErrRejected, domain)
+	}
+	return hosts, nil
+}
+
+// implicitMX is for a domain without MX records: it is its own MX host, if it has
+// an address (RFC 5321, Section 5.1).
+func (s *Sender) implicitMX(ctx context.Context, domain string) ([]string, error) {
+	if _, err := s.DNS.LookupNetIP(ctx, "ip", domain); isNotFound(err) {
+		return nil, fmt.Errorf("%w: %s has neither an MX record nor an address", ErrRejected, domain)
+	}
+	return []string{domain}, nil
+}
+
+// dialLimit is how long one address of a host may take to accept a connection.
+const dialLimit = 30 * time.Second
+
+// dial connects to the first address of host that answers.
+func (s *Sender) dial(ctx context.Context, host string) (net.Conn, error) {
+	addrs, err := s.DNS.LookupNetIP(ctx, "ip", host)
+	if err != nil {
+		return nil, err
+	}
+	var failures []error
+	for _, addr := range addrs {
+		ctx, cancel := context.WithTimeout(ctx, dialLimit)
+		conn, err := s.Dial(ctx, "tcp", net.JoinHostPort(addr.String(), s.Port))
+		cancel()
+		if err == nil {
+			return conn, nil
+		}
+		failures = append(failures, err)
+	}
+	return nil, errors.Join(failures...)
+}
+
+// isNotFound reports whether the DNS has said that there is no such record, which
+// is not the same as a failed look-up.
+func isNotFound(err error) bool {
+	dns, ok := errors.AsType[*net.DNSError](err)
+	return ok && dns.IsNotFound
+}

@@ -1,0 +1,142 @@
+package delivery_test
+
+import (
+	"crypto/tls"
+	"errors"
+	"net"
+	"slices"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/mtasts/go-mtasts/cache"
+	"github.com/mtasts/go-mtasts/examples/internal/delivery"
+	"github.com/mtasts/go-mtasts/examples/internal/loopback"
+	"github.com/mtasts/go-mtasts/mtasts"
+	"github.com/mtasts/go-mtasts/mtasts/mtaststest"
+	"github.com/mtasts/go-mtasts/resolver"
+)
+
+// The domain to deliver to, and its two MX hosts.
+const (
+	domain = "example.com"
+	mx1    = "mx1.example.com"
+	mx2    = "mx2.example.com"
+)
+
+const text = "Subject: test\r\n\r\n.a line that begins with a dot\r\n.\r\nthe end\r\n"
+
+// A rig is a Sender in a World whose MX hosts are on TCP sockets.
+type rig struct {
+	*mtaststest.World
+	t        *testing.T
+	net      *loopback.Network
+	sender   *delivery.Sender
+	sessions map[string]*atomic.Int32 // by host
+}
+
+func newRig(t *testing.T) *rig {
+	w := mtaststest.NewWorld()
+	r := &rig{World: w, t: t, net: &loopback.Network{DNS: w.DNS}, sessions: map[string]*atomic.Int32{}}
+	t.Cleanup(r.net.Close)
+	policies := mtasts.New(cache.NewMemory(), w.Options())
+	t.Cleanup(func() {
+		if err := policies.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	r.sender = &delivery.Sender{
+		Policies: policies,
+		DNS:      w.DNS,
+		Roots:    w.Roots(),
+		Dial:     r.net.Dial,
+		Port:     "25",
+		Helo:     "sender.example",
+		Log:      func(format string, args ...any) { t.Logf(format, args...) },
+	}
+	r.DNS.Set(domain, resolver.Records{MX: []net.MX{{Host: mx1, Pref: 10}}})
+	return r
+}
+
+// twoHosts makes mx2 the second choice, after mx1.
+func (r *rig) twoHosts() {
+	r.DNS.Set(domain, resolver.Records{MX: []net.MX{{Host: mx2, Pref: 20}, {Host: mx1, Pref: 10}}})
+}
+
+// publish publishes a policy that lists hosts.
+func (r *rig) publish(mode mtasts.Mode, id string, hosts ...string) {
+	r.Publish(domain, id, mtaststest.Policy(mode, time.Hour, hosts...))
+}
+
+// friendly adds an MX host that takes every message.
+func (r *rig) friendly(host string, mx mtaststest.MX) {
+	r.t.Helper()
+	count := new(atomic.Int32)
+	r.sessions[host] = count
+	r.AddMX(host, mx)
+	r.serve(host, func(conn net.Conn) {
+		count.Add(1)
+		r.ServeMX(conn, host)
+	})
+}
+
+func (r *rig) serve(host string, serve func(net.Conn)) {
+	r.t.Helper()
+	if err := r.net.Serve(host, serve); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+// scripted adds an MX host that answers as told.
+func (r *rig) scripted(host string, replies map[string]string) *script {
+	r.t.Helper()
+	s := &script{replies: replies}
+	r.serve(host, s.serve)
+	return s
+}
+
+func (r *rig) deliver() error {
+	return r.sender.Deliver(r.t.Context(), delivery.Message{From: "a@sender.example", To: "b@" + domain, Data: []byte(text)})
+}
+
+// wantMail asserts where the message is, each copy as "HOST in TLS 1.3" or "HOST in
+// clear text".
+func (r *rig) wantMail(want ...string) {
+	r.t.Helper()
+	var got []string
+	for host := range r.sessions {
+		for _, mail := range r.Mail(host) {
+			how := "clear text"
+			if mail.TLS != nil {
+				how = tls.VersionName(mail.TLS.Version)
+			}
+			got = append(got, host+" in "+how)
+		}
+	}
+	if !slices.Equal(got, want) {
+		r.t.Errorf("mailboxes hold %q, want %q", got, want)
+	}
+}
+
+// wantResults asserts what has been reported about sessions.
+func (r *rig) wantResults(want ...mtasts.Result) {
+	r.t.Helper()
+	var got []mtasts.Result
+	for _, event := range r.Events() {
+		if event.Kind == mtasts.EventSession {
+			got = append(got, event.Result)
+		}
+	}
+	if !slices.Equal(got, want) {
+		r.t.Errorf("results reported: %q, want %q", got, want)
+	}
+}
+
+// wantHeld asserts that err is a deferral because of the policy.
+func (r *rig) wantHeld(err error, result mtasts.Result) {
+	r.t.Helper()
+	held, ok := errors.AsType[*mtasts.Error](err)
+	if !ok || held.Result != result || errors.Is(err, delivery.ErrRejected) {
+		r.t.Errorf("Deliver: %v, want it to be held back for %q", err, result)
+	}
+}

@@ -1,0 +1,68 @@
+package delivery_test
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"sync/atomic"
+)
+
+// A script is an SMTP server that answers as told, where an MX host of a World is
+// always friendly. It knows no TLS.
+type script struct {
+	// replies are its answers to a verb, to "." at the end of a message, and to ""
+	// at the beginning; hangUp closes the connection instead. The usual answer
+	// where there is none.
+	replies map[string]string
+
+	sessions, messages atomic.Int32 // begun; received to the end
+}
+
+const hangUp = "hang up"
+
+var usual = map[string]string{"": "220 ready", "DATA": "354 go on", "QUIT": "221 bye"}
+
+func (s *script) serve(conn net.Conn) {
+	defer conn.Close()
+	s.sessions.Add(1)
+	in := bufio.NewReader(conn)
+	for verb := ""; ; {
+		answer, told := s.replies[verb]
+		if !told {
+			answer = usual[verb]
+		}
+		switch answer {
+		case hangUp:
+			return
+		case "":
+			answer = "250 ok"
+		}
+		fmt.Fprintf(conn, "%s\r\n", answer)
+		line, err := in.ReadString('\n')
+		if strings.HasPrefix(answer, "354") {
+			for err == nil && line != ".\r\n" {
+				line, err = in.ReadString('\n')
+			}
+		}
+		if err != nil {
+			return
+		}
+		verb, _, _ = strings.Cut(strings.TrimRight(line, "\r\n"), " ")
+		if verb == "." {
+			s.messages.Add(1)
+		}
+	}
+}
+
+// endless begins a greeting that does not end.
+func endless(conn net.Conn) {
+	defer conn.Close()
+	line := "220-" + strings.Repeat("x", 60_000) + "\r\n"
+	for {
+		if _, err := io.WriteString(conn, line); err != nil {
+			return
+		}
+	}
+}

@@ -1,0 +1,96 @@
+package main
+
+import (
+	"github.com/mtasts/go-mtasts/mtasts"
+	"github.com/mtasts/go-mtasts/mtasts/mtaststest"
+	"github.com/mtasts/go-mtasts/resolver"
+)
+
+// A step is one message.
+type step struct {
+	scene   string // what is new from here on; "" if it is as before
+	title   string
+	restart bool         // the sender starts anew
+	change  func(*stage) // what happens in the world before
+	to      string       // the recipient's domain
+	want    outcome
+}
+
+var steps = []step{
+	{
+		scene: "enforce.example publishes a policy: mode enforce, and mx.enforce.example takes its mail.",
+		title: "the first message",
+		change: func(s *stage) {
+			s.publish(enforceDomain, mtasts.ModeEnforce, enforceMX)
+		},
+		to:   enforceDomain,
+		want: outcome{takenBy: enforceMX, overTLS: true, reported: "success"},
+	},
+	{
+		scene: "An attacker gets between the two.",
+		title: "STARTTLS is stripped",
+		change: func(s *stage) {
+			s.world.AddMX(enforceMX, mtaststest.MX{NoSTARTTLS: true})
+		},
+		to:   enforceDomain,
+		want: outcome{reported: "starttls-not-supported"},
+	},
+	{
+		title: "the MX record is forged",
+		change: func(s *stage) {
+			s.world.AddMX(enforceMX, mtaststest.MX{})
+			s.setMX(enforceDomain, attackerMX) // which has a good certificate, for its own name
+		},
+		to:   enforceDomain,
+		want: outcome{reported: "validation-failure"},
+	},
+	{
+		title: "the certificate is another host's",
+		change: func(s *stage) {
+			s.setMX(enforceDomain, enforceMX)
+			s.world.AddMX(enforceMX, mtaststest.MX{Certificate: mtaststest.WrongName})
+		},
+		to:   enforceDomain,
+		want: outcome{reported: "certificate-host-mismatch"},
+	},
+	{
+		scene:   "The sender restarts, and the attacker blocks the policy: DNS and policy host fail.",
+		title:   "the MX record is forged",
+		restart: true,
+		change: func(s *stage) {
+			s.world.AddMX(enforceMX, mtaststest.MX{})
+			s.setMX(enforceDomain, attackerMX)
+			s.world.DNS.Set("_mta-sts."+enforceDomain, resolver.Records{Fail: resolver.ServFail})
+			s.world.SetPolicyHost(enforceDomain, mtaststest.PolicyHost{Unreachable: true})
+		},
+		to:   enforceDomain,
+		want: outcome{reported: "validation-failure"},
+	},
+	{
+		title: "the MX record is genuine",
+		change: func(s *stage) {
+			s.setMX(enforceDomain, enforceMX)
+		},
+		to:   enforceDomain,
+		want: outcome{takenBy: enforceMX, overTLS: true, reported: "success"},
+	},
+	{
+		scene: "testing.example publishes a policy of mode testing.",
+		title: "its MX has an expired certificate",
+		change: func(s *stage) {
+			s.publish(testingDomain, mtasts.ModeTesting, testingMX)
+			s.world.AddMX(testingMX, mtaststest.MX{Certificate: mtaststest.Expired})
+		},
+		to:   testingDomain,
+		want: outcome{takenBy: testingMX, overTLS: true, reported: "certificate-expired"},
+	},
+	{
+		scene: "without.example publishes no policy.",
+		title: "its MX has a self-signed certificate",
+		change: func(s *stage) {
+			s.world.AddMX(withoutMX, mtaststest.MX{Certificate: mtaststest.SelfSigned})
+		},
+		to:   withoutDomain,
+		want: outcome{takenBy: withoutMX, overTLS: true},
+	},
+}

@@ -1,0 +1,137 @@
+package main
+
+import (
+	"crypto/x509"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net/mail"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// config is what the command line says.
+type config struct {
+	from, to string
+	db       string
+	dns      string         // "" for the machine's own
+	roots    *x509.CertPool // nil for the system's
+	allow    []netip.Prefix
+	port     uint
+	helo     string
+	report   bool
+}
+
+// parse reads the command line. Its errors have been written to stderr; for -h it is
+// flag.ErrHelp.
+func parse(args []string, stderr io.Writer) (*config, error) {
+	c := &config{}
+	f := flag.NewFlagSet("send", flag.ContinueOnError)
+	f.SetOutput(stderr)
+	f.StringVar(&c.from, "from", "", "`address` of the sender")
+	f.StringVar(&c.to, "to", "", "`address` of the recipient")
+	f.StringVar(&c.db, "db", "", "`file` that remembers policies (default go-mtasts/send.db in the user's cache folder)")
+	f.UintVar(&c.port, "port", 25, "`port` of the MX hosts")
+	f.StringVar(&c.helo, "helo", "", "`name` of this host in EHLO (default its host name)")
+	f.BoolVar(&c.report, "report", false, "write reported events to standard output as JSON")
+	f.Func("dns", "`address:port` of the DNS resolver to ask (default the system's)", func(s string) error {
+		server, err := netip.ParseAddrPort(s)
+		c.dns = server.String()
+		return err
+	})
+	f.Func("roots", "PEM `file` of CAs to trust besides the system's, for policy hosts and MX hosts", func(s string) (err error) {
+		c.roots, err = readRoots(s)
+		return err
+	})
+	f.Func("allow", "`networks`, separated by commas, in which policy hosts may live besides the public Internet", func(s string) error {
+		for field := range strings.SplitSeq(s, ",") {
+			prefix, err := netip.ParsePrefix(field)
+			if err != nil {
+				return err
+			}
+			c.allow = append(c.allow, prefix)
+		}
+		return nil
+	})
+	if err := f.Parse(args); err != nil {
+		return nil, err
+	}
+	if err := c.check(f.Args()); err != nil {
+		fmt.Fprintln(stderr, err)
+		return nil, err
+	}
+	return c, nil
+}
+
+// check looks at what the flag package cannot judge, and fills in what depends on
+// the machine.
+func (c *config) check(rest []string) error {
+	if len(rest) > 0 {
+		return fmt.Errorf("unexpected argument %q: the message comes from standard input", rest[0])
+	}
+	if c.port == 0 || c.port > 65535 {
+		return fmt.Errorf("-port %d: must be 1 to 65535", c.port)
+	}
+	if err := checkAddress(c.from); err != nil {
+		return fmt.Errorf("-from %q: %w", c.from, err)
+	}
+	if err := checkAddress(c.to); err != nil {
+		return fmt.Errorf("-to %q: %w", c.to, err)
+	}
+	if c.helo == "" {
+		name, err := os.Hostname()
+		if err != nil {
+			return fmt.Errorf("%w; use -helo", err)
+		}
+		c.helo = name
+	}
+	if c.db == "" {
+		folder, err := os.UserCacheDir()
+		if err != nil {
+			return fmt.Errorf("%w; use -db", err)
+		}
+		folder = filepath.Join(folder, "go-mtasts")
+		if err := os.MkdirAll(folder, 0o700); err != nil {
+			return fmt.Errorf("%w; use -db", err)
+		}
+		c.db = filepath.Join(folder, "send.db")
+	}
+	return nil
+}
+
+// checkAddress refuses what is not a plain a@example.com. A name outside ASCII
+// would need SMTPUTF8 (RFC 6531), a literal has no MX records.
+func checkAddress(s string) error {
+	parsed, err := mail.ParseAddress(s)
+	if err != nil {
+		return err
+	}
+	for _, r := range s {
+		if r <= ' ' || r > '~' || r == '[' {
+			return errors.New("must be ASCII, with a domain name: write an international one in its xn-- form")
+		}
+	}
+	if parsed.Address != s {
+		return fmt.Errorf("must be a bare address, such as %s", parsed.Address)
+	}
+	return nil
+}
+
+// readRoots returns the system's CAs and those in a PEM file.
+func readRoots(file string) (*x509.CertPool, error) {
+	pem, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	pool, err := x509.SystemCertPool()
+	if err != nil {
+		return nil, err
+	}
+	if !pool.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("%s holds no certificate in PEM form", file)
+	}
+	return pool, nil
+}

@@ -1,0 +1,123 @@
+// Send delivers one message to one recipient, as a mail server does, under the
+// MTA-STS policy of the recipient's domain:
+//
+//	go run ./examples/send -from a@sender.example -to b@example.com < message
+//
+// It needs port 25 to the outside, which many networks block. What it learns about
+// policies it remembers in a file, so that the next run knows it. Standard error
+// tells each decision, and its last line the outcome; with -report, standard
+// output has what a TLSRPT report is made of, one JSON object a line.
+//
+// The exit status is that of sysexits.h: 0 delivered, 75 try again later, which
+// includes everything that a policy holds back, 69 the message can never be
+// delivered, 64 the command line is wrong. ("go run" turns each but 0 into 1; use
+// "go build".)
+//
+// The delivery itself is examples/internal/delivery; begin with its deliver.go.
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/signal"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"github.com/mtasts/go-mtasts/examples/internal/delivery"
+	"github.com/mtasts/go-mtasts/mtasts"
+	"github.com/mtasts/go-mtasts/resolver"
+)
+
+// From sysexits.h.
+const (
+	exitDelivered = 0
+	exitUsage     = 64
+	exitRejected  = 69
+	exitDeferred  = 75
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	os.Exit(run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+}
+
+// run is main with all that it touches, and returns the exit status.
+func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	log := func(format string, args ...any) {
+		fmt.Fprintln(stderr, printable(fmt.Sprintf(format, args...)))
+	}
+	cfg, err := parse(args, stderr)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		return exitDelivered
+	case err != nil:
+		return exitUsage
+	}
+	var message bytes.Buffer
+	if _, err := message.ReadFrom(stdin); err != nil {
+		log("deferred: the message: %v", err)
+		return exitDeferred
+	}
+
+	dns := resolver.System{Server: cfg.dns}
+	opts := &mtasts.Options{Resolver: dns, RootCAs: cfg.roots, AllowNets: cfg.allow}
+	if cfg.report {
+		opts.Report = reporter(stdout)
+	}
+	policies, err := mtasts.Open(cfg.db, opts)
+	if err != nil {
+		log("deferred: %v", err)
+		return exitDeferred
+	}
+	defer func() {
+		if err := policies.Close(); err != nil {
+			log("%v", err)
+		}
+	}()
+
+	sender := &delivery.Sender{
+		Policies: policies,
+		DNS:      dns,
+		Roots:    cfg.roots,
+		Dial:     new(net.Dialer).DialContext,
+		Port:     strconv.FormatUint(uint64(cfg.port), 10),
+		Helo:     cfg.helo,
+		Log:      log,
+	}
+	return send(ctx, sender, delivery.Message{From: cfg.from, To: cfg.to, Data: message.Bytes()})
+}
+
+// send delivers m and logs the outcome.
+func send(ctx context.Context, sender *delivery.Sender, m delivery.Message) int {
+	err := sender.Deliver(ctx, m)
+	switch {
+	case err == nil:
+		sender.Log("delivered")
+		return exitDelivered
+	case errors.Is(err, delivery.ErrRejected), errors.Is(err, mtasts.ErrInvalidDomain):
+		sender.Log("failed: %v", err)
+		return exitRejected
+	default:
+		sender.Log("deferred: %v", err)
+		return exitDeferred
+	}
+}
+
+// maxLine bounds a line of the log.
+const maxLine = 1000
+
+// printable makes s, which may hold any text of a stranger, one line that is safe
+// on a terminal.
+func printable(s string) string {
+	s = strings.ReplaceAll(s, "\n", "; ")
+	quoted := strconv.QuoteToASCII(s[:min(len(s), maxLine)])
+	return strings.ReplaceAll(quoted[1:len(quoted)-1], `\"`, `"`)
+}

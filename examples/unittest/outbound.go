@@ -1,0 +1,98 @@
+// Package unittest shows how the author of a mail server tests its outbound path
+// against MTA-STS, without a socket and without waiting:
+//
+//	go test -v ./examples/unittest
+//
+// outbound.go is the mail server, cut down to what delivers a message. All that it
+// needs of the outside is handed to it, so that outbound_test.go can hand it a
+// [github.com/mtasts/go-mtasts/mtasts/mtaststest.World] instead. (What a real one
+// does about replies, time limits and duplicates is in examples/send.)
+package unittest
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"net"
+	"net/smtp"
+	"strings"
+	"time"
+
+	"github.com/mtasts/go-mtasts/mtasts"
+)
+
+// Outbound delivers messages to other mail servers.
+type Outbound struct {
+	Policies *mtasts.Client
+	LookupMX func(ctx context.Context, domain string) ([]*net.MX, error)
+	Dial     func(ctx context.Context, network, address string) (net.Conn, error)
+	TLS      *tls.Config // base of each session's configuration
+}
+
+// Deliver takes a message to the first MX host that may have it, and has it. After
+// an error the message stays in the queue.
+func (o *Outbound) Deliver(ctx context.Context, from, to string, message []byte) error {
+	_, domain, _ := strings.Cut(to, "@")
+	policy, err := o.Policies.PolicyFor(ctx, domain)
+	if err != nil {
+		return err
+	}
+	hosts, err := o.LookupMX(ctx, domain)
+	if err != nil {
+		return err
+	}
+	var failures []error
+	for _, mx := range hosts {
+		host, err := policy.Host(mx.Host)
+		if err == nil {
+			err = o.session(ctx, host, true, from, to, message)
+		}
+		if err == nil {
+			return nil
+		}
+		failures = append(failures, err)
+	}
+	return errors.Join(failures...)
+}
+
+// session delivers to one host, with TLS or, where that fails and the policy does
+// not mind, without.
+func (o *Outbound) session(ctx context.Context, host *mtasts.Host, secure bool, from, to string, message []byte) error {
+	conn, err := o.Dial(ctx, "tcp", net.JoinHostPort(host.Name, "25"))
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	conn.SetDeadline(time.Now().Add(10 * time.Minute))
+	c, err := smtp.NewClient(conn, host.Name)
+	if err != nil {
+		return err
+	}
+	if secure {
+		err := mtasts.ErrNoSTARTTLS
+		if offered, _ := c.Extension("STARTTLS"); offered {
+			err = c.StartTLS(host.TLSConfig(o.TLS))
+		}
+		if err != nil {
+			if err := host.Fallback(err); err != nil {
+				return err
+			}
+			conn.Close()
+			return o.session(ctx, host, false, from, to, message)
+		}
+	}
+	if err := c.Mail(from); err != nil {
+		return err
+	}
+	if err := c.Rcpt(to); err != nil {
+		return err
+	}
+	body, err := c.Data()
+	if err != nil {
+		return err
+	}
+	if _, err := body.Write(message); err != nil {
+		return err
+	}
+	return body.Close()
+}

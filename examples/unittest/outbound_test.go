@@ -1,0 +1,179 @@
+package unittest
+
+import (
+	"crypto/tls"
+	"errors"
+	"net"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/mtasts/go-mtasts/cache"
+	"github.com/mtasts/go-mtasts/mtasts"
+	"github.com/mtasts/go-mtasts/mtasts/mtaststest"
+	"github.com/mtasts/go-mtasts/resolver"
+)
+
+const (
+	year = 365 * 24 * time.Hour
+
+	good     = "mx.example.com"      // the MX host of example.com
+	attacker = "mx.attacker.example" // another, with a certificate of its own
+)
+
+// A server is an Outbound, with the World in which it delivers.
+type server struct {
+	*mtaststest.World
+	t        *testing.T
+	store    mtasts.Store // what outlives a restart
+	outbound *Outbound
+}
+
+// inWorld runs test in a bubble of testing/synctest, where a year passes as soon as
+// everybody waits for its end. example.com has one MX host there.
+func inWorld(t *testing.T, test func(s *server)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		world := mtaststest.NewWorld()
+		world.DNS.Set("example.com", resolver.Records{MX: []net.MX{{Host: good}}})
+		world.AddMX(good, mtaststest.MX{})
+		world.AddMX(attacker, mtaststest.MX{})
+		s := &server{World: world, t: t, store: cache.NewMemory()}
+		s.outbound = &Outbound{
+			Policies: mtasts.New(s.store, world.Options()),
+			LookupMX: world.DNS.LookupMX,
+			Dial:     world.Dial,
+			TLS:      &tls.Config{RootCAs: world.Roots(), InsecureSkipVerify: true},
+		}
+		test(s)
+		s.outbound.Policies.Close()
+	})
+}
+
+// publish publishes a policy for example.com that lasts for a year.
+func (s *server) publish(mode mtasts.Mode) {
+	s.Publish("example.com", "1", mtaststest.Policy(mode, year, good))
+}
+
+// forgeMX is what an attacker does who controls the DNS.
+func (s *server) forgeMX() {
+	s.DNS.Set("example.com", resolver.Records{MX: []net.MX{{Host: attacker}}})
+}
+
+// blockPolicy makes it impossible to look for the policy.
+func (s *server) blockPolicy() {
+	s.DNS.Set("_mta-sts.example.com", resolver.Records{Fail: resolver.ServFail})
+	s.SetPolicyHost("example.com", mtaststest.PolicyHost{Unreachable: true})
+}
+
+// restart ends the process and begins another.
+func (s *server) restart() {
+	s.outbound.Policies.Close()
+	s.outbound.Policies = mtasts.New(s.store, s.Options())
+}
+
+func (s *server) deliver() error {
+	return s.outbound.Deliver(s.t.Context(), "a@sender.example", "b@example.com", []byte("Subject: test\n\nHello.\n"))
+}
+
+// mustArrive delivers a message, which must then be in the mailbox of host.
+func (s *server) mustArrive(host string, overTLS bool) {
+	s.t.Helper()
+	before := len(s.Mail(host))
+	if err := s.deliver(); err != nil {
+		s.t.Fatal(err)
+	}
+	mail := s.Mail(host)[before:]
+	if len(mail) != 1 || (mail[0].TLS != nil) != overTLS {
+		s.t.Fatalf("%s has %d new messages, want one; over TLS: %t", host, len(mail), overTLS)
+	}
+}
+
+// mustBeHeldBack tries to deliver a message, which must stay in the queue, and in no
+// mailbox, because the policy forbids it.
+func (s *server) mustBeHeldBack(result mtasts.Result) {
+	s.t.Helper()
+	before := len(s.Mail(good)) + len(s.Mail(attacker))
+	err := s.deliver()
+	if held, ok := errors.AsType[*mtasts.Error](err); !ok || held.Result != result {
+		s.t.Fatalf("Deliver: %v, want an *mtasts.Error with the result %q", err, result)
+	}
+	if after := len(s.Mail(good)) + len(s.Mail(attacker)); after > before {
+		s.t.Fatal("the message is in a mailbox")
+	}
+}
+
+func TestEnforced(t *testing.T) {
+	inWorld(t, func(s *server) {
+		s.publish(mtasts.ModeEnforce)
+		s.mustArrive(good, true)
+	})
+}
+
+func TestAttacksAreHeldBack(t *testing.T) {
+	for _, attack := range []struct {
+		name  string
+		begin func(s *server)
+		want  mtasts.Result
+	}{
+		{"STARTTLS stripped", func(s *server) { s.AddMX(good, mtaststest.MX{NoSTARTTLS: true}) }, mtasts.ResultSTARTTLSNotSupported},
+		{"STARTTLS refused", func(s *server) { s.AddMX(good, mtaststest.MX{RefuseSTARTTLS: true}) }, mtasts.ResultSTARTTLSNotSupported},
+		{"certificate of another", func(s *server) { s.AddMX(good, mtaststest.MX{Certificate: mtaststest.WrongName}) }, mtasts.ResultCertificateHostMismatch},
+		{"certificate self-signed", func(s *server) { s.AddMX(good, mtaststest.MX{Certificate: mtaststest.SelfSigned}) }, mtasts.ResultCertificateNotTrusted},
+		{"MX forged", (*server).forgeMX, mtasts.ResultValidationFailure},
+		{"MX forged, policy blocked", func(s *server) { s.forgeMX(); s.blockPolicy() }, mtasts.ResultValidationFailure},
+	} {
+		t.Run(attack.name, func(t *testing.T) {
+			inWorld(t, func(s *server) {
+				s.publish(mtasts.ModeEnforce)
+				s.mustArrive(good, true)
+				attack.begin(s)
+				s.mustBeHeldBack(attack.want)
+			})
+		})
+	}
+}
+
+// Under mode testing everything arrives, and the domain hears of what would not have.
+func TestTestingModeReports(t *testing.T) {
+	inWorld(t, func(s *server) {
+		s.publish(mtasts.ModeTesting)
+		s.AddMX(good, mtaststest.MX{Certificate: mtaststest.Expired})
+		s.mustArrive(good, true)
+		s.AddMX(good, mtaststest.MX{NoSTARTTLS: true})
+		s.mustArrive(good, false)
+
+		events := s.Events()
+		if len(events) != 2 || events[0].Result != mtasts.ResultCertificateExpired || events[1].Result != mtasts.ResultSTARTTLSNotSupported {
+			t.Errorf("reported: %+v, want an expired certificate, then no STARTTLS", events)
+		}
+	})
+}
+
+func TestPolicySurvivesRestart(t *testing.T) {
+	inWorld(t, func(s *server) {
+		s.publish(mtasts.ModeEnforce)
+		s.mustArrive(good, true)
+		s.restart()
+		s.blockPolicy()
+		s.mustArrive(good, true)
+		s.forgeMX()
+		s.mustBeHeldBack(mtasts.ResultValidationFailure)
+	})
+}
+
+// A policy that cannot be fetched again holds to the end of its year, and no longer.
+func TestPolicyEndsAfterItsYear(t *testing.T) {
+	inWorld(t, func(s *server) {
+		s.publish(mtasts.ModeEnforce)
+		s.mustArrive(good, true)
+		s.blockPolicy()
+		s.forgeMX()
+
+		time.Sleep(year - time.Minute) // takes no time, in the bubble
+		s.mustBeHeldBack(mtasts.ResultValidationFailure)
+
+		time.Sleep(2 * time.Minute)
+		s.mustArrive(attacker, true)
+	})
+}
