@@ -42,7 +42,7 @@ func testDropsExpired(t *testing.T,
 		if err != nil {
 			t.Fatal(err)
 		}
-		if len(keys) > 350 {
+		if len(keys) > 500 {
 			t.Fatalf("day %d: %d entries, of which 103 have not expired", day, len(keys))
 		}
 		alive := 0

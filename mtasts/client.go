@@ -190,8 +190,9 @@ func (c *Client) PolicyFor(ctx context.Context, domain string) (*Policy, error) 
 
 // Recheck is [Client.PolicyFor] with a live look at the DNS and, where the id is
 // new, at the policy host. RFC 8461, Section 5 demands it before a message that
-// a policy has held back fails for good. The error then says that the look could
-// not be made or a new policy not be had; keep the message in the queue.
+// a policy has held back fails for good: if the answer has another ID than the
+// policy that did, try the message again under it. An error says that the look
+// could not be made, or a new policy not be had; keep the message in the queue.
 func (c *Client) Recheck(ctx context.Context, domain string) (*Policy, error) {
 	name, err := sts.PolicyDomain(domain)
 	if err != nil {

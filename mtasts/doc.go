@@ -33,6 +33,12 @@
 // in the handshake, deliver asks Fallback with that error: nil means that it may
 // go on without TLS, on a new connection after a failed handshake.
 //
+// The nil there is the base of the configuration: what the sender demands by itself,
+// which is nothing where no policy speaks. A sender with roots of its own passes
+// &tls.Config{RootCAs: pool, InsecureSkipVerify: true}: it means the same, and mode
+// enforce verifies all the same. A base without InsecureSkipVerify verifies every
+// MX host, and no policy loosens it.
+//
 // # What it promises
 //
 // A policy that was fetched once is remembered, in memory and in a file, until

@@ -40,7 +40,8 @@ const (
 )
 
 // An Event is something that an operator or the author of a policy wants to
-// hear of; the outcomes of sessions are the raw material of TLSRPT (RFC 8460).
+// hear of; the outcomes of sessions are the raw material of TLSRPT (RFC 8460). To
+// write one down, choose the fields: Policy and Err do not marshal by themselves.
 type Event struct {
 	Kind   EventKind
 	Time   time.Time
