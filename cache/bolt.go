@@ -146,8 +146,8 @@ func (b *Bolt) Close() error {
 	}
 	b.closed = true
 	if b.broken.Load() != nil {
-		// db.Close would wait for a lock that nobody releases. Closing the
-		// file gives up the lock on it, which is what others wait for.
+		// db.Close would wait for a lock that nobody releases. The file stays
+		// mapped, and so locked for others, until the process ends.
 		return b.wrap(b.file.Close())
 	}
 	return b.wrap(b.db.Close())

@@ -104,17 +104,15 @@ func (h *Host) observe(err error) {
 }
 
 // Fallback says whether delivery to this MX may go on without TLS, or without
-// verified TLS, after cause: [ErrNoSTARTTLS], the server's reply to STARTTLS, or
-// the error of the handshake. It speaks for the policy alone, and nil means that no
-// policy forbids it; a sender that demands TLS by himself does not fall back
-// whatever it says. Under mode
-// enforce it returns an [*Error] with the [Result] of cause: go on to the next MX
-// host (RFC 8461, Section 5: the message MUST NOT be delivered here).
+// verified TLS, after cause: [ErrNoSTARTTLS], the server's reply to STARTTLS as a
+// [*net/textproto.Error], or the error of the handshake. Under mode enforce it
+// returns an [*Error] with the [Result] of cause: go on to the next MX host (RFC
+// 8461, Section 5: the message MUST NOT be delivered here). Nil means that no policy
+// forbids it; a sender that demands TLS by itself does not fall back all the same.
 //
-// A reply is recognised as a [*net/textproto.Error]; wrap another SMTP library's in
-// one. Under enforce and testing the failure is reported, and under enforce the next
+// Under enforce and testing the failure is reported, and under enforce the next
 // [Client.PolicyFor] for the domain looks for a newer policy first. So call it
-// whenever TLS could not be had, also by a sender that would not fall back.
+// whenever TLS could not be had, also as a sender that would not fall back.
 func (h *Host) Fallback(cause error) error {
 	if h.policy.Mode == ModeNone {
 		return nil
