@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/mtasts/go-mtasts/cache"
@@ -101,7 +102,8 @@ type Client struct {
 	flights map[string]*flight
 	closed  bool
 
-	unsaved unsaved
+	unsaved   unsaved
+	refresher atomic.Pointer[refresher] // while Run runs
 }
 
 // Open returns a Client that remembers in a bbolt file at path, which is made,

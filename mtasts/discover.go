@@ -22,6 +22,11 @@ type finding struct {
 	policy *Policy // newly fetched, nil if none was
 	cause  *Error  // why nothing was fetched; nil if the remembered id is still published
 
+	// failed is why the fetch failed, if one was due, and blocked that it was not
+	// tried because it failed a moment ago.
+	failed  *Error
+	blocked bool
+
 	// doubt is set when the look could not be completed: the DNS gave no
 	// answer, or a new id was seen whose policy could not be had.
 	doubt *Error
@@ -36,8 +41,9 @@ func (f finding) span(c *Client) time.Duration {
 }
 
 // discover looks whether domain publishes another policy than the one in m, and
-// fetches it if so (RFC 8461, Section 5.1, steps 1 and 3; Section 3).
-func (c *Client) discover(domain string, m *memo) finding {
+// fetches it if so (RFC 8461, Section 5.1, steps 1 and 3; Section 3). To refresh is to
+// fetch in any case.
+func (c *Client) discover(domain string, m *memo, refresh bool) finding {
 	known := m.policy
 	if !known.valid(time.Now()) {
 		known = nil
@@ -46,6 +52,10 @@ func (c *Client) discover(domain string, m *memo) finding {
 	id, failure := c.lookupID(domain)
 	if c.ctx.Err() != nil {
 		return finding{cause: closedError(domain)}
+	}
+	if failure != nil && refresh {
+		// Section 10.2: "regardless of the state of the TXT record".
+		id, failure = known.ID, nil
 	}
 	if failure != nil {
 		// Section 6: policy fetch failures of any kind are to be reported when
@@ -60,13 +70,13 @@ func (c *Client) discover(domain string, m *memo) finding {
 		}
 		return finding{cause: failure}
 	}
-	if known != nil && known.ID == id {
+	if known != nil && known.ID == id && !refresh {
 		// The record is not authenticated, so it confirms nothing: the policy
 		// lives as long as it did before.
 		return finding{}
 	}
 	if b := m.blocked.Load(); b != nil && b.id == id && c.since() < b.until {
-		return finding{cause: b.cause, doubt: b.cause}
+		return finding{cause: b.cause, doubt: b.cause, failed: b.cause, blocked: true}
 	}
 
 	p, failure := c.fetchPolicy(domain, id)
@@ -80,7 +90,7 @@ func (c *Client) discover(domain string, m *memo) finding {
 	if known == nil || known.speaks() {
 		c.emitError(EventPolicy, known, failure)
 	}
-	return finding{cause: failure, doubt: failure}
+	return finding{cause: failure, doubt: failure, failed: failure}
 }
 
 // lookupID returns the id of the domain's TXT record. The error is Temporary if

@@ -26,9 +26,13 @@ func TestAnEntryComesBackAsItWasStored(t *testing.T) {
 		p := sample(t)
 		p.ID = id
 		p.stamp = p.Fetched.Add(time.Hour) // as after the clock was set back
-		got, err := decodeEntry(p.Domain, encodeEntry(p))
+		used := time.Unix(1700000001, 0)
+		got, gotUsed, err := decodeEntry(p.Domain, encodeEntry(p, used))
 		if err != nil {
 			t.Fatal(err)
+		}
+		if !gotUsed.Equal(used) {
+			t.Errorf("last use is %v, want %v", gotUsed, used)
 		}
 		if !got.stamp.Equal(p.stamp) {
 			t.Errorf("stamp is %v, want %v", got.stamp, p.stamp)
@@ -41,16 +45,16 @@ func TestAnEntryComesBackAsItWasStored(t *testing.T) {
 }
 
 func TestADamagedEntryIsNeverAPolicy(t *testing.T) {
-	entry := encodeEntry(sample(t))
+	entry := encodeEntry(sample(t), time.Unix(0, 0))
 	for bit := range 8 * len(entry) {
 		flipped := append([]byte(nil), entry...)
 		flipped[bit/8] ^= 1 << (bit % 8)
-		if p, err := decodeEntry("example.com", flipped); !errors.Is(err, errDamaged) || p != nil {
+		if p, _, err := decodeEntry("example.com", flipped); !errors.Is(err, errDamaged) || p != nil {
 			t.Fatalf("bit %d flipped: %+v, %v", bit, p, err)
 		}
 	}
 	for n := range len(entry) {
-		if p, err := decodeEntry("example.com", entry[:n]); !errors.Is(err, errDamaged) || p != nil {
+		if p, _, err := decodeEntry("example.com", entry[:n]); !errors.Is(err, errDamaged) || p != nil {
 			t.Fatalf("cut to %d octets: %+v, %v", n, p, err)
 		}
 	}
@@ -60,14 +64,14 @@ func TestADamagedEntryIsNeverAPolicy(t *testing.T) {
 		for range 1 + random.IntN(20) {
 			torn[random.IntN(len(torn))] = byte(random.Uint32())
 		}
-		if p, err := decodeEntry("example.com", torn); err == nil && !reflect.DeepEqual(torn, entry) {
+		if p, _, err := decodeEntry("example.com", torn); err == nil && !reflect.DeepEqual(torn, entry) {
 			t.Fatalf("%q was read as %+v", torn, p)
 		}
 	}
 }
 
 func TestAnEntryOfAnotherDomainIsNotTaken(t *testing.T) {
-	if p, err := decodeEntry("example.net", encodeEntry(sample(t))); !errors.Is(err, errDamaged) {
+	if p, _, err := decodeEntry("example.net", encodeEntry(sample(t), time.Unix(0, 0))); !errors.Is(err, errDamaged) {
 		t.Errorf("%+v, %v: example.com's entry was read as example.net's", p, err)
 	}
 }
@@ -77,20 +81,20 @@ func TestAnEntryOfAnotherDomainIsNotTaken(t *testing.T) {
 // mutation would ever get past it.
 func FuzzEntry(f *testing.F) {
 	for _, p := range []*Policy{sample(f), {}} {
-		entry := encodeEntry(p)
+		entry := encodeEntry(p, time.Unix(0, 0))
 		f.Add("example.com", entry[:len(entry)-entrySum])
 	}
 	f.Add("example.com", []byte{})
 	f.Fuzz(func(t *testing.T, domain string, body []byte) {
 		b := binary.BigEndian.AppendUint32(body, checksum(domain, body))
-		p, err := decodeEntry(domain, b)
+		p, used, err := decodeEntry(domain, b)
 		if err != nil {
 			if p != nil || !errors.Is(err, errDamaged) {
 				t.Fatalf("%+v, %v", p, err)
 			}
 			return
 		}
-		if again := encodeEntry(p); string(again) != string(b) {
+		if again := encodeEntry(p, used); string(again) != string(b) {
 			t.Fatalf("%q became %q", b, again)
 		}
 	})

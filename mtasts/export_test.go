@@ -4,10 +4,10 @@ import "time"
 
 // Reseal is a stored entry with another fetch time.
 func Reseal(domain string, value []byte, fetched time.Time) []byte {
-	p, err := decodeEntry(domain, value)
+	p, used, err := decodeEntry(domain, value)
 	if err != nil {
 		panic(err)
 	}
 	p.Fetched, p.stamp = fetched, fetched
-	return encodeEntry(p)
+	return encodeEntry(p, used)
 }

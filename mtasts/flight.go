@@ -11,6 +11,7 @@ import (
 // goes on and is remembered.
 type flight struct {
 	force bool          // look, however fresh the memory is
+	job   *job          // fetch, whatever the TXT record says: see refreshNow
 	began time.Duration // as Client.since counts
 
 	// answered is closed once there is something to answer with: remembered, or
@@ -25,6 +26,13 @@ type flight struct {
 	err      error
 	lookedAt bool
 	doubt    *Error
+
+	// For a refresh: what is held after it, when it was last used, and why it could
+	// not be fetched again.
+	held    *Policy
+	used    time.Time
+	failure *Error
+	blocked bool // it was not even tried
 }
 
 // find answers what memory alone could not.
@@ -32,8 +40,11 @@ func (c *Client) find(ctx context.Context, name string) (*Policy, error) {
 	m, _ := c.memory.Get(name)
 	first := c.recheck < 0 || m.isDue() // look first, then answer
 	f, err := c.join(name, c.recheck < 0)
-	if m.remembers(time.Now()) && !first {
-		return m.policy, nil // the look happens behind it
+	if m.remembers(time.Now()) {
+		c.used(m)
+		if !first {
+			return m.policy, nil // the look happens behind it
+		}
 	}
 	if err != nil {
 		return nil, err
@@ -88,19 +99,44 @@ func leftError(ctx context.Context, name string) *Error {
 		Err: fmt.Errorf("gave up waiting for the policy: %w", context.Cause(ctx))}
 }
 
+// refreshNow does a job of Run, and returns its flight; nil if ctx or the client has
+// ended.
+func (c *Client) refreshNow(ctx context.Context, j job) *flight {
+	for {
+		f, err := c.launch(j.domain, &flight{job: &j})
+		if err != nil {
+			return nil
+		}
+		select {
+		case <-f.looked:
+		case <-ctx.Done():
+			return nil
+		}
+		if f.job != nil {
+			return f
+		}
+		// Somebody's look was under way.
+	}
+}
+
 // join returns the flight under way for a domain, or starts one.
 func (c *Client) join(name string, force bool) (*flight, error) {
+	return c.launch(name, &flight{force: force})
+}
+
+// launch returns the flight under way for a domain, or lets f be it.
+func (c *Client) launch(name string, f *flight) (*flight, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closed {
 		return nil, closedError(name)
 	}
-	f := c.flights[name]
-	if f == nil {
-		f = &flight{force: force, began: c.since(), answered: make(chan struct{}), looked: make(chan struct{})}
-		c.flights[name] = f
-		c.work.Go(func() { c.fly(name, f) })
+	if under := c.flights[name]; under != nil {
+		return under, nil
 	}
+	f.began, f.answered, f.looked = c.since(), make(chan struct{}), make(chan struct{})
+	c.flights[name] = f
+	c.work.Go(func() { c.fly(name, f) })
 	return f, nil
 }
 
@@ -112,12 +148,20 @@ func (c *Client) fly(name string, f *flight) {
 		c.land(name, f)
 		return
 	}
-	if c.since() < m.freshUntil() && !f.force {
-		f.policy = m.policy // another flight has landed since the caller looked
+	if f.job != nil {
+		m = c.newest(name, m)
+	}
+	remembers := m.remembers(time.Now())
+	refresh := f.job != nil && remembers
+	if refresh {
+		f.held, f.used = m.policy, m.lastUse()
+	}
+	if refresh && m.policy.Fetched.After(f.job.fetched) || c.since() < m.freshUntil() && !refresh && !f.force {
+		f.policy = m.policy // another process has done the job, or another flight has landed meanwhile
 		c.land(name, f)
 		return
 	}
-	if m.remembers(time.Now()) {
+	if remembers {
 		f.remembered = m.policy
 		close(f.answered)
 	}
@@ -126,18 +170,26 @@ func (c *Client) fly(name string, f *flight) {
 	if before == due && m.fresh.CompareAndSwap(due, 0) {
 		before = 0
 	}
-	found := c.discover(name, m)
+	found := c.discover(name, m, refresh)
 	if c.ctx.Err() != nil {
 		f.err = closedError(name)
 		c.land(name, f)
 		return
 	}
-	f.lookedAt, f.doubt = true, found.doubt
+	f.lookedAt, f.doubt, f.failure, f.blocked = true, found.doubt, found.failed, found.blocked
 
+	var used time.Time
 	switch {
 	case found.policy != nil:
 		f.policy = found.policy
-		c.adopt(name, found.policy, m)
+		if refresh {
+			f.held = found.policy
+		}
+		used = time.Now()
+		if refresh {
+			used = f.used
+		}
+		c.adopt(name, found.policy, m, used)
 	case m.remembers(time.Now()):
 		// Nothing but a newer policy or the end of its life ends this one (RFC
 		// 8461, Section 3.3: the sender MUST apply it).
@@ -154,13 +206,16 @@ func (c *Client) fly(name string, f *flight) {
 	}
 	c.land(name, f)
 	if p := found.policy; p != nil && (p.lasts() || m.remembers(time.Now())) {
-		c.save(p)
+		c.save(p, used)
 	}
 }
 
 // adopt puts a policy that has just been fetched in the place of what was known.
-func (c *Client) adopt(name string, p *Policy, m *memo) {
+func (c *Client) adopt(name string, p *Policy, m *memo, used time.Time) {
 	p.client = c
+	if m.remembers(p.Fetched) {
+		c.emitChanges(m.policy, p)
+	}
 	if m.policy != nil && m.policy.Cause == nil && !p.stamp.After(m.policy.stamp) {
 		// The clock has been set back; the newer policy must still win.
 		p.stamp = m.policy.stamp.Add(1)
@@ -169,9 +224,12 @@ func (c *Client) adopt(name string, p *Policy, m *memo) {
 		c.memory.Remove(name) // what was remembered before has been replaced
 		return
 	}
-	next := &memo{policy: p}
+	next := newMemo(p, used)
 	c.keepFresh(next, 0, c.recheck)
 	c.remember(name, next)
+	if r := c.refresher.Load(); r != nil {
+		r.consider(p, used)
+	}
 }
 
 // land ends a flight and lets its callers go.

@@ -19,7 +19,21 @@ type memo struct {
 	fresh atomic.Int64
 
 	blocked atomic.Pointer[block]
+
+	// used is when somebody last asked about the domain, and storedUse what the
+	// store says of it, in seconds since 1970.
+	used, storedUse atomic.Int64
 }
+
+// newMemo is the memo of a policy that was last used at used, as the store says.
+func newMemo(p *Policy, used time.Time) *memo {
+	m := &memo{policy: p}
+	m.used.Store(used.Unix())
+	m.storedUse.Store(used.Unix())
+	return m
+}
+
+func (m *memo) lastUse() time.Time { return time.Unix(m.used.Load(), 0) }
 
 // A block is a failed fetch. RFC 8461, Section 3.3: further attempts SHOULD be
 // limited to one in five minutes for each id.
@@ -73,14 +87,14 @@ func (c *Client) recall(name string) (*memo, error) {
 	if ok && m.remembers(time.Now()) {
 		return m, nil
 	}
-	p, err := c.load(name)
+	p, used, err := c.load(name)
 	if !p.valid(time.Now()) || !p.lasts() {
 		if !ok {
 			m = &memo{}
 		}
 		return m, err
 	}
-	stored := &memo{policy: p}
+	stored := newMemo(p, used)
 	if ok {
 		stored.fresh.Store(min(m.fresh.Load(), 0)) // a policy from elsewhere; still due if it was
 		stored.blocked.Store(m.blocked.Load())
@@ -89,31 +103,44 @@ func (c *Client) recall(name string) (*memo, error) {
 	return stored, nil
 }
 
-// load reads a policy from the store. It is nil if there is none.
-func (c *Client) load(name string) (*Policy, error) {
+// newest is m, or what another process has stored since m was.
+func (c *Client) newest(name string, m *memo) *memo {
+	p, used, err := c.load(name)
+	if err != nil || p == nil || m.policy != nil && !p.stamp.After(m.policy.stamp) {
+		return m
+	}
+	if used.Unix() < m.used.Load() {
+		used = m.lastUse()
+	}
+	stored := newMemo(p, used)
+	c.remember(name, stored)
+	return stored
+}
+
+// load reads a policy and its last use from the store. It is nil if there is none.
+func (c *Client) load(name string) (p *Policy, used time.Time, err error) {
 	if p := c.unsaved.get(name); p != nil {
-		return p, nil
+		return p, time.Now(), nil
 	}
 	ctx, cancel := context.WithTimeout(c.ctx, storeLimit)
 	defer cancel()
 	value, ok, err := c.store.Get(ctx, name)
-	var p *Policy
 	if err == nil && ok {
-		p, err = decodeEntry(name, value)
+		p, used, err = decodeEntry(name, value)
 	}
 	if err == nil {
 		if p != nil {
 			p.client = c
 		}
-		return p, nil
+		return p, used, nil
 	}
 	failure := &Error{Domain: name, Reason: "store-unreadable", Temporary: true,
 		Err: fmt.Errorf("reading the store: %w", err)}
 	if c.ctx.Err() != nil {
-		return nil, closedError(name)
+		return nil, used, closedError(name)
 	}
 	c.emitError(EventStore, nil, failure)
-	return nil, failure
+	return nil, used, failure
 }
 
 // remember puts m into memory.

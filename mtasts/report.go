@@ -1,6 +1,9 @@
 package mtasts
 
-import "time"
+import (
+	"log/slog"
+	"time"
+)
 
 // A Result is a result type of RFC 8460, Section 4.3, as it stands in a report.
 // The empty Result is success, or that no type of the RFC fits.
@@ -34,6 +37,18 @@ const (
 	// (RFC 8461, Section 6). Policy is the remembered one, if there is one.
 	EventPolicy EventKind = "policy"
 
+	// EventRefresh: [Client.Run] could not fetch a policy again, or could after it
+	// had failed: then Result is empty. Failures, Since and Severity are set, and
+	// the time that is left is until Policy.Expires. There is none for a policy of
+	// mode none (RFC 8461, Section 10.2).
+	EventRefresh EventKind = "refresh"
+
+	// EventChange: a policy has taken the place of a remembered one in a way that
+	// somebody should look at. Policy is the new one, and Reason says what:
+	// "enforcement-ended" (from enforce to testing or none), "patterns-added",
+	// "same-id-other-policy" or "new-id-same-policy".
+	EventChange EventKind = "change"
+
 	// EventStore: the store could not be read or written. What was to be
 	// written is kept in memory and tried again.
 	EventStore EventKind = "store"
@@ -53,6 +68,14 @@ type Event struct {
 	Result Result
 	Reason string
 	Err    error
+
+	// Failures counts the refreshes that have failed one after the other, Since is
+	// when the first of them did, and Severity rises with the share of the policy's
+	// life that has gone by: Info, from 50 % Warn, from 75 % Error, and Error+4 from
+	// 90 %. For EventRefresh.
+	Failures int
+	Since    time.Time
+	Severity slog.Level
 }
 
 // emit hands an event to Options.Report.

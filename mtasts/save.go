@@ -25,10 +25,10 @@ func (u *unsaved) get(name string) *Policy {
 	return u.policies[name]
 }
 
-// save stores p. No caller waits for it, and none is told if it fails: the answer
+// save stores p, last used at used. No caller waits for it, and none is told if it fails: the answer
 // is in memory, and writing is tried again.
-func (c *Client) save(p *Policy) {
-	err := c.write(p)
+func (c *Client) save(p *Policy, used time.Time) {
+	err := c.write(p, used)
 	u := &c.unsaved
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -54,11 +54,11 @@ func (c *Client) save(p *Policy) {
 
 // write puts p into the store. A policy with max_age 0 is written too, over the
 // one that it ends: it is expired when it is read.
-func (c *Client) write(p *Policy) error {
+func (c *Client) write(p *Policy, used time.Time) error {
 	// A write that Close waits for must not end because of it.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.ctx), storeLimit)
 	defer cancel()
-	err := c.store.Put(ctx, p.Domain, encodeEntry(p), p.stamp, p.Expires)
+	err := c.store.Put(ctx, p.Domain, encodeEntry(p, used), p.stamp, p.Expires)
 	if err == nil {
 		return nil
 	}
@@ -101,7 +101,7 @@ func (c *Client) flush() error {
 			return nil
 		}
 		u.mu.Unlock()
-		if err := c.write(p); err != nil {
+		if err := c.write(p, time.Now()); err != nil {
 			return err
 		}
 		u.mu.Lock()
