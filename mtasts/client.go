@@ -68,6 +68,13 @@ type Options struct {
 	// 0: 65,536. The store is not bounded by it.
 	Memory int
 
+	// Override lets the operator exempt a domain from its policy, or all domains,
+	// or only observe what enforcing would do: see [Action]. It is asked for each
+	// answer and each event, concurrently, with the policy domain as a lower-case
+	// A-label, and must not block. False, or an Action that is none, leaves the
+	// policy alone. Nil: no override.
+	Override func(domain string) (Action, bool)
+
 	// Report is called with each [Event], concurrently, by whoever caused it: it
 	// must not block, nor call the client. Nil: none.
 	Report func(Event)
@@ -90,6 +97,7 @@ type Client struct {
 	store    Store
 	memory   *cache.LRU[*memo]
 	recheck  time.Duration
+	override func(domain string) (Action, bool)
 	report   func(Event)
 	log      *slog.Logger
 
@@ -130,6 +138,7 @@ func New(store Store, opts *Options) *Client {
 		resolver: opts.Resolver,
 		store:    store,
 		recheck:  opts.Recheck,
+		override: opts.Override,
 		report:   opts.Report,
 		log:      opts.Logger,
 		start:    time.Now(),
@@ -185,9 +194,10 @@ func (c *Client) PolicyFor(ctx context.Context, domain string) (*Policy, error) 
 		return notADomain(domain, err)
 	}
 	if m, ok := c.memory.Get(name); ok && c.since() < m.freshUntil() {
-		return m.policy, nil
+		return c.overridden(m.policy), nil
 	}
-	return c.find(ctx, name)
+	p, err := c.find(ctx, name)
+	return c.overridden(p), err
 }
 
 // Recheck is [Client.PolicyFor] with a live look at the DNS and, where the id is
@@ -200,7 +210,8 @@ func (c *Client) Recheck(ctx context.Context, domain string) (*Policy, error) {
 	if err != nil {
 		return notADomain(domain, err)
 	}
-	return c.lookNow(ctx, name)
+	p, err := c.lookNow(ctx, name)
+	return c.overridden(p), err
 }
 
 // notADomain is the answer for what sts.PolicyDomain refused.

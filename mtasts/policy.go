@@ -32,6 +32,10 @@ type Policy struct {
 	// Mode is what the policy demands; [ModeNone] without a policy.
 	Mode Mode
 
+	// Override is set if [Options].Override has put another Mode in the place of
+	// the published one, or would have: Text tells what was published.
+	Override Action
+
 	// ID is the id of the TXT record under which the policy was fetched.
 	ID string
 

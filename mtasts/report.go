@@ -84,6 +84,9 @@ func (c *Client) emit(e Event) {
 		return
 	}
 	e.Time = time.Now()
+	if e.Policy != nil && e.Policy.Override == "" {
+		e.Policy = c.overridden(e.Policy)
+	}
 	c.report(e)
 }
 
