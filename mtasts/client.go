@@ -93,7 +93,8 @@ const (
 // A process needs one; it must be closed.
 type Client struct {
 	resolver Resolver
-	policies *fetch.Client // policy hosts
+	policies *fetch.Client                                                         // policy hosts
+	get      func(ctx context.Context, policyHost string) (text string, err error) // policies.Get
 	store    Store
 	memory   *cache.LRU[*memo]
 	recheck  time.Duration
@@ -170,6 +171,7 @@ func New(store Store, opts *Options) *Client {
 		cfg.LookupNetIP = r.LookupNetIP
 	}
 	c.policies = fetch.New(cfg)
+	c.get = c.policies.Get
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	return c
 }

@@ -124,7 +124,7 @@ func (c *Client) lookupID(domain string) (string, *Error) {
 // fetchPolicy gets and parses the policy file of domain (RFC 8461, Section 3.3).
 func (c *Client) fetchPolicy(domain, id string) (*Policy, *Error) {
 	host := sts.PolicyLabel + domain
-	text, err := c.policies.Get(c.ctx, host)
+	text, err := c.get(c.ctx, host)
 	if err != nil {
 		return nil, fetchFailure(domain, err)
 	}

@@ -19,8 +19,7 @@ const (
 	overdueSpread = time.Hour
 
 	// minRetry and maxRetry bound the time between two tries of a refresh. The
-	// lower is what RFC 8461, Section 3.3 asks for; the upper leaves several tries
-	// in the last day of a life.
+	// lower is what RFC 8461, Section 3.3 asks for.
 	minRetry = fetchSpacing
 	maxRetry = 3 * time.Hour
 )
@@ -45,9 +44,10 @@ func (s schedule) due(p *Policy, now time.Time) time.Time {
 	return now.Add(time.Duration(s.random(p) * float64(min(overdueSpread, p.Expires.Sub(now)/2))))
 }
 
-// retry is when p is to be tried again after a failure.
+// retry is when p is to be tried again after a failure. The tries come closer as the
+// end of its life does: whoever lets one through, however shortly before, has lost.
 func (s schedule) retry(p *Policy, now time.Time) time.Time {
-	span := min(max(p.Expires.Sub(p.Fetched)/20, minRetry), maxRetry)
+	span := min(max(p.Expires.Sub(now)/10, minRetry), maxRetry)
 	return now.Add(span + rand.N(span/2))
 }
 
