@@ -68,6 +68,12 @@ type Options struct {
 	// 0: 65,536. The store is not bounded by it.
 	Memory int
 
+	// Quota is how many octets of policies the store may hold before [Client.Run]
+	// gives up entries, each with an [EventEvicted]: first those of mode none, then
+	// testing, then those that nobody has asked about for longest. One that enforces
+	// and was in use within a day always stays. 0: 1 GiB.
+	Quota int64
+
 	// Override lets the operator exempt a domain from its policy, or all domains,
 	// or only observe what enforcing would do: see [Action]. It is asked for each
 	// answer and each event, concurrently, with the policy domain as a lower-case
@@ -98,6 +104,7 @@ type Client struct {
 	store    Store
 	memory   *cache.LRU[*memo]
 	recheck  time.Duration
+	quota    int64
 	override func(domain string) (Action, bool)
 	report   func(Event)
 	log      *slog.Logger
@@ -139,6 +146,7 @@ func New(store Store, opts *Options) *Client {
 		resolver: opts.Resolver,
 		store:    store,
 		recheck:  opts.Recheck,
+		quota:    opts.Quota,
 		override: opts.Override,
 		report:   opts.Report,
 		log:      opts.Logger,
@@ -150,6 +158,9 @@ func New(store Store, opts *Options) *Client {
 	}
 	if c.recheck == 0 {
 		c.recheck = defaultRecheck
+	}
+	if c.quota <= 0 {
+		c.quota = defaultQuota
 	}
 	if c.log == nil {
 		c.log = slog.New(slog.DiscardHandler)

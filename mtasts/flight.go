@@ -205,8 +205,8 @@ func (c *Client) fly(name string, f *flight) {
 		c.remember(name, absent)
 	}
 	c.land(name, f)
-	if p := found.policy; p != nil && (p.lasts() || m.remembers(time.Now())) {
-		c.save(p, used)
+	if p := found.policy; p != nil && (p.lasts() || remembers) {
+		c.save(p, used, remembers)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -46,6 +47,7 @@ func (c *Client) Run(ctx context.Context) error {
 		schedule: newSchedule(),
 		slots:    make(chan struct{}, maxRefreshes),
 		wake:     make(chan struct{}, 1),
+		crowded:  make(chan struct{}, 1),
 		horizon:  time.Now().Add(scanEvery),
 		queued:   make(map[string]bool),
 		uses:     make(map[string]time.Time),
@@ -77,6 +79,10 @@ type refresher struct {
 	slots    chan struct{} // a place for each fetch under way
 	work     sync.WaitGroup
 	wake     chan struct{} // of capacity 1: the first of jobs has changed
+
+	stored  atomic.Int64  // octets in the store, at most
+	crowded chan struct{} // of capacity 1: they are above the quota
+	stuck   atomic.Bool   // and nothing could be given up
 
 	mu      sync.Mutex
 	horizon time.Time // jobs due after it are left to the next walk

@@ -49,6 +49,10 @@ const (
 	// "same-id-other-policy" or "new-id-same-policy".
 	EventChange EventKind = "change"
 
+	// EventEvicted: an entry was removed from the store, because it is above
+	// [Options].Quota, before it has expired.
+	EventEvicted EventKind = "evicted"
+
 	// EventStore: the store could not be read or written. What was to be
 	// written is kept in memory and tried again.
 	EventStore EventKind = "store"

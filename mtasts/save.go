@@ -16,6 +16,8 @@ type unsaved struct {
 	retrying bool
 }
 
+var errFull = errors.New("the store is full of policies in use; raise Options.Quota")
+
 // maxUnsaved bounds what a broken store can make a process hold.
 const maxUnsaved = 4096
 
@@ -27,7 +29,13 @@ func (u *unsaved) get(name string) *Policy {
 
 // save stores p, last used at used. No caller waits for it, and none is told if it fails: the answer
 // is in memory, and writing is tried again.
-func (c *Client) save(p *Policy, used time.Time) {
+//
+// Where the store is full, it takes only what replaces an entry.
+func (c *Client) save(p *Policy, used time.Time, replaces bool) {
+	if !replaces && c.refresher.Load().full() {
+		c.emitError(EventStore, p, &Error{Domain: p.Domain, Reason: "store-full", Temporary: true, Err: errFull})
+		return
+	}
 	err := c.write(p, used)
 	u := &c.unsaved
 	u.mu.Lock()
@@ -58,8 +66,12 @@ func (c *Client) write(p *Policy, used time.Time) error {
 	// A write that Close waits for must not end because of it.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.ctx), storeLimit)
 	defer cancel()
-	err := c.store.Put(ctx, p.Domain, encodeEntry(p, used), p.stamp, p.Expires)
+	entry := encodeEntry(p, used)
+	err := c.store.Put(ctx, p.Domain, entry, p.stamp, p.Expires)
 	if err == nil {
+		if r := c.refresher.Load(); r != nil {
+			r.noteStored(len(p.Domain) + len(entry))
+		}
 		return nil
 	}
 	failure := &Error{Domain: p.Domain, Reason: "store-unwritable", Temporary: true,

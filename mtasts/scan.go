@@ -8,13 +8,15 @@ import (
 	"github.com/mtasts/go-mtasts/internal/sts"
 )
 
-// scan walks through the store again and again, until ctx ends.
+// scan walks through the store every few hours, and at once when it is crowded, until
+// ctx ends.
 func (r *refresher) scan(ctx context.Context) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
 		select {
 		case <-timer.C:
+		case <-r.crowded:
 		case <-ctx.Done():
 			return
 		}
@@ -28,10 +30,31 @@ func (r *refresher) scan(ctx context.Context) {
 	}
 }
 
-// walk plans what is due before the next walk, and removes what has expired. It
-// goes in batches, so that no store holds a transaction open for long. An entry that
-// is damaged is left to whoever asks for it.
+// walk plans what is due before the next walk, removes what has expired, and makes
+// room if there is too much.
 func (r *refresher) walk(ctx context.Context) {
+	var t tally
+	now := time.Now()
+	whole := r.each(ctx, func(key string, p *Policy, used time.Time, size int) bool {
+		switch {
+		case p.valid(now) && p.lasts():
+			used = r.lastUse(key, used)
+			r.consider(p, used)
+			t.add(p, used, now, size)
+		case now.Sub(p.Expires) > prunedAfter:
+			r.client.prune(key)
+		}
+		return true
+	})
+	if whole {
+		r.makeRoom(ctx, t)
+	}
+}
+
+// each calls f with each entry of the store until f returns false; it reports whether
+// it came to the end or to that. It goes in batches, so that no store holds a
+// transaction open for long. An entry that is damaged is left to whoever asks for it.
+func (r *refresher) each(ctx context.Context, f func(key string, p *Policy, used time.Time, size int) bool) bool {
 	c := r.client
 	for after := ""; ctx.Err() == nil; {
 		batch, cancel := context.WithTimeout(ctx, storeLimit)
@@ -41,24 +64,20 @@ func (r *refresher) walk(ctx context.Context) {
 			if ctx.Err() == nil {
 				c.emitError(EventStore, nil, &Error{Reason: "store-unreadable", Temporary: true, Err: err})
 			}
-			return
+			return false
 		}
-		now := time.Now()
 		for i, key := range keys {
 			p, used, err := decodeEntry(key, values[i])
-			switch {
-			case err != nil:
-			case p.valid(now) && p.lasts():
-				r.consider(p, r.lastUse(key, used))
-			case now.Sub(p.Expires) > prunedAfter:
-				c.prune(key)
+			if err == nil && !f(key, p, used, len(key)+len(values[i])) {
+				return true
 			}
 		}
 		if len(keys) < scanBatch {
-			return
+			return true
 		}
 		after = keys[len(keys)-1]
 	}
+	return false
 }
 
 // prunedAfter is how long an entry must have been expired before it is removed. By
