@@ -10,6 +10,7 @@
 //		log.Fatal(err)
 //	}
 //	defer sts.Close()
+//	go sts.Run(ctx) // keeps what is remembered alive
 //
 //	policy, err := sts.PolicyFor(ctx, rcptDomain)
 //	if err != nil {
@@ -51,6 +52,39 @@
 // id makes the client fetch the new policy. A violation under mode enforce makes
 // the next caller wait for such a look, so that a publisher who has moved costs
 // one deferral at most.
+//
+// [Client.Run] fetches what is in use again, at random times and once a day at
+// least, so that an attacker has to block that for a whole life of the policy, less
+// a day, and be noticed ([EventRefresh]).
+//
+// # What a caller may rely on
+//
+// Each guarantee is shown by a test of this package:
+//
+//	a remembered policy holds against DNS, HTTPS and     TestRFC8461_3_3_ACachedPolicyIsAppliedWhateverHappens
+//	  restarts of every kind
+//	no policy outlives its max_age without a fetch       TestRFC8461_5_1_NothingOutlivesMaxAgeWithoutAFetch
+//	what memory forgets, the store remembers             TestWhatMemoryForgetsTheStoreRemembers
+//	a store that cannot be read defers, never opens      TestAStoreThatCannotBeReadDefers
+//	a store that cannot be written loses nothing         TestAStoreThatCannotBeWrittenLosesNothing
+//	a damaged entry is never a policy                    TestADamagedEntryIsNeverAPolicy
+//	a process killed at any moment loses nothing stored  TestKilledAtAnyMoment
+//	one discovery at a time for a domain, whoever asks   TestManyCallersShareOneDiscovery
+//	a caller leaves at its own deadline                  TestACallerLeavesAtItsDeadlineAndTheDiscoveryIsRemembered
+//	a failed fetch is not repeated for five minutes      TestRFC8461_3_3_AFailedFetchBlocksThatIDForFiveMinutes
+//	a dead policy host delays no delivery with a         TestABlockedIDIsNotFetchedOnEveryDelivery
+//	  remembered policy
+//	a DNS error is never taken for absence               TestADNSErrorIsNoAbsence
+//	policies in use are refreshed at random, once a day  TestRFC8461_3_3_PoliciesInUseAreRefreshedLongBeforeTheyExpire
+//	to prevent that takes a life of the policy less      TestRFC8461_10_2_AnAttackerMustBlockForALifetimeLessADay
+//	  a day, and raises alarms                           TestRefreshFailuresAlarmWithRisingSeverity
+//	a publisher's move costs one deferral at most        TestRFC8461_5_1_APublishersMoveCostsAtMostOneDeferral
+//	enforce delivers to no host that fails               TestRFC8461_5_EnforceDeliversToNoHostThatFails
+//	testing delivers, and reports                        TestRFC8461_5_TestingDeliversAndReports
+//	a tls.Config is never looser than its base           TestTLSConfigOnlyEverTightensItsBase
+//	an override is seen in every answer and event        TestAnOverrideShowsInEveryEventAndLoosensNothingElse
+//	under the quota, what protects least goes first      TestUnderTheQuotaWhatProtectsLeastGoesFirst
+//	errors are one short line of printable ASCII         TestErrorsHoldNoStrangersOctets
 //
 // # Which way it fails
 //
