@@ -152,10 +152,14 @@ func (c *Client) fly(name string, f *flight) {
 		c.keepFresh(absent, 0, found.span(c))
 		c.remember(name, absent)
 	}
-	c.land(name, f)
-	if p := found.policy; p != nil && (p.lasts() || m.remembers(time.Now())) {
-		c.save(p)
+	learnt := found.policy
+	if learnt == nil || !learnt.lasts() && !m.remembers(time.Now()) {
+		c.land(name, f)
+		return
 	}
+	c.unsaved.hold(learnt) // before anybody can ask, and find neither memory nor store to know
+	c.land(name, f)
+	c.save(learnt)
 }
 
 // adopt puts a policy that has just been fetched in the place of what was known.
