@@ -5,9 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
@@ -28,43 +28,42 @@ import (
 // All methods may be called concurrently. Their errors name the file and, where
 // something can be done, what.
 type Bolt struct {
-	path     string
-	db       *bolt.DB
-	file     *os.File // the one that db has open
-	pageSize int
+	path    string
+	file    *os.File // the one that db has open; all reading goes past db
+	readers sync.Pool
 
-	life   sync.RWMutex // held for reading by every operation, for writing by Close
-	closed bool
-	broken atomic.Pointer[error] // set once db can no longer be used
-
+	// Writing. Whoever has put a value into turn commits, and is the only one
+	// to use db and what is below it.
 	queueMu sync.Mutex
 	queue   []*write
-	turn    chan struct{} // of capacity 1; full while somebody commits
-	swept   []byte        // the key at which the next sweep begins; guarded by turn
+	turn    chan struct{} // of capacity 1
+	db      *bolt.DB
+	broken  error  // set once db must not be used any more
+	swept   []byte // the key at which the next sweep begins
+
+	// mu is held for reading while pages of the state are read. It guards also
+	// closed, which as well as the state changes only in a turn.
+	mu     sync.RWMutex
+	state  *state
+	closed bool
 }
 
 // Get returns a copy of the value under key, expired or not. It fails if ctx has
 // ended, if the entry is damaged, or if the store is closed.
 func (b *Bolt) Get(ctx context.Context, key string) (value []byte, ok bool, err error) {
-	if err := ctx.Err(); err != nil {
+	if err := errors.Join(ctx.Err(), checkKey(key)); err != nil {
 		return nil, false, err
 	}
-	if err := checkKey(key); err != nil {
-		return nil, false, err
-	}
-	err = b.view(func(t tree, entries node) error {
-		p, err := t.find(entries, []byte(key), toRead)
+	err = b.view(func(r *reader, entries node) error {
+		p, err := r.find(entries, []byte(key), toRead)
 		if err != nil || !p.found {
 			return err
 		}
-		r, err := p.leaf.record(p.index)
-		value, ok = bytes.Clone(r.value), true
+		rec, err := p.leaf.record(p.index)
+		value, ok = bytes.Clone(rec.value), err == nil
 		return err
 	})
-	if err != nil {
-		return nil, false, b.wrap(err)
-	}
-	return value, ok, nil
+	return value, ok, b.wrap(err)
 }
 
 // Put stores value under key and returns when it is on the disk, unless the
@@ -77,7 +76,7 @@ func (b *Bolt) Get(ctx context.Context, key string) (value []byte, ok bool, err 
 // it returns ctx.Err and stores nothing; if ctx ends while the disk is at work,
 // it returns an error that wraps ctx.Err, and the value may be stored.
 func (b *Bolt) Put(ctx context.Context, key string, value []byte, fetched, expires time.Time) error {
-	if err := errors.Join(checkKey(key), checkValue(value)); err != nil {
+	if err := errors.Join(ctx.Err(), checkKey(key), checkValue(value)); err != nil {
 		return err
 	}
 	return b.wrap(b.write(ctx, &write{
@@ -89,46 +88,40 @@ func (b *Bolt) Put(ctx context.Context, key string, value []byte, fetched, expir
 
 // Delete removes key, with the same promise and the same errors as Put.
 func (b *Bolt) Delete(ctx context.Context, key string) error {
-	if err := checkKey(key); err != nil {
+	if err := errors.Join(ctx.Err(), checkKey(key)); err != nil {
 		return err
 	}
 	return b.wrap(b.write(ctx, &write{key: []byte(key)}))
 }
 
 // Scan returns copies of at most limit entries with keys greater than after, in
-// byte order of the keys. Each call sees the entries of one moment; nothing is
-// held between calls. It fails if ctx has ended, if one of the entries is
-// damaged, or if the store is closed.
+// byte order of the keys. It sees what is written meanwhile, or not. It fails if
+// ctx has ended, if one of the entries is damaged, or if the store is closed.
 func (b *Bolt) Scan(ctx context.Context, after string, limit int) (keys []string, values [][]byte, err error) {
-	if err := ctx.Err(); err != nil {
-		return nil, nil, err
-	}
-	if after >= highKey {
-		return nil, nil, nil
-	}
-	err = b.view(func(t tree, entries node) error {
-		p, err := t.find(entries, []byte(max(after, lowKey)), toRead)
-		if p.found {
-			p.index++
+	after = max(after, lowKey)
+	for len(keys) < limit && after < highKey && err == nil {
+		if err = ctx.Err(); err == nil {
+			// One page at a time, so that nobody waits for a long Scan.
+			err = b.view(func(r *reader, entries node) error {
+				p, err := r.find(entries, []byte(after), toRead)
+				if p.found {
+					p.index++
+				}
+				if err == nil && p.index == p.leaf.count {
+					p, err = r.after(entries, p)
+				}
+				for ; err == nil && p.index < p.leaf.count && len(keys) < limit; p.index++ {
+					if after = string(p.leaf.key(p.index)); after == highKey {
+						break
+					}
+					var rec record
+					rec, err = p.leaf.record(p.index)
+					keys, values = append(keys, after), append(values, bytes.Clone(rec.value))
+				}
+				return err
+			})
 		}
-		for err == nil && len(keys) < limit {
-			if p.index == p.leaf.count {
-				p, err = t.after(entries, p)
-				continue
-			}
-			key := string(p.leaf.key(p.index))
-			if key == highKey {
-				break
-			}
-			var r record
-			if r, err = p.leaf.record(p.index); err == nil {
-				keys = append(keys, key)
-				values = append(values, bytes.Clone(r.value))
-				p.index++
-			}
-		}
-		return err
-	})
+	}
 	if err != nil {
 		return nil, nil, b.wrap(err)
 	}
@@ -139,19 +132,48 @@ func (b *Bolt) Scan(ctx context.Context, after string, limit int) (keys []string
 // other methods fail with an error that wraps [io/fs.ErrClosed]; later calls of
 // Close do nothing.
 func (b *Bolt) Close() error {
-	b.life.Lock()
-	defer b.life.Unlock()
+	b.turn <- struct{}{}
+	defer func() { <-b.turn }()
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	if b.closed {
 		return nil
 	}
 	b.closed = true
-	if b.broken.Load() != nil {
+	if b.broken != nil {
 		// db.Close would wait for a lock that nobody releases. The file stays
 		// mapped, and so locked for others, until the process ends.
 		return b.wrap(b.file.Close())
 	}
 	return b.wrap(b.db.Close())
 }
+
+// view runs fn on the entries as they are now.
+//
+// Pages of the state may be read while the next transaction is under way,
+// because bbolt writes only to pages that are not part of the state. When that
+// transaction has become the state, under mu, nobody reads the old one any more,
+// and the transaction after it may reuse the pages that only the old one has.
+func (b *Bolt) view(fn func(r *reader, entries node) error) error {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	if b.closed {
+		return errClosed
+	}
+	r, _ := b.readers.Get().(*reader)
+	if r == nil {
+		r = &reader{file: b.file}
+	}
+	defer b.readers.Put(r)
+	r.reset(b.state.meta)
+	entries, err := r.rootPage(b.state.entries)
+	if err != nil {
+		return err
+	}
+	return fn(r, entries)
+}
+
+var errClosed = fmt.Errorf("the store is closed: %w", fs.ErrClosed)
 
 func (b *Bolt) wrap(err error) error { return storeError(b.path, err) }
 

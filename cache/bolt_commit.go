@@ -5,7 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"slices"
+	"strconv"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
@@ -29,15 +31,6 @@ type write struct {
 // company, and because it commits on a goroutine of its own, where a panic is
 // out of reach and ends the process.
 func (b *Bolt) write(ctx context.Context, w *write) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	b.life.RLock()
-	defer b.life.RUnlock()
-	if err := b.usable(); err != nil {
-		return err
-	}
-
 	w.done = make(chan struct{})
 	b.queueMu.Lock()
 	b.queue = append(b.queue, w)
@@ -47,6 +40,7 @@ func (b *Bolt) write(ctx context.Context, w *write) error {
 	case <-w.done:
 	case b.turn <- struct{}{}:
 		b.commitQueue()
+		<-b.turn
 		<-w.done // by this commit or by one just before it
 	case <-ctx.Done():
 		if b.withdraw(w) {
@@ -71,11 +65,10 @@ func (b *Bolt) withdraw(w *write) bool {
 // errUnchanged makes bbolt drop a transaction that would write nothing.
 var errUnchanged = errors.New("nothing to write")
 
-// commitQueue commits all writes that are in the queue, in one transaction, and
-// gives up its turn. A write that cannot be applied fails alone; if the
-// transaction fails, all fail.
+// commitQueue commits all writes that are in the queue, in one transaction. A
+// write that cannot be applied fails alone; if the transaction fails, all fail.
+// The caller has the turn.
 func (b *Bolt) commitQueue() {
-	defer func() { <-b.turn }()
 	b.queueMu.Lock()
 	batch := b.queue
 	b.queue = nil
@@ -84,37 +77,43 @@ func (b *Bolt) commitQueue() {
 		return
 	}
 
-	err := b.update(func(tx *bolt.Tx, t tree, entries node) error {
+	r := &reader{file: b.file}
+	err := b.update(func(tx *bolt.Tx) error {
 		bucket := tx.Bucket([]byte(entriesBucket))
 		unchanged := true
 		for _, w := range batch {
+			r.reset(b.state.meta)
 			var changed bool
-			if changed, w.err = w.apply(bucket, t, entries); changed {
+			if changed, w.err = b.apply(bucket, r, w); changed {
 				unchanged = false
 			}
 		}
 		if unchanged {
 			return errUnchanged
 		}
-		return b.sweep(bucket, t, entries, len(batch), time.Now())
+		return b.sweep(bucket, r, len(batch), time.Now())
 	})
 	for _, w := range batch {
-		if err != nil && err != errUnchanged {
+		if err != nil {
 			w.err = err
 		}
 		close(w.done)
 	}
 }
 
-// apply makes w part of the transaction of bucket, of which t and entries are
-// the state before. It reports whether there was anything to change.
-func (w *write) apply(bucket *bolt.Bucket, t tree, entries node) (changed bool, err error) {
+// apply makes w part of the transaction of bucket. It reports whether there was
+// anything to change.
+func (b *Bolt) apply(bucket *bolt.Bucket, r *reader, w *write) (changed bool, err error) {
 	// bbolt is about to walk the same pages, and believes what it reads.
 	why := toPut
 	if w.record == nil {
 		why = toRemove
 	}
-	if _, err := t.find(entries, w.key, why); err != nil {
+	entries, err := r.rootPage(b.state.entries)
+	if err != nil {
+		return false, err
+	}
+	if _, err := r.find(entries, w.key, why); err != nil {
 		return false, err
 	}
 	held := bucket.Get(w.key)
@@ -122,9 +121,66 @@ func (w *write) apply(bucket *bolt.Bucket, t tree, entries node) (changed bool, 
 		return held != nil, bucket.Delete(w.key)
 	}
 	// A held record that is damaged has no time to compare with.
-	r, err := decodeRecord(w.key, held)
-	if err == nil && r.fetched.After(w.fetched) || bytes.Equal(held, w.record) {
+	rec, err := decodeRecord(w.key, held)
+	if err == nil && rec.fetched.After(w.fetched) || bytes.Equal(held, w.record) {
 		return false, nil
 	}
 	return true, bucket.Put(w.key, w.record)
+}
+
+// update runs fn in a transaction of bbolt, commits that unless fn fails, and
+// makes what it has written the state to be read. The caller has the turn.
+func (b *Bolt) update(fn func(tx *bolt.Tx) error) error {
+	switch {
+	case b.closed:
+		return errClosed
+	case b.broken != nil:
+		return b.broken
+	}
+	// bbolt keeps the list of free pages in memory. Should someone have copied
+	// another file over this one, it would write into the midst of that.
+	m, err := readMeta(b.file)
+	if err != nil {
+		return err
+	}
+	if m != b.state.meta {
+		return damage("another program has written to it while it was open")
+	}
+
+	err = b.contain(func() error { return b.db.Update(fn) })
+	if err == errUnchanged {
+		return nil
+	}
+	// Also after an error: bbolt goes on from what is in the file now.
+	m, metaErr := readMeta(b.file)
+	if metaErr == nil && m != b.state.meta {
+		var s *state
+		if s, metaErr = (&reader{file: b.file}).readState(m); metaErr == nil {
+			b.mu.Lock()
+			b.state = s
+			b.mu.Unlock()
+		}
+	}
+	if metaErr != nil && b.broken == nil {
+		b.broken = metaErr
+	}
+	return errors.Join(err, metaErr)
+}
+
+// contain runs a transaction and turns a panic of bbolt, or a fault in its
+// mapping of the file, into an error. After that, bbolt may still hold locks of
+// its own and is not used any more. Reading goes on.
+func (b *Bolt) contain(transact func() error) (err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		if p := recover(); p != nil {
+			b.broken = caught(p)
+			err = b.broken
+		}
+	}()
+	return transact()
+}
+
+func caught(p any) error {
+	return damagef("bbolt: %s", strconv.QuoteToASCII(fmt.Sprint(p)))
 }

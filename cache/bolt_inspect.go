@@ -5,9 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"runtime/debug"
-
-	bolt "go.etcd.io/bbolt"
 )
 
 const (
@@ -16,62 +13,49 @@ const (
 	formatVersion = 1
 
 	versionKey = "version" // in metaBucket; the value is one octet
+
+	freelistMany = 0xFFFF // elements: so many that the first element is their number
 )
 
 // inspect checks what bbolt relies on from the start, and that the file is
-// a store of ours. It reports whether the file is bbolt's but still empty, and
-// so about to become a store.
-func inspect(db *bolt.DB, file *os.File) (isNew bool, err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = caught(p)
-		}
-	}()
-	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
-
-	err = db.View(func(tx *bolt.Tx) error {
-		if err := checkLength(file, tx.Size()); err != nil {
-			return err
-		}
-		t := treeOf(tx)
-		if err := t.checkMeta(); err != nil {
-			return err
-		}
-		isNew, err = t.checkFormat()
-		return err
-	})
-	return isNew, err
-}
-
-// checkMeta checks the meta pages and the list of free pages.
-//
-// bbolt would do with one good meta page, and that is the state before the last
-// transaction: what was reported as stored would be gone without a word. It
-// allows for a meta page that was half written when the power went. But the 64
-// octets that matter are in one sector, which a disk writes as a whole, so
-// a meta page that does not match its checksum has been damaged later.
-func (t tree) checkMeta() error {
-	var current meta
-	for page := range firstPage {
-		m, err := parseMeta(t.data[page*t.pageSize:])
-		if err != nil {
-			return err
-		}
-		if int(m.pageSize) != t.pageSize {
-			return damagef("the meta pages differ in the size of a page: %d and %d", m.pageSize, t.pageSize)
-		}
-		if m.txid >= current.txid {
-			current = m
-		}
+// a store of a version that we know. The state is nil if the file is bbolt's but
+// still empty, and so about to become a store. The caller has a lock on it.
+func inspect(file *os.File) (*state, error) {
+	m, err := readMeta(file)
+	if err != nil {
+		return nil, err
 	}
-	return t.checkFreelist(current.freelist)
+	r := &reader{file: file}
+	r.reset(m)
+	if err := r.checkFreelist(m.freelist); err != nil {
+		return nil, err
+	}
+	about, ok, err := r.bucket(m.root, metaBucket)
+	if err != nil {
+		return nil, err
+	}
+	if !ok {
+		if top, err := r.page(m.root); err != nil || top.count == 0 {
+			return nil, err
+		}
+		return nil, errors.New("this is a bbolt file of another program: give the store a file of its own")
+	}
+	version, err := r.version(about)
+	if err != nil {
+		return nil, err
+	}
+	if version > formatVersion {
+		return nil, fmt.Errorf("the store has format version %d, and this program knows versions up to %d: use the newer program, or another file", version, formatVersion)
+	}
+	return r.readState(m)
 }
 
 // checkFreelist checks that the list of free pages is one: bbolt allocates
 // memory for as many numbers as the list claims to have, and writes to the pages
 // that it names.
-func (t tree) checkFreelist(id uint64) error {
-	data, err := t.raw(id)
+func (r *reader) checkFreelist(id uint64) error {
+	// There are no more free pages than pages. bbolt makes room for a few more.
+	data, err := r.raw(id, 8*int(r.pages)+4*r.pageSize)
 	if err != nil {
 		return err
 	}
@@ -90,7 +74,7 @@ func (t tree) checkFreelist(id uint64) error {
 	last := uint64(firstPage - 1)
 	for i := range int(count) {
 		free := ne.Uint64(list[8*i:])
-		if free <= last || free >= t.pages() {
+		if free <= last || free >= r.pages {
 			return damagef("page %d is in the list of free pages after page %d", free, last)
 		}
 		last = free
@@ -98,37 +82,12 @@ func (t tree) checkFreelist(id uint64) error {
 	return nil
 }
 
-// checkFormat checks that the file is a store, of a version that we know.
-func (t tree) checkFormat() (isNew bool, err error) {
-	top, err := t.page(t.root)
+func (r *reader) version(about []byte) (byte, error) {
+	root, err := r.rootPage(about)
 	if err != nil {
-		return false, err
+		return 0, err
 	}
-	about, ok, err := t.bucket(metaBucket)
-	switch {
-	case err != nil:
-		return false, err
-	case !ok && top.count == 0:
-		return true, nil
-	case !ok:
-		return false, errors.New("this is a bbolt file of another program: give the store a file of its own")
-	}
-	version, err := t.version(about)
-	if err != nil {
-		return false, err
-	}
-	if version > formatVersion {
-		return false, fmt.Errorf("the store has format version %d, and this program knows versions up to %d: use the newer program, or another file", version, formatVersion)
-	}
-	_, ok, err = t.bucket(entriesBucket)
-	if err == nil && !ok {
-		err = damagef("it has no bucket %q", entriesBucket)
-	}
-	return false, err
-}
-
-func (t tree) version(about node) (byte, error) {
-	p, err := t.walk(about, []byte(versionKey), toRead)
+	p, err := r.walk(root, []byte(versionKey), toRead)
 	if err != nil {
 		return 0, err
 	}
@@ -137,7 +96,7 @@ func (t tree) version(about node) (byte, error) {
 	}
 	v, _ := p.leaf.value(p.index)
 	if len(v) != 1 || v[0] == 0 {
-		return 0, damagef("its format version is %q", v)
+		return 0, damagef("its format version is %+.20q", v)
 	}
 	return v[0], nil
 }

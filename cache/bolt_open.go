@@ -49,7 +49,7 @@ func openBolt(path string) (*Bolt, error) {
 		if err != nil {
 			return nil, err
 		}
-		_, err = inspect(db, file)
+		_, err = inspect(file)
 		if err := errors.Join(err, db.Close()); err != nil {
 			return nil, err
 		}
@@ -64,20 +64,22 @@ func openBolt(path string) (*Bolt, error) {
 	}
 	// Another process may have had the file in between, so look again, now
 	// that nobody else can.
-	isNew, err := inspect(db, file)
-	if err == nil && isNew {
-		err = initialize(db, path)
+	state, err := inspect(file)
+	if err == nil && state == nil {
+		if err = initialize(db, path); err == nil {
+			state, err = inspect(file)
+		}
 	}
 	if err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
 	return &Bolt{
-		path:     path,
-		db:       db,
-		file:     file,
-		pageSize: db.Info().PageSize,
-		turn:     make(chan struct{}, 1),
-		swept:    []byte(lowKey),
+		path:  path,
+		file:  file,
+		turn:  make(chan struct{}, 1),
+		db:    db,
+		swept: []byte(lowKey),
+		state: state,
 	}, nil
 }
 

@@ -3,23 +3,24 @@ package cache
 import (
 	"bytes"
 	"encoding/binary"
-	"fmt"
-	"hash/fnv"
 	"sort"
 )
 
 // The pages of a bbolt file, as bbolt writes them: its format 2, unchanged
 // since 2013. All numbers are in the byte order of the machine.
 //
-// This package reads them itself because bbolt believes its file. Its pages
-// have no checksum, and where it follows a flipped bit it reads past the end of
-// a page, walks in circles until the stack overflows, which kills the process
-// and cannot be recovered from, or does not find what is there. The last is the
-// worst: a policy that is not found is a domain without protection. But what
-// bbolt writes is redundant, and the functions below check that redundancy:
-// a page names itself, its elements lie one behind the other without a gap and
-// fill as many pages as it says, and its first key is the one by which the page
-// above refers to it. Under that, each record has its own checksum.
+// bbolt writes the file, this package reads it. bbolt believes its file: where
+// it follows a flipped bit it reads past the end of a page, walks in circles
+// until the stack overflows, which ends the process and cannot be recovered
+// from, or does not find what is there. The last is the worst: a policy that is
+// not found is a domain without protection. And it reads through a mapping, in
+// which a sector that the disk cannot read, or a file that someone has cut
+// short, is a fault and not an error.
+//
+// Its pages have no checksum, but what it writes is redundant, and that can be
+// checked: a page names itself, its elements lie one behind the other without
+// a gap and fill as many pages as it says, and its first key is the one by which
+// the page above refers to it. Below that, each record has its own checksum.
 const (
 	pageHeader  = 16 // number (8), flags (2), number of elements (2), further pages (4)
 	elementSize = 16
@@ -30,53 +31,7 @@ const (
 
 	bucketFlag   = 0x01 // on an element of a leaf: the value is a bucket
 	bucketHeader = 16   // number of its root page (8), sequence (8); if the number is 0, a small page follows
-
-	metaSize     = pageHeader + 64
-	metaMagic    = 0xED0CDAED
-	metaVersion  = 2
-	firstPage    = 2 // pages 0 and 1 are the meta pages
-	freelistMany = 0xFFFF
 )
-
-// A damage is what is wrong with a file.
-type damage string
-
-func (d damage) Error() string { return "the file is damaged: " + string(d) }
-
-const errOrder damage = "the keys of a page are not in order"
-
-func damagef(format string, args ...any) error { return damage(fmt.Sprintf(format, args...)) }
-
-// A meta is the root of everything: bbolt writes page 0 and page 1 in turn, and
-// the one with the higher transaction number counts.
-type meta struct {
-	pageSize uint32
-	root     uint64 // page of the bucket that holds the buckets
-	freelist uint64 // page of the list of free pages
-	pages    uint64 // all pages in use have smaller numbers
-	txid     uint64
-}
-
-// parseMeta reads a meta page, of which b is the beginning.
-func parseMeta(b []byte) (meta, error) {
-	ne := binary.NativeEndian
-	b = b[pageHeader:metaSize]
-	if ne.Uint32(b) != metaMagic || ne.Uint32(b[4:]) != metaVersion {
-		return meta{}, damage("a meta page is not one of bbolt, format 2")
-	}
-	sum := fnv.New64a()
-	sum.Write(b[:56])
-	if ne.Uint64(b[56:]) != sum.Sum64() {
-		return meta{}, damage("the checksum of a meta page does not match")
-	}
-	return meta{
-		pageSize: ne.Uint32(b[8:]),
-		root:     ne.Uint64(b[16:]),
-		freelist: ne.Uint64(b[32:]),
-		pages:    ne.Uint64(b[40:]),
-		txid:     ne.Uint64(b[48:]),
-	}, nil
-}
 
 // A node is a branch or a leaf whose elements have been checked: all keys and
 // values are within data.
@@ -171,16 +126,22 @@ func (n node) search(key []byte) (i int, found bool) {
 }
 
 // inOrder reports whether each key is less than the next, and the last one less
-// than bound unless that is nil.
+// than bound.
 func (n node) inOrder(bound []byte) bool {
 	for i := range n.count {
-		next := bound
-		if i+1 < n.count {
-			next = n.key(i + 1)
-		}
+		next := n.bound(i, bound)
 		if next != nil && bytes.Compare(n.key(i), next) >= 0 {
 			return false
 		}
 	}
 	return true
+}
+
+// bound returns what the keys below the element i of a branch are less than,
+// given what all its keys are less than. A nil bound is none.
+func (n node) bound(i int, bound []byte) []byte {
+	if i+1 < n.count {
+		return n.key(i + 1)
+	}
+	return bound
 }

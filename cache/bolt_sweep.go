@@ -12,22 +12,26 @@ import (
 // are written, and expired ones stay a fraction of the store.
 const writesPerLeaf = 4
 
-// sweep drops expired entries in the transaction of bucket, of which t and
-// entries are the state before. It goes on where the last sweep ended and looks
-// at a number of leaves that depends on the number of writes beside it, so that
-// it costs no transaction of its own and no writer waits for a walk through the
-// whole store.
+// sweep drops expired entries in the transaction of bucket. It goes on where the
+// last sweep ended and looks at a number of leaves that depends on the number of
+// writes beside it, so that it costs no transaction of its own and no writer
+// waits for a walk through the whole store.
 //
 // It is done here rather than by whoever uses the store because only here is
 // nobody between the look at an entry and its removal: between a Scan and
 // a Delete from outside, a Put could have renewed it.
-func (b *Bolt) sweep(bucket *bolt.Bucket, t tree, entries node, writes int, now time.Time) error {
+func (b *Bolt) sweep(bucket *bolt.Bucket, r *reader, writes int, now time.Time) error {
 	expired := func(key, raw []byte) bool {
-		r, err := decodeRecord(key, raw)
-		return err == nil && now.After(r.expires)
+		rec, err := decodeRecord(key, raw)
+		return err == nil && now.After(rec.expires)
 	}
 	for range 1 + writes/writesPerLeaf {
-		p, err := t.find(entries, b.swept, toRemove)
+		r.reset(b.state.meta)
+		entries, err := r.rootPage(b.state.entries)
+		if err != nil {
+			return err
+		}
+		p, err := r.find(entries, b.swept, toRemove)
 		if err != nil {
 			// Damage is reported to those who ask for what is damaged.
 			b.swept = []byte(lowKey)

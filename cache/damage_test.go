@@ -104,11 +104,11 @@ func (f goodFile) check(t *testing.T, s *cache.Bolt) (errs int) {
 // no panic, no wrong value, nothing silently gone, and a store that can't be
 // opened is left as it is.
 func TestBoltSurvivesFlippedBits(t *testing.T) {
-	f := newGoodFile(t, 150)
+	f := newGoodFile(t, 100)
 	path := filepath.Join(t.TempDir(), "store.db")
 	ctx := context.Background()
 	opened, damaged := 0, 0
-	for seed := range 300 {
+	for seed := range 150 {
 		rnd := rand.New(rand.NewPCG(uint64(seed), 0))
 		file := bytes.Clone(f.bytes)
 		for range 1 + rnd.IntN(30) {

@@ -3,6 +3,7 @@ package cache_test
 import (
 	"fmt"
 	"math/rand/v2"
+	"strconv"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -51,15 +52,17 @@ func TestLRUSmallSizesAreExact(t *testing.T) {
 }
 
 func TestLRUIsBoundedUnderAMillionKeys(t *testing.T) {
-	for _, size := range []int{10, 2048, 10_000, 50_001} {
+	for size, keys := range map[int]int{10: 1000, 2048: 50_000, 10_000: 1_000_000, 50_001: 300_000} {
 		l := cache.NewLRU[int](size)
-		for i := range 1_000_000 {
-			l.Add(fmt.Sprint("host", i), i, 1)
+		key := make([]byte, 0, 20)
+		for i := range keys {
+			key = strconv.AppendInt(key[:0], int64(i), 10)
+			l.Add(string(key), i, 1)
 		}
 		if n := l.Len(); n != size {
 			t.Errorf("size %d: Len = %d", size, n)
 		}
-		if v, ok := l.Get("host999999"); !ok || v != 999_999 {
+		if v, ok := l.Get(string(key)); !ok || v != keys-1 {
 			t.Errorf("size %d: the last entry is gone", size)
 		}
 	}

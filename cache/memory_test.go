@@ -54,7 +54,7 @@ func testDropsExpired(t *testing.T,
 		if alive != 100 {
 			t.Fatalf("day %d: %d of 100 entries are left that have not expired", day, alive)
 		}
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 	}
 	keys, _, err := scan(ctx, "", 10_000)
 	if err != nil {

@@ -204,10 +204,14 @@ func (c *Client) fly(name string, f *flight) {
 		c.keepFresh(absent, 0, found.span(c))
 		c.remember(name, absent)
 	}
-	c.land(name, f)
-	if p := found.policy; p != nil && (p.lasts() || remembers) {
-		c.save(p, used, remembers)
+	learnt := found.policy
+	if learnt == nil || !learnt.lasts() && !remembers {
+		c.land(name, f)
+		return
 	}
+	c.unsaved.hold(learnt) // before anybody can ask, and find neither memory nor store to know
+	c.land(name, f)
+	c.save(learnt, used, remembers)
 }
 
 // adopt puts a policy that has just been fetched in the place of what was known.

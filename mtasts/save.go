@@ -8,8 +8,9 @@ import (
 	"time"
 )
 
-// unsaved are the policies that could not be stored yet. They serve from memory
-// meanwhile, and are held here as well because memory may forget.
+// unsaved are the policies that are not in the store yet: those being written, and
+// those that could not be. They are held here because memory may forget, and nothing
+// that was learnt is to be lost in between.
 type unsaved struct {
 	mu       sync.Mutex
 	policies map[string]*Policy
@@ -27,32 +28,44 @@ func (u *unsaved) get(name string) *Policy {
 	return u.policies[name]
 }
 
-// save stores p, last used at used. No caller waits for it, and none is told if it fails: the answer
-// is in memory, and writing is tried again.
-//
-// Where the store is full, it takes only what replaces an entry.
-func (c *Client) save(p *Policy, used time.Time, replaces bool) {
-	if !replaces && c.refresher.Load().full() {
-		c.emitError(EventStore, p, &Error{Domain: p.Domain, Reason: "store-full", Temporary: true, Err: errFull})
-		return
-	}
-	err := c.write(p, used)
-	u := &c.unsaved
+// hold keeps p until release, or until a newer policy of its domain is held.
+func (u *unsaved) hold(p *Policy) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if err == nil {
-		if old := u.policies[p.Domain]; old != nil && !old.stamp.After(p.stamp) {
-			delete(u.policies, p.Domain)
-		}
-		return
-	}
-	if _, again := u.policies[p.Domain]; !again && len(u.policies) >= maxUnsaved {
-		return
-	}
 	if u.policies == nil {
 		u.policies = make(map[string]*Policy)
 	}
 	u.policies[p.Domain] = p
+}
+
+func (u *unsaved) release(p *Policy) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.policies[p.Domain] == p {
+		delete(u.policies, p.Domain)
+	}
+}
+
+// save stores p, which is held and was last used at used. No caller waits for it, and
+// none is told if it fails: p goes on to be held, and writing is tried again. Where the
+// store is full, it takes only what replaces an entry.
+func (c *Client) save(p *Policy, used time.Time, replaces bool) {
+	u := &c.unsaved
+	if !replaces && c.refresher.Load().full() {
+		c.emitError(EventStore, p, &Error{Domain: p.Domain, Reason: "store-full", Temporary: true, Err: errFull})
+		u.release(p)
+		return
+	}
+	err := c.write(p, used)
+	if err == nil {
+		u.release(p)
+		return
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if len(u.policies) > maxUnsaved && u.policies[p.Domain] == p {
+		delete(u.policies, p.Domain)
+	}
 	if !u.retrying {
 		u.retrying = true
 		c.log.Error("mtasts: policies cannot be stored and are kept in memory until they can", "domain", p.Domain, "error", err)
@@ -116,11 +129,7 @@ func (c *Client) flush() error {
 		if err := c.write(p, time.Now()); err != nil {
 			return err
 		}
-		u.mu.Lock()
-		if u.policies[p.Domain] == p {
-			delete(u.policies, p.Domain)
-		}
-		u.mu.Unlock()
+		u.release(p)
 	}
 }
 

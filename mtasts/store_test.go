@@ -1,6 +1,7 @@
 package mtasts_test
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"path/filepath"
@@ -59,6 +60,27 @@ func TestAStoreThatCannotBeWrittenLosesNothing(t *testing.T) {
 		if text := log.String(); strings.Count(text, "level=ERROR") != 1 || strings.Count(text, "level=INFO") != 1 {
 			t.Errorf("want one line for the failure and one for the recovery:\n%s", text)
 		}
+	})
+}
+
+// slowStore takes five seconds for each write.
+type slowStore struct{ mtasts.Store }
+
+func (s slowStore) Put(ctx context.Context, key string, value []byte, fetched, expires time.Time) error {
+	time.Sleep(5 * time.Second) // in a bubble
+	return s.Store.Put(ctx, key, value, fetched, expires)
+}
+
+func TestAPolicyIsNotForgottenWhileItIsBeingStored(t *testing.T) {
+	play(t, func(t *testing.T, e *env) {
+		e.opts.Memory = 1
+		e.store = slowStore{e.store}
+		e.restart()
+		e.learn()
+		e.blockDNS(resolver.ServFail)
+		e.policyFor("other.example") // memory holds one
+		e.policyFor("third.example")
+		e.want(e.policy(), mtasts.ModeEnforce, "1")
 	})
 }
 

@@ -105,7 +105,8 @@ func ParsePolicy(text string) (Policy, error) {
 	}
 	switch {
 	case !version:
-		return badPolicy("has no version line")
+		// Most often this is another file: a page that says "not found".
+		return badPolicy("has no version line; it begins " + quote(text))
 	case !mode:
 		return badPolicy("has no mode line")
 	case !maxAge:

@@ -197,7 +197,7 @@ func (s *storeTest) testCopies() {
 		s.Errorf("a Put changed what an earlier Get had returned to %q", got)
 	}
 	copy(got, "XXXX")
-	_ = append(got, "XXXXXXXX"...)
+	_ = append(got, 'X')
 	want["a.example"] = "new!"
 	s.wantAll(want)
 
@@ -206,7 +206,7 @@ func (s *storeTest) testCopies() {
 		s.Fatalf("Scan = %q, %q, %v", keys, values, err)
 	}
 	for i := range values {
-		_ = append(values[i], strings.Repeat("X", 100)...)
+		_ = append(values[i], 'X') // into the next one, if they share an array
 	}
 	for i, key := range keys {
 		if string(values[i]) != want[key] {

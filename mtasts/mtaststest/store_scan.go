@@ -62,6 +62,8 @@ func (s *storeTest) testScanWhileWriting() {
 	}
 	stop := make(chan struct{})
 	var wg sync.WaitGroup
+	halt := sync.OnceFunc(func() { close(stop); wg.Wait() })
+	defer halt()
 	for w := range 4 {
 		wg.Go(func() {
 			for i := w; ; i += 4 {
@@ -98,8 +100,7 @@ func (s *storeTest) testScanWhileWriting() {
 			s.Errorf("in steps of %d: found %d of the %d entries that were there all the time", limit+1, len(stay), n)
 		}
 	}
-	close(stop)
-	wg.Wait()
+	halt()
 
 	// Nothing is held between two steps, so the caller may write in between.
 	keys, _, err := s.Scan(s.Context(), "", 1)

@@ -1,0 +1,145 @@
+package cache
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+)
+
+func openInternal(t *testing.T) *Bolt {
+	t.Helper()
+	b, err := OpenBolt(filepath.Join(t.TempDir(), "store.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { b.Close() })
+	return b
+}
+
+// waitForQueue waits until a write is in the queue and calls then.
+func waitForQueue(b *Bolt, then func()) {
+	for {
+		b.queueMu.Lock()
+		if len(b.queue) > 0 {
+			then()
+			b.queueMu.Unlock()
+			return
+		}
+		b.queueMu.Unlock()
+		runtime.Gosched()
+	}
+}
+
+// A writer whose context ends while it waits leaves, and leaves nothing behind.
+func TestBoltPutLeavesTheQueue(t *testing.T) {
+	b := openInternal(t)
+	ctx, cancel := context.WithCancel(context.Background())
+	b.turn <- struct{}{} // somebody else commits, for long
+	result := make(chan error)
+	go func() {
+		result <- b.Put(ctx, "example.com", nil, time.Now(), time.Now().Add(time.Hour))
+	}()
+	waitForQueue(b, func() {})
+	cancel()
+	if err := <-result; err != context.Canceled {
+		t.Errorf("Put: %v, want context.Canceled", err)
+	}
+	<-b.turn
+	if err := b.Put(context.Background(), "example.net", nil, time.Now(), time.Now().Add(time.Hour)); err != nil {
+		t.Error(err)
+	}
+	if _, ok, err := b.Get(context.Background(), "example.com"); ok || err != nil {
+		t.Errorf("Get = %v, %v after a Put that was cancelled", ok, err)
+	}
+}
+
+// A writer whose context ends while the disk is at work leaves too, and says
+// that it does not know.
+func TestBoltPutUnderWay(t *testing.T) {
+	b := openInternal(t)
+	ctx, cancel := context.WithCancel(context.Background())
+	b.turn <- struct{}{}
+	result := make(chan error)
+	go func() {
+		result <- b.Put(ctx, "example.com", nil, time.Now(), time.Now().Add(time.Hour))
+	}()
+	var batch []*write
+	waitForQueue(b, func() { batch, b.queue = b.queue, nil })
+	cancel()
+	if err := <-result; !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "may be stored") {
+		t.Errorf("Put: %v", err)
+	}
+	b.queue = batch
+	b.commitQueue()
+	<-b.turn
+	if _, ok, err := b.Get(context.Background(), "example.com"); !ok || err != nil {
+		t.Errorf("Get = %v, %v", ok, err)
+	}
+}
+
+// A panic of bbolt, which may leave its locks held, is an error of all writes
+// from then on. Reading goes on, and Close does not wait for ever.
+func TestBoltContainsPanics(t *testing.T) {
+	b := openInternal(t)
+	ctx := context.Background()
+	put := func(key string) error {
+		return b.Put(ctx, key, []byte("value"), time.Now(), time.Now().Add(time.Hour))
+	}
+	if err := put("example.com"); err != nil {
+		t.Fatal(err)
+	}
+	err := b.contain(func() error {
+		if _, err := b.db.Begin(true); err != nil { // never ended
+			t.Fatal(err)
+		}
+		panic("assertion failed: \x1b")
+	})
+	for _, err := range []error{err, put("example.net"), b.Delete(ctx, "example.com")} {
+		if err == nil || !strings.Contains(err.Error(), `"assertion failed: \x1b"`) {
+			t.Errorf("error %v", err)
+		}
+	}
+	if value, ok, err := b.Get(ctx, "example.com"); !ok || err != nil || string(value) != "value" {
+		t.Errorf("Get = %q, %v, %v", value, ok, err)
+	}
+	if err := b.Close(); err != nil {
+		t.Errorf("Close: %v", err)
+	}
+}
+
+// Pages that go in circles would be walked until the stack overflows.
+func TestReaderOfPagesInCircles(t *testing.T) {
+	const pageSize = 4096
+	data := make([]byte, 4*pageSize)
+	branch, ne := data[2*pageSize:], binary.NativeEndian
+	ne.PutUint64(branch, 2)
+	ne.PutUint16(branch[8:], branchPage)
+	ne.PutUint16(branch[10:], 1)
+	ne.PutUint32(branch[pageHeader:], elementSize) // the key is behind the element
+	ne.PutUint32(branch[pageHeader+4:], 1)
+	ne.PutUint64(branch[pageHeader+8:], 2) // the page below is this page
+	branch[pageHeader+elementSize] = 'k'
+	file, err := os.Create(filepath.Join(t.TempDir(), "pages"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	if _, err := file.Write(data); err != nil {
+		t.Fatal(err)
+	}
+	r := &reader{file: file}
+	r.reset(meta{pageSize: pageSize, pages: 4})
+	root, err := r.page(2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.walk(root, []byte("key"), toRead); err == nil || !strings.Contains(err.Error(), "circles") {
+		t.Errorf("walk: %v", err)
+	}
+}

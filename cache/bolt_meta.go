@@ -1,0 +1,109 @@
+package cache
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"io"
+	"io/fs"
+	"os"
+)
+
+const (
+	metaSize    = pageHeader + 64
+	metaMagic   = 0xED0CDAED
+	metaVersion = 2
+	firstPage   = 2 // pages 0 and 1 are the meta pages
+)
+
+// A meta is the root of everything. bbolt writes page 0 and page 1 in turn, and
+// the one with the higher transaction number counts.
+type meta struct {
+	pageSize int
+	root     uint64 // page of the bucket that holds the buckets
+	freelist uint64 // page of the list of free pages
+	pages    uint64 // all pages in use have smaller numbers
+	txid     uint64
+}
+
+// readMeta reads the meta page that counts, and makes sure that all pages in use
+// are in the file.
+//
+// bbolt would do with one good meta page, and with the other one gone that is
+// the state before the last transaction: what was reported as stored would be
+// missing without a word. It allows for a meta page that was half written when
+// the power went. But the 64 octets that matter are in one sector, which a disk
+// writes as a whole, so a meta page that does not match its checksum has been
+// damaged later.
+func readMeta(file *os.File) (meta, error) {
+	m, err := readMetaPage(file, 0)
+	if err != nil {
+		return meta{}, err
+	}
+	other, err := readMetaPage(file, int64(m.pageSize))
+	if err != nil {
+		return meta{}, err
+	}
+	if other.pageSize != m.pageSize {
+		return meta{}, damagef("its pages have %d octets, or %d", m.pageSize, other.pageSize)
+	}
+	if other.txid > m.txid {
+		m = other
+	}
+	info, err := file.Stat()
+	if err != nil {
+		return meta{}, err
+	}
+	if have := uint64(info.Size()) / uint64(m.pageSize); have < m.pages {
+		return meta{}, damagef("%d of its %d pages are left", have, m.pages)
+	}
+	return m, nil
+}
+
+func readMetaPage(file *os.File, offset int64) (meta, error) {
+	var b [metaSize]byte
+	if err := readAt(file, b[:], offset); err != nil {
+		return meta{}, err
+	}
+	return parseMeta(b[pageHeader:])
+}
+
+func parseMeta(b []byte) (meta, error) {
+	ne := binary.NativeEndian
+	if ne.Uint32(b) != metaMagic || ne.Uint32(b[4:]) != metaVersion {
+		return meta{}, damage("a meta page is not one of bbolt, format 2")
+	}
+	sum := fnv.New64a()
+	sum.Write(b[:56])
+	if ne.Uint64(b[56:]) != sum.Sum64() {
+		return meta{}, damage("the checksum of a meta page does not match")
+	}
+	size := ne.Uint32(b[8:])
+	if size < 1<<10 || size > 1<<24 || size&(size-1) != 0 {
+		return meta{}, damagef("its pages have %d octets", size)
+	}
+	return meta{
+		pageSize: int(size),
+		root:     ne.Uint64(b[16:]),
+		freelist: ne.Uint64(b[32:]),
+		pages:    ne.Uint64(b[40:]),
+		txid:     ne.Uint64(b[48:]),
+	}, nil
+}
+
+// readAt fills b from the file.
+func readAt(file *os.File, b []byte, offset int64) error {
+	_, err := file.ReadAt(b, offset)
+	if errors.Is(err, io.EOF) {
+		return damagef("it ends before octet %d", offset+int64(len(b)))
+	}
+	var pathErr *fs.PathError // it would name the file a second time
+	if errors.As(err, &pathErr) {
+		err = pathErr.Err
+	}
+	if err != nil {
+		return fmt.Errorf("octet %d cannot be read: %w", offset, err)
+	}
+	return nil
+}

@@ -1,0 +1,365 @@
+package cache_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"io/fs"
+	"math/rand/v2"
+	"net"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/mtasts/go-mtasts/cache"
+	bolt "go.etcd.io/bbolt"
+)
+
+// wantOpenError demands that path cannot be opened, that it takes about a second
+// at most to say so, that the error has all of words in it, and that what is
+// there stays as it is.
+func wantOpenError(t *testing.T, path string, words ...string) error {
+	t.Helper()
+	before, statErr := os.Stat(path)
+	content, _ := readRegular(path)
+	start := time.Now()
+	s, err := cache.OpenBolt(path)
+	took := time.Since(start)
+	if err == nil {
+		s.Close()
+		t.Fatalf("OpenBolt(%q): no error, want one with %q", path, words)
+	}
+	if took > 1500*time.Millisecond {
+		t.Errorf("the error took %v: %v", took, err)
+	}
+	for _, w := range append(words, "cache: ", fmt.Sprintf("%q", path)) {
+		if !strings.Contains(err.Error(), w) {
+			t.Errorf("error %q does not mention %q", err, w)
+		}
+	}
+	for _, r := range err.Error() {
+		if r < ' ' || r > '~' {
+			t.Errorf("error %q contains %q", err, r)
+		}
+	}
+	after, err2 := os.Stat(path)
+	if errors.Is(statErr, fs.ErrNotExist) {
+		if !errors.Is(err2, fs.ErrNotExist) {
+			t.Errorf("%q was created: %v, %v", path, after, err2)
+		}
+		return err
+	}
+	if statErr == nil {
+		if err2 != nil || !after.ModTime().Equal(before.ModTime()) || after.Size() != before.Size() || after.Mode() != before.Mode() {
+			t.Errorf("%q was touched: %v, before %v", path, after, before)
+		}
+		if now, _ := readRegular(path); !bytes.Equal(now, content) {
+			t.Errorf("the content of %q was changed", path)
+		}
+	}
+	return err
+}
+
+func readRegular(path string) ([]byte, error) {
+	if info, err := os.Stat(path); err != nil || !info.Mode().IsRegular() {
+		return nil, err
+	}
+	return os.ReadFile(path)
+}
+
+func TestOpenBoltMakesANewStore(t *testing.T) {
+	dir := t.TempDir()
+	empty := filepath.Join(dir, "empty.db")
+	if err := os.WriteFile(empty, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	// What is left if a process dies at the worst moment of its first start.
+	emptyBolt := filepath.Join(dir, "bolt.db")
+	db, err := bolt.Open(emptyBolt, 0o600, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	db.Close()
+	for _, path := range []string{filepath.Join(dir, "absent.db"), empty, emptyBolt} {
+		for range 2 {
+			s, err := cache.OpenBolt(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if keys, _, err := s.Scan(context.Background(), "", 10); len(keys) != 0 || err != nil {
+				t.Errorf("%s: Scan = %q, %v", path, keys, err)
+			}
+			if err := s.Close(); err != nil {
+				t.Error(err)
+			}
+		}
+		info, err := os.Stat(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if mode := info.Mode(); runtime.GOOS != "windows" && mode != 0o600 {
+			t.Errorf("%s: mode %v, want 0600", path, mode)
+		}
+	}
+}
+
+func TestOpenBoltHeldByAnotherProcess(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "store.db")
+	release := holdElsewhere(t, path)
+	wantOpenError(t, path, "another process", "stop it")
+	release()
+	// The same process counts as another.
+	s := openBolt(t, path)
+	wantOpenError(t, path, "another process")
+	if err := s.Put(context.Background(), "exampne.com", nil, time.Now(), time.Now()); err != nil {
+		t.Errorf("the store that is open is of no use any more: %v", err)
+	}
+}
+
+func TestOpenBoltWaitsForOneThatIsClosing(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "store.db")
+	s := openBolt(t, path)
+	time.AfterFunc(100*time.Millisecond, func() { s.Close() })
+	openBolt(t, path)
+}
+
+func TestOpenBoltMissingFolder(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "missing")
+	err := wantOpenError(t, filepath.Join(dir, "store.db"), fmt.Sprintf("%q", dir), "does not exist", "create it")
+	if !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("%v is not fs.ErrNotExist", err)
+	}
+	wantOpenError(t, filepath.Join(dir, "deeper", "store.db"), "does not exist")
+	if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the folder was created: %v", err)
+	}
+}
+
+func TestOpenBoltNotAFile(t *testing.T) {
+	dir := sharedTempDir(t) // its name is short enough for that of a socket
+	wantOpenError(t, "", "empty")
+	wantOpenError(t, dir, "folder")
+	file := filepath.Join(dir, "file")
+	if err := os.WriteFile(file, []byte("text"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	wantOpenError(t, filepath.Join(file, "store.db"), "directory")
+
+	socket := filepath.Join(dir, "s")
+	l, err := net.Listen("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	wantOpenError(t, socket, "not a regular file")
+}
+
+func TestOpenBoltWithoutPermission(t *testing.T) {
+	dir := sharedTempDir(t)
+	folder := filepath.Join(dir, "folder")
+	readOnly, unreadable := filepath.Join(dir, "read-only.db"), filepath.Join(dir, "unreadable.db")
+	openBolt(t, readOnly).Close()
+	openBolt(t, unreadable).Close()
+	for path, mode := range map[string]fs.FileMode{folder: 0o555, readOnly: 0o444, unreadable: 0o000} {
+		if path == folder {
+			if err := os.Mkdir(path, 0o755); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := os.Chmod(path, mode); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { os.Chmod(path, 0o700) })
+	}
+	asOrdinaryUser(t, func() {
+		for path, words := range map[string][]string{
+			filepath.Join(folder, "store.db"): {"is not allowed in the folder", fmt.Sprintf("%q", folder)},
+			readOnly:                          {"reading and writing", "permission denied"},
+			unreadable:                        {"reading and writing", "permission denied"},
+		} {
+			if err := wantOpenError(t, path, words...); !errors.Is(err, fs.ErrPermission) {
+				t.Errorf("%v is not fs.ErrPermission", err)
+			}
+		}
+	})
+}
+
+func TestOpenBoltOfAnotherProgram(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "other.db")
+	db, err := bolt.Open(path, 0o600, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = db.Update(func(tx *bolt.Tx) error {
+		for i := range 200 { // several pages of buckets
+			if _, err := tx.CreateBucket(fmt.Appendf(nil, "\x1b[31mbucket %d", i)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err := errors.Join(err, db.Close()); err != nil {
+		t.Fatal(err)
+	}
+	wantOpenError(t, path, "another program", "file of its own")
+}
+
+func TestOpenBoltOfANewerFormat(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "newer.db")
+	openBolt(t, path).Close()
+	setVersion := func(v []byte) {
+		t.Helper()
+		db, err := bolt.Open(path, 0o600, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = db.Update(func(tx *bolt.Tx) error {
+			// A newer version may keep its entries elsewhere.
+			if tx.Bucket([]byte("entries")) != nil {
+				if err := tx.DeleteBucket([]byte("entries")); err != nil {
+					return err
+				}
+			}
+			return tx.Bucket([]byte("go-mtasts store")).Put([]byte("version"), v)
+		})
+		if err := errors.Join(err, db.Close()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	setVersion([]byte{2})
+	wantOpenError(t, path, "format version 2", "up to 1", "newer program")
+	for _, v := range [][]byte{{0}, {}, {1, 0}, {1}} { // {1}: but without entries
+		setVersion(v)
+		wantOpenError(t, path, "damaged", "backup")
+	}
+}
+
+// Damage that OpenBolt itself must see, because bbolt relies on what is damaged
+// from the start.
+func TestOpenBoltDamaged(t *testing.T) {
+	f := newGoodFile(t, 200)
+	ne := binary.NativeEndian
+	const header = 16
+	page := int(ne.Uint32(f.bytes[header+8:]))
+	current := 0 // the meta page that counts
+	if ne.Uint64(f.bytes[page+header+48:]) > ne.Uint64(f.bytes[header+48:]) {
+		current = page
+	}
+	meta := func(b []byte, field int) []byte { return b[current+header+field:] }
+	freelist := int(ne.Uint64(meta(f.bytes, 32))) * page
+	used := int(ne.Uint64(meta(f.bytes, 40))) * page
+	// resum makes the checksum of the current meta page right again.
+	resum := func(b []byte) {
+		h := fnv.New64a()
+		h.Write(b[current+header:][:56])
+		ne.PutUint64(meta(b, 56), h.Sum64())
+	}
+	garbage := make([]byte, 100_000)
+	rand.NewChaCha8([32]byte{}).Read(garbage)
+
+	for name, change := range map[string]func(b []byte) []byte{
+		"one octet":             func(b []byte) []byte { return b[:1] },
+		"text":                  func(b []byte) []byte { return []byte("version: STSv1\n") },
+		"garbage":               func(b []byte) []byte { return garbage },
+		"zeros":                 func(b []byte) []byte { return make([]byte, len(b)) },
+		"an SQLite file":        func(b []byte) []byte { return append([]byte("SQLite format 3\x00"), garbage...) },
+		"cut in meta page 0":    func(b []byte) []byte { return b[:50] },
+		"cut after meta page 0": func(b []byte) []byte { return b[:page] },
+		"cut in meta page 1":    func(b []byte) []byte { return b[:page+50] },
+		"cut after the metas":   func(b []byte) []byte { return b[:2*page] },
+		"cut in the middle":     func(b []byte) []byte { return b[:used/2] },
+		"one octet is missing":  func(b []byte) []byte { return b[:used-1] },
+		"a bit in meta page 0":  func(b []byte) []byte { b[header+45] ^= 4; return b },
+		"a bit in meta page 1":  func(b []byte) []byte { b[page+header+45] ^= 4; return b },
+		"no meta page 0":        func(b []byte) []byte { clear(b[:page]); return b },
+		"no meta page 1":        func(b []byte) []byte { clear(b[page:][:page]); return b },
+		"no meta pages":         func(b []byte) []byte { clear(b[:2*page]); return b },
+		"meta: format 3": func(b []byte) []byte {
+			ne.PutUint32(meta(b, 4), 3)
+			resum(b)
+			return b
+		},
+		"meta: another page size": func(b []byte) []byte {
+			ne.PutUint32(meta(b, 8), uint32(2*page))
+			resum(b)
+			return b
+		},
+		"meta: root nowhere": func(b []byte) []byte {
+			ne.PutUint64(meta(b, 16), 1<<40)
+			resum(b)
+			return b
+		},
+		"meta: free pages nowhere": func(b []byte) []byte {
+			ne.PutUint64(meta(b, 32), 1<<40)
+			resum(b)
+			return b
+		},
+		"meta: no free pages kept": func(b []byte) []byte {
+			ne.PutUint64(meta(b, 32), 1<<64-1)
+			resum(b)
+			return b
+		},
+		"meta: larger than the file": func(b []byte) []byte {
+			ne.PutUint64(meta(b, 40), 1<<30)
+			resum(b)
+			return b
+		},
+		"meta: larger than any file": func(b []byte) []byte {
+			ne.PutUint64(meta(b, 40), 1<<60)
+			resum(b)
+			return b
+		},
+		"root of another kind": func(b []byte) []byte {
+			b[int(ne.Uint64(meta(b, 16)))*page+8] = 0x10
+			return b
+		},
+		"root of no elements": func(b []byte) []byte {
+			b[int(ne.Uint64(meta(b, 16)))*page+10] = 0
+			return b
+		},
+		"root goes on for ever": func(b []byte) []byte {
+			ne.PutUint32(b[int(ne.Uint64(meta(b, 16)))*page+12:], 1<<31)
+			return b
+		},
+		"free pages of another kind": func(b []byte) []byte {
+			b[freelist+8] = 2
+			return b
+		},
+		"more free pages than memory": func(b []byte) []byte {
+			ne.PutUint16(b[freelist+10:], 0xFFFF)
+			ne.PutUint64(b[freelist+16:], 1<<42)
+			return b
+		},
+		"more free pages than fit": func(b []byte) []byte {
+			ne.PutUint16(b[freelist+10:], 1000)
+			return b
+		},
+		"a meta page is free": func(b []byte) []byte {
+			ne.PutUint64(b[freelist+16:], 1)
+			return b
+		},
+		"a page nowhere is free": func(b []byte) []byte {
+			n := int(ne.Uint16(b[freelist+10:]))
+			ne.PutUint64(b[freelist+16+8*(n-1):], 1<<50)
+			return b
+		},
+		"a page is free twice": func(b []byte) []byte {
+			copy(b[freelist+24:][:8], b[freelist+16:][:8])
+			return b
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "store.db")
+			if err := os.WriteFile(path, change(bytes.Clone(f.bytes)), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			wantOpenError(t, path, "damaged", "backup", "move it away")
+		})
+	}
+}

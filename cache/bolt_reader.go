@@ -1,0 +1,175 @@
+package cache
+
+import (
+	"bytes"
+	"encoding/binary"
+	"os"
+)
+
+const (
+	// maxDepth is more levels than any tree has: even four keys to a page make
+	// four thousand million entries. A walk that goes deeper goes in circles.
+	maxDepth = 16
+
+	// maxPage is more octets than any page has. bbolt leaves up to four
+	// entries together however large they are.
+	maxPage = 8 * maxValue
+
+	// keepBuffer is the size above which a buffer is not kept for later.
+	keepBuffer = 64 << 10
+)
+
+// A reader reads pages of one state of the file. What it returns is valid until
+// the reader is reset.
+type reader struct {
+	file     *os.File
+	pageSize int
+	pages    uint64 // all pages in use have smaller numbers
+
+	buffers [][]byte
+	used    int
+}
+
+// reset makes r read the state of m.
+func (r *reader) reset(m meta) {
+	r.pageSize, r.pages, r.used = m.pageSize, m.pages, 0
+	for i, b := range r.buffers {
+		if len(b) > keepBuffer {
+			r.buffers[i] = nil
+		}
+	}
+}
+
+// raw reads page id with the pages that continue it, at most limit octets.
+func (r *reader) raw(id uint64, limit int) ([]byte, error) {
+	if id < firstPage || id >= r.pages {
+		return nil, damagef("there is no page %d", id)
+	}
+	if r.used == len(r.buffers) {
+		r.buffers = append(r.buffers, nil)
+	}
+	b := r.buffers[r.used]
+	if len(b) < r.pageSize {
+		b = make([]byte, r.pageSize)
+	}
+	offset := int64(id) * int64(r.pageSize)
+	if err := readAt(r.file, b[:r.pageSize], offset); err != nil {
+		return nil, err
+	}
+	ne := binary.NativeEndian
+	if self := ne.Uint64(b); self != id {
+		return nil, damagef("page %d says that it is page %d", id, self)
+	}
+	more := uint64(ne.Uint32(b[12:]))
+	if more >= r.pages-id || more > uint64(limit/r.pageSize) {
+		return nil, damagef("page %d says that it goes on for %d pages", id, more)
+	}
+	size := int(more+1) * r.pageSize
+	if size > len(b) {
+		b = append(make([]byte, 0, size), b[:r.pageSize]...)[:size]
+	}
+	if more > 0 {
+		if err := readAt(r.file, b[r.pageSize:size], offset+int64(r.pageSize)); err != nil {
+			return nil, err
+		}
+	}
+	r.buffers[r.used] = b
+	r.used++
+	return b[:size], nil
+}
+
+// page reads page id and checks it.
+func (r *reader) page(id uint64) (node, error) {
+	data, err := r.raw(id, maxPage)
+	if err != nil {
+		return node{}, err
+	}
+	n, size, err := parseNode(data)
+	if err != nil {
+		return node{}, err
+	}
+	if (size+r.pageSize-1)/r.pageSize*r.pageSize != len(data) {
+		return node{}, damagef("page %d is %d octets long and fills %d", id, len(data), size)
+	}
+	return n, nil
+}
+
+// child reads the page below the element i of a branch. bbolt keeps that
+// element's key equal to the first key of the page below.
+func (r *reader) child(n node, i int) (node, error) {
+	c, err := r.page(n.child(i))
+	if err != nil {
+		return node{}, err
+	}
+	if c.count == 0 || !bytes.Equal(c.key(0), n.key(i)) {
+		return node{}, damagef("page %d is not the page that belongs in its place", n.child(i))
+	}
+	return c, nil
+}
+
+// A place is where a key is, or would be.
+type place struct {
+	leaf  node
+	index int // of the first key not less than the one looked for; may be leaf.count
+	found bool
+	next  []byte // the first key of the leaf behind this one; nil if this is the last
+}
+
+// A purpose is what a place is looked for. bbolt reads more pages than those on
+// the way to a key when it removes it, because it may merge them; and what it
+// writes back must not be out of order, or damage to one key would spread.
+type purpose int
+
+const (
+	toRead   purpose = iota
+	toPut            // all keys of the pages on the way are in order
+	toRemove         // and so are those of the pages beside them
+)
+
+// walk goes down from root to the place of key.
+func (r *reader) walk(root node, key []byte, why purpose) (place, error) {
+	p := place{leaf: root}
+	for range maxDepth {
+		n := p.leaf
+		if why >= toPut && !n.inOrder(p.next) {
+			return p, errOrder
+		}
+		p.index, p.found = n.search(key)
+		if n.leaf {
+			return p, nil
+		}
+		i := p.index
+		if !p.found {
+			i = max(i-1, 0) // the last key that is not greater
+		}
+		if why >= toRemove {
+			if err := r.checkBeside(n, i, p.next); err != nil {
+				return p, err
+			}
+		}
+		p.next = n.bound(i, p.next)
+		var err error
+		if p.leaf, err = r.child(n, i); err != nil {
+			return p, err
+		}
+	}
+	return p, damage("its pages go in circles")
+}
+
+// checkBeside checks the pages on both sides of the one below the element i of
+// n. The keys of n are less than bound.
+func (r *reader) checkBeside(n node, i int, bound []byte) error {
+	for _, j := range [2]int{i - 1, i + 1} {
+		if j < 0 || j >= n.count {
+			continue
+		}
+		c, err := r.child(n, j)
+		if err != nil {
+			return err
+		}
+		if !c.inOrder(n.bound(j, bound)) {
+			return errOrder
+		}
+	}
+	return nil
+}

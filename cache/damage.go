@@ -1,0 +1,12 @@
+package cache
+
+import "fmt"
+
+// A damage is what is wrong with a file.
+type damage string
+
+func (d damage) Error() string { return "the file is damaged: " + string(d) }
+
+const errOrder damage = "the keys of a page are not in order"
+
+func damagef(format string, args ...any) error { return damage(fmt.Sprintf(format, args...)) }

@@ -1,0 +1,257 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/mtasts/go-mtasts/mtasts"
+	"github.com/mtasts/go-mtasts/resolver"
+)
+
+// The tests in this file call the library in this process: they ask about what
+// no delivery shows.
+
+// open is a client in this world that remembers in a file, until the end of the
+// test.
+func (w *world) open(t *testing.T, db string, recheck time.Duration) *mtasts.Client {
+	t.Helper()
+	client, err := mtasts.Open(db, &mtasts.Options{
+		Resolver:  resolver.System{Server: w.dns.addr},
+		RootCAs:   w.ca.Pool(),
+		AllowNets: []netip.Prefix{w.net},
+		Recheck:   recheck,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := client.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return client
+}
+
+// A trouble is the part of an *mtasts.Error that a sender acts on.
+type trouble struct {
+	result    mtasts.Result
+	reason    string
+	temporary bool
+}
+
+// troubleOf demands that err is an *mtasts.Error about domain.
+func troubleOf(t *testing.T, domain string, err error) trouble {
+	t.Helper()
+	failure, ok := errors.AsType[*mtasts.Error](err)
+	if !ok || failure.Domain != domain {
+		t.Fatalf("%v, want an *mtasts.Error about %s", err, domain)
+	}
+	return trouble{failure.Result, failure.Reason, failure.Temporary}
+}
+
+func TestPolicyForSaysWhyThereIsNone(t *testing.T) {
+	w := newWorld(t)
+	client := w.open(t, filepath.Join(t.TempDir(), "policies.db"), 0)
+	for _, fault := range brokenHostFaults() {
+		w.dns.replace(t, "mta-sts."+fault+".test", "A", w.broken[fault])
+	}
+	w.dns.replace(t, "_mta-sts.norecord.test", "TXT")
+	w.dns.replace(t, "_mta-sts.tworecords.test", "TXT", txt("v=STSv1; id=1;"), txt("v=STSv1; id=2;"))
+	w.dns.replace(t, "_mta-sts.servfail.test", "TXT")
+	w.dns.replace(t, "_mta-sts.servfail.test", "CNAME", "_mta-sts.servfail.test")
+	w.dns.refuse(t, "naut.ca")
+
+	notAPolicyFile := trouble{mtasts.ResultPolicyFetchError, "not-a-policy-file", false}
+	for domain, want := range map[string]struct {
+		trouble
+		text string // what a person is told
+	}{
+		"norecord.test":   {trouble{"", "no-txt-record", false}, "no such host"},
+		"tworecords.test": {trouble{mtasts.ResultPolicyInvalid, "txt-record-invalid", false}, "more than one"},
+		"servfail.test":   {trouble{"", "dns-failure", true}, "server misbehaving"},
+		"naut.ca":         {trouble{"", "dns-failure", true}, "server misbehaving"},
+		"status404.test":  {notAPolicyFile, "status is 404"},
+		"status500.test":  {notAPolicyFile, "status is 500"},
+		"redirect.test":   {notAPolicyFile, "status is 301"},
+		"html.test":       {notAPolicyFile, "media type is \"text/html\""},
+		"large.test":      {notAPolicyFile, "longer than 65536 bytes"},
+		"bomb.test":       {notAPolicyFile, "longer than 65536 bytes"},
+		"invalid.test":    {trouble{mtasts.ResultPolicyInvalid, "policy-invalid", false}, "<html>"},
+		"stopped.test":    {trouble{mtasts.ResultPolicyFetchError, "connect-failed", false}, "connection refused"},
+		"expired.test":    {trouble{mtasts.ResultPolicyWebPKIFailed, "certificate-expired", false}, "expired"},
+		"unknown.test":    {trouble{mtasts.ResultPolicyWebPKIFailed, "unknown-authority", false}, "unknown authority"},
+		"misnamed.test":   {trouble{mtasts.ResultPolicyWebPKIFailed, "certificate-host-mismatch", false}, "mta-sts.attacker.test"},
+		"example.edu":     {trouble{mtasts.ResultPolicyWebPKIFailed, "certificate-host-mismatch", false}, "mta-sts.example.net"},
+	} {
+		t.Run(domain, func(t *testing.T) {
+			p, err := client.PolicyFor(t.Context(), domain)
+			if err != nil || p.Mode != mtasts.ModeNone || p.Text != "" {
+				t.Fatalf("%+v, %v, want mode none", p, err)
+			}
+			if got := troubleOf(t, domain, p.Cause); got != want.trouble {
+				t.Errorf("cause %+v, want %+v: %v", got, want.trouble, p.Cause)
+			}
+			if !strings.Contains(p.Cause.Error(), want.text) {
+				t.Errorf("%q does not tell of %q", p.Cause, want.text)
+			}
+			if _, err := p.Host("mx.attacker.test"); err != nil {
+				t.Errorf("without a policy: %v", err)
+			}
+		})
+	}
+}
+
+func TestPolicyForReturnsWhatIsPublished(t *testing.T) {
+	w := newWorld(t)
+	client := w.open(t, filepath.Join(t.TempDir(), "policies.db"), 0)
+	for _, want := range []mtasts.Policy{
+		{Domain: "naut.ca", Mode: mtasts.ModeEnforce, ID: "20160831085700Z", MX: []string{"*.naut.ca"},
+			Text: "version: STSv1\r\nmode: enforce\r\nmx: *.naut.ca\r\nmax_age: 604800\r\n"},
+		{Domain: "pages.example", Mode: mtasts.ModeTesting, ID: "20240728",
+			MX:   []string{"pages-example.mail.protection.outlook.com", "*.j-v1.mx.microsoft"},
+			Text: policy("testing", 604800, "pages-example.mail.protection.outlook.com", "*.j-v1.mx.microsoft")},
+		{Domain: "example.org", Mode: mtasts.ModeEnforce, ID: "20230101000000", MX: []string{"mail.example.net"},
+			Text: policy("enforce", 604800, "mail.example.net")},
+	} {
+		got, err := client.PolicyFor(t.Context(), want.Domain)
+		if err != nil {
+			t.Errorf("%s: %v", want.Domain, err)
+			continue
+		}
+		if got.Domain != want.Domain || got.Mode != want.Mode || got.ID != want.ID || got.Text != want.Text ||
+			!slices.Equal(got.MX, want.MX) || got.Cause != nil || got.Expires.Sub(got.Fetched) != 604800*time.Second {
+			t.Errorf("%+v, want %+v, for 604800 seconds", got, want)
+		}
+	}
+}
+
+func TestRecheck(t *testing.T) {
+	w := newWorld(t)
+	const domain = "rechecked.test"
+	db := filepath.Join(t.TempDir(), "policies.db")
+	enforced := policy("enforce", 604800, "mx.victims.test")
+	answers := func(t *testing.T, ask func(context.Context, string) (*mtasts.Policy, error), id string) {
+		t.Helper()
+		p, err := ask(t.Context(), domain)
+		if err != nil || p.Mode != mtasts.ModeEnforce || p.ID != id {
+			t.Fatalf("%+v, %v, want mode enforce under the id %s", p, err, id)
+		}
+	}
+
+	client := w.open(t, db, 0)
+	answers(t, client.PolicyFor, "1")
+	w.publish(t, domain, "2", enforced)
+	answers(t, client.PolicyFor, "1") // looked at less than five minutes ago
+	answers(t, client.Recheck, "2")
+	answers(t, client.PolicyFor, "2")
+	if err := client.Close(); err != nil {
+		t.Fatal(err)
+	}
+
+	// In a new process what the file has is answered at once, and looked at
+	// behind the answer.
+	w.publish(t, domain, "3", enforced)
+	client = w.open(t, db, time.Nanosecond)
+	answers(t, client.PolicyFor, "2")
+	eventually(t, "the new policy is in place", func() error {
+		p, err := client.PolicyFor(t.Context(), domain)
+		if err == nil && p.ID != "3" {
+			err = errors.New("id " + p.ID)
+		}
+		return err
+	})
+
+	t.Run("no TXT record", func(t *testing.T) {
+		w.dns.replace(t, "_mta-sts."+domain, "TXT")
+		answers(t, client.Recheck, "3")
+	})
+	t.Run("a new id, but no policy", func(t *testing.T) {
+		w.dns.replace(t, "_mta-sts."+domain, "TXT", txt("v=STSv1; id=4;"))
+		w.dns.replace(t, "mta-sts."+domain, "A", w.broken["status404"])
+		_, err := client.Recheck(t.Context(), domain)
+		if got, want := troubleOf(t, domain, err), (trouble{mtasts.ResultPolicyFetchError, "not-a-policy-file", false}); got != want {
+			t.Errorf("%+v, want %+v", got, want)
+		}
+		answers(t, client.PolicyFor, "3")
+	})
+	t.Run("SERVFAIL", func(t *testing.T) {
+		w.dns.replace(t, "_mta-sts."+domain, "TXT")
+		w.dns.replace(t, "_mta-sts."+domain, "CNAME", "_mta-sts."+domain)
+		_, err := client.Recheck(t.Context(), domain)
+		if got, want := troubleOf(t, domain, err), (trouble{"", "dns-failure", true}); got != want {
+			t.Errorf("%+v, want %+v", got, want)
+		}
+		answers(t, client.PolicyFor, "3")
+	})
+}
+
+// While the DNS is gone altogether no MX host can be found either, so that a
+// delivery would show nothing: the question is what is answered, and how soon.
+func TestRememberedPolicyNeedsNoDNS(t *testing.T) {
+	w := newWorld(t)
+	const domain = "offline.test"
+	s := w.sender(t)
+	s.send(t, "before@"+domain).delivered(t, "mx.victims.test", "TLSv1.3")
+
+	// soon is far less than a look-up takes that nobody answers.
+	soon := func(t *testing.T) context.Context {
+		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+		t.Cleanup(cancel)
+		return ctx
+	}
+	stands := func(t *testing.T) *mtasts.Client {
+		t.Helper()
+		client := w.open(t, s.db, 0)
+		p, err := client.PolicyFor(soon(t), domain)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := p.Host("mx.victims.test"); err != nil {
+			t.Error(err)
+		}
+		_, err = p.Host("mx.attacker.test")
+		want := trouble{mtasts.ResultValidationFailure, "mx-not-listed", false}
+		if !errors.Is(err, mtasts.ErrNotListed) || troubleOf(t, domain, err) != want {
+			t.Errorf("another host: %v, want ErrNotListed", err)
+		}
+		return client
+	}
+
+	t.Run("no answer", func(t *testing.T) {
+		w.dns.pause(t)
+		defer w.dns.resume(t)
+		client := stands(t)
+		// It is not known whether this one has a policy. Whoever does not wait
+		// until the look-up ends must not take that for a no.
+		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		defer cancel()
+		p, err := client.PolicyFor(ctx, "moved.test")
+		if !errors.Is(err, context.DeadlineExceeded) || !troubleOf(t, "moved.test", err).temporary {
+			t.Errorf("a domain not seen before: %+v, %v, want a temporary error", p, err)
+		}
+	})
+	t.Run("no server", func(t *testing.T) {
+		w.dns.stop(t)
+		client := stands(t)
+		p, err := client.PolicyFor(t.Context(), "moved.test")
+		if err != nil || p.Mode != mtasts.ModeNone || !troubleOf(t, "moved.test", p.Cause).temporary {
+			t.Errorf("a domain not seen before: %+v, %v, want mode none for the time being", p, err)
+		}
+		if p, err := client.Recheck(t.Context(), domain); err == nil || !troubleOf(t, domain, err).temporary {
+			t.Errorf("Recheck: %+v, %v, want a temporary error", p, err)
+		}
+	})
+	t.Run("a message waits until the server is back", func(t *testing.T) {
+		s.send(t, "meanwhile@"+domain).heldBack(t)
+		w.dns.start(t)
+		s.send(t, "afterwards@"+domain).delivered(t, "mx.victims.test", "TLSv1.3")
+	})
+}
