@@ -29,7 +29,7 @@ type Resolver interface {
 	// a dot. The character-strings of one record are joined without a space
 	// (RFC 8461, Section 3.1). That there is no such record must be an error
 	// that wraps a *[net.DNSError] with IsNotFound set, or an empty list; any
-	// other error means that it could not be found out.
+	// other error means that it could not be found out. It must heed ctx.
 	LookupTXT(ctx context.Context, name string) ([]string, error)
 }
 
@@ -42,9 +42,9 @@ type Options struct {
 	// Transport carries the requests to policy hosts, for example through a
 	// proxy. Nil: one of the package's own, which is what Section 3.3 of RFC
 	// 8461 asks for, dials only public addresses, and leaves no connection
-	// open. With any Transport no redirect is followed, and status, media type,
-	// size and certificate are checked; but where it connects to is its own
-	// affair, so that AllowNets does not apply to it.
+	// open. With any Transport redirects are refused, and status, media type, size
+	// and certificate are checked; but where it connects to is its own affair, so
+	// that AllowNets does not apply to it. It must heed the request's context.
 	Transport http.RoundTripper
 
 	// RootCAs are the roots that policy hosts must chain to. Nil: the system's,
@@ -93,6 +93,10 @@ type Options struct {
 const (
 	defaultRecheck = 5 * time.Minute
 	defaultMemory  = 1 << 16
+
+	// maxFetches bounds the sockets to policy hosts. Each holds its place for a
+	// minute at most; who finds none waits.
+	maxFetches = 512
 )
 
 // A Client finds, remembers and applies policies. It may be used concurrently.
@@ -108,6 +112,8 @@ type Client struct {
 	override func(domain string) (Action, bool)
 	report   func(Event)
 	log      *slog.Logger
+
+	fetches chan struct{} // a place for each request to a policy host
 
 	start  time.Time       // what memo.fresh counts from
 	ctx    context.Context // ends with Close
@@ -127,11 +133,11 @@ type Client struct {
 // time may have the file open.
 //
 // A file that another process holds, that is damaged, of a newer format or not
-// to be read or written is an error within about a second, and left as it is.
+// to be read or written is an [*Error] within about a second, and left as it is.
 func Open(path string, opts *Options) (*Client, error) {
 	store, err := cache.OpenBolt(path)
 	if err != nil {
-		return nil, fmt.Errorf("mtasts: %w", err)
+		return nil, &Error{Reason: "store-unreadable", Temporary: true, Err: err}
 	}
 	return New(store, opts), nil
 }
@@ -183,6 +189,7 @@ func New(store Store, opts *Options) *Client {
 	}
 	c.policies = fetch.New(cfg)
 	c.get = c.policies.Get
+	c.fetches = make(chan struct{}, maxFetches)
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	return c
 }
@@ -194,19 +201,19 @@ func New(store Store, opts *Options) *Client {
 //
 // What is remembered is answered at once, without I/O. Otherwise the answer
 // comes from the store or, the first time, from the DNS and the policy host,
-// which takes until ctx ends and at most about 80 seconds; the discovery then
+// which takes until ctx ends and at most about 90 seconds; the discovery then
 // goes on without this caller and is remembered. A domain without a usable
 // policy has one of mode none, with a Cause.
 //
 // The error is an [*Error]. It means that the policy is not known, so that the
-// message is to be deferred: ctx ended first, the store could not be read, or the
-// client is closed. Only [ErrInvalidDomain] is no reason to try again.
+// message is to be deferred: ctx ended first, the store could not be read, the
+// client is closed, or 20,000 other domains are being looked at. Only [ErrInvalidDomain] is no reason to try again.
 func (c *Client) PolicyFor(ctx context.Context, domain string) (*Policy, error) {
 	name, err := sts.PolicyDomain(domain)
 	if err != nil {
 		return notADomain(domain, err)
 	}
-	if m, ok := c.memory.Get(name); ok && c.since() < m.freshUntil() {
+	if m, ok := c.memory.Get(name); ok && m.policy != nil && c.since() < m.freshUntil() {
 		return c.overridden(m.policy), nil
 	}
 	p, err := c.find(ctx, name)
@@ -257,7 +264,7 @@ func (c *Client) Close() error {
 		err = errors.Join(err, closer.Close())
 	}
 	if err != nil {
-		return fmt.Errorf("mtasts: closing: %w", err)
+		return &Error{Reason: "closing", Err: fmt.Errorf("closing: %w", err)}
 	}
 	return nil
 }

@@ -3,6 +3,7 @@ package mtasts_test
 import (
 	"bufio"
 	"context"
+	"flag"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -19,8 +20,10 @@ import (
 	"github.com/mtasts/go-mtasts/resolver"
 )
 
+// kills is 200 when all is checked before a change lands.
+var kills = flag.Int("crash.kills", 20, "how often TestKilledAtAnyMoment kills")
+
 const (
-	kills      = 200
 	crashLanes = 4 // that go on at the same time, each with its files
 	crashers   = 8 // goroutines that learn, in the process to be killed
 )
@@ -84,7 +87,7 @@ func TestKilledAtAnyMoment(t *testing.T) {
 			var path string
 			var stored map[string]int64 // when what was stored last was fetched
 			total := 0
-			for n := range kills / crashLanes {
+			for n := range *kills / crashLanes {
 				soon := n%10 == 0
 				if soon {
 					path, stored = filepath.Join(dir, fmt.Sprint(n)), make(map[string]int64)
@@ -95,7 +98,7 @@ func TestKilledAtAnyMoment(t *testing.T) {
 					t.Fatalf("after %d kills", n+1)
 				}
 			}
-			if total < kills {
+			if total < *kills {
 				t.Errorf("%d policies were stored: too few to mean something", total)
 			}
 		})

@@ -6,6 +6,8 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+
+	"github.com/mtasts/go-mtasts/cache"
 )
 
 // standard is the Client behind the package-level PolicyFor.
@@ -16,7 +18,7 @@ var standard struct {
 
 // PolicyFor is [Client.PolicyFor] on a Client that the package opens on first use
 // and never closes, with default [Options] and a file in the user's cache folder
-// ([os.UserCacheDir]). It takes at most about 80 seconds. A program that delivers
+// ([os.UserCacheDir]). It takes at most about 90 seconds. A program that delivers
 // mail is better served by [Open], with a path of its own.
 //
 // Only one process at a time can have the file open. If it cannot be opened, the
@@ -43,10 +45,10 @@ func standardClient() (*Client, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("no folder for remembered policies: %w; use mtasts.Open", err)
 	}
-	c, err := Open(filepath.Join(dir, "policies.db"), nil)
+	store, err := cache.OpenBolt(filepath.Join(dir, "policies.db"))
 	if err != nil {
 		return nil, err
 	}
-	standard.client = c
-	return c, nil
+	standard.client = New(store, nil)
+	return standard.client, nil
 }

@@ -19,16 +19,15 @@ const lookupLimit = 20 * time.Second
 
 // A finding is what a look at a domain has brought to light.
 type finding struct {
-	policy *Policy // newly fetched, nil if none was
-	cause  *Error  // why nothing was fetched; nil if the remembered id is still published
+	learnt *Policy // newly fetched
+	kept   *Policy // remembered and valid, if nothing was learnt
+	cause  *Error  // why there is neither, or why kept could not be confirmed
 
-	// failed is why the fetch failed, if one was due, and blocked that it was not
-	// tried because it failed a moment ago.
-	failed  *Error
-	blocked bool
+	failed  *Error // why the fetch failed, if one was due
+	blocked bool   // it was not tried, because it has failed a moment ago
 
 	// doubt is set when the look could not be completed: the DNS gave no
-	// answer, or a new id was seen whose policy could not be had.
+	// answer, or an id was seen whose policy could not be had.
 	doubt *Error
 }
 
@@ -44,16 +43,12 @@ func (f finding) span(c *Client) time.Duration {
 // fetches it if so (RFC 8461, Section 5.1, steps 1 and 3; Section 3). To refresh is to
 // fetch in any case.
 func (c *Client) discover(domain string, m *memo, refresh bool) finding {
-	known := m.policy
-	if !known.valid(time.Now()) {
-		known = nil
-	}
-
 	id, failure := c.lookupID(domain)
 	if c.ctx.Err() != nil {
 		return finding{cause: closedError(domain)}
 	}
-	if failure != nil && refresh {
+	known := m.current() // now, for the look-up takes its time
+	if failure != nil && refresh && known != nil {
 		// Section 10.2: "regardless of the state of the TXT record".
 		id, failure = known.ID, nil
 	}
@@ -65,32 +60,34 @@ func (c *Client) discover(domain string, m *memo, refresh bool) finding {
 			reported.Result = cmp.Or(reported.Result, ResultPolicyFetchError)
 			c.emitError(EventPolicy, known, &reported)
 		}
+		found := finding{kept: known, cause: failure}
 		if failure.Temporary {
-			return finding{cause: failure, doubt: failure}
+			found.doubt = failure
 		}
-		return finding{cause: failure}
+		return found
 	}
 	if known != nil && known.ID == id && !refresh {
 		// The record is not authenticated, so it confirms nothing: the policy
 		// lives as long as it did before.
-		return finding{}
+		return finding{kept: known}
 	}
 	if b := m.blocked.Load(); b != nil && b.id == id && c.since() < b.until {
-		return finding{cause: b.cause, doubt: b.cause, failed: b.cause, blocked: true}
+		return finding{kept: known, cause: b.cause, doubt: b.cause, failed: b.cause, blocked: true}
 	}
 
-	p, failure := c.fetchPolicy(domain, id)
+	learnt, failure := c.fetchPolicy(domain, id)
 	switch {
 	case c.ctx.Err() != nil:
 		return finding{cause: closedError(domain)}
 	case failure == nil:
-		return finding{policy: p}
+		return finding{learnt: learnt}
 	}
 	m.blocked.Store(&block{id: id, until: c.since() + fetchSpacing, cause: failure})
+	known = m.current()
 	if known == nil || known.speaks() {
 		c.emitError(EventPolicy, known, failure)
 	}
-	return finding{cause: failure, doubt: failure, failed: failure}
+	return finding{kept: known, cause: failure, doubt: failure, failed: failure}
 }
 
 // lookupID returns the id of the domain's TXT record. The error is Temporary if
@@ -124,7 +121,13 @@ func (c *Client) lookupID(domain string) (string, *Error) {
 // fetchPolicy gets and parses the policy file of domain (RFC 8461, Section 3.3).
 func (c *Client) fetchPolicy(domain, id string) (*Policy, *Error) {
 	host := sts.PolicyLabel + domain
+	select {
+	case c.fetches <- struct{}{}:
+	case <-c.ctx.Done():
+		return nil, closedError(domain)
+	}
 	text, err := c.get(c.ctx, host)
+	<-c.fetches
 	if err != nil {
 		return nil, fetchFailure(domain, err)
 	}

@@ -109,8 +109,9 @@
 //
 // MTA-STS must not override a failing DANE validation (RFC 8461, Section 2). For
 // an MX host with usable TLSA records (RFC 7672) do DANE, and do not ask this
-// package about the session; or do it in the VerifyConnection of the base passed
-// to [Host.TLSConfig], whose error always ends the handshake.
+// package about the session. A check in the VerifyConnection of the base passed to
+// [Host.TLSConfig] comes on top of what the policy demands, and its error always
+// ends the handshake.
 //
 //	TLSA records, DNSSEC-validated     the MTA does
 //	---------------------------------  ---------------------------------------

@@ -2,6 +2,7 @@ package mtasts
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 )
@@ -35,38 +36,51 @@ type flight struct {
 	blocked bool // it was not even tried
 }
 
+// maxFlights bounds the looks under way, most of which then wait for policy hosts that
+// do not answer, and whose callers have long left.
+const maxFlights = 20_000
+
+var errBusy = errors.New("too many domains are being looked at")
+
 // find answers what memory alone could not.
 func (c *Client) find(ctx context.Context, name string) (*Policy, error) {
-	m, _ := c.memory.Get(name)
-	first := c.recheck < 0 || m.isDue() // look first, then answer
-	f, err := c.join(name, c.recheck < 0)
-	if m.remembers(time.Now()) {
-		c.used(m)
-		if !first {
+	called := c.since()
+	for {
+		m, _ := c.memory.Get(name)
+		remembers := m.remembers(time.Now())
+		if remembers {
+			c.used(m)
+		}
+		first := c.recheck < 0 || m.isDue() // look first, then answer
+		f, err := c.join(name, c.recheck < 0)
+		if remembers && !first {
 			return m.policy, nil // the look happens behind it
 		}
-	}
-	if err != nil {
-		return nil, err
-	}
-	if !first {
-		select {
-		case <-f.answered:
-			if f.remembered.valid(time.Now()) {
-				return f.remembered, nil
+		if err != nil {
+			return nil, err
+		}
+		if !first {
+			select {
+			case <-f.answered:
+				if f.remembered.valid(time.Now()) {
+					return f.remembered, nil
+				}
+			case <-ctx.Done():
 			}
+		}
+		select {
+		case <-f.looked:
+			if first && f.began < called && f.err == nil {
+				continue // it may have been too early to see what this caller waits for
+			}
+			return f.policy, f.err
 		case <-ctx.Done():
 		}
+		if m.remembers(time.Now()) {
+			return m.policy, nil // no newer one in time
+		}
+		return nil, leftError(ctx, name)
 	}
-	select {
-	case <-f.looked:
-		return f.policy, f.err
-	case <-ctx.Done():
-	}
-	if m.remembers(time.Now()) {
-		return m.policy, nil // no newer one in time
-	}
-	return nil, leftError(ctx, name)
 }
 
 // lookNow waits for a look that begins no earlier than the call.
@@ -87,7 +101,7 @@ func (c *Client) lookNow(ctx context.Context, name string) (*Policy, error) {
 			continue // somebody's flight, begun too early or answered from memory
 		case f.err != nil:
 			return nil, f.err
-		case f.doubt != nil && f.remembered != nil:
+		case f.doubt != nil:
 			return nil, f.doubt
 		}
 		return f.policy, nil
@@ -134,6 +148,9 @@ func (c *Client) launch(name string, f *flight) (*flight, error) {
 	if under := c.flights[name]; under != nil {
 		return under, nil
 	}
+	if len(c.flights) >= maxFlights {
+		return nil, &Error{Domain: name, Reason: "busy", Temporary: true, Err: errBusy}
+	}
 	f.began, f.answered, f.looked = c.since(), make(chan struct{}), make(chan struct{})
 	c.flights[name] = f
 	c.work.Go(func() { c.fly(name, f) })
@@ -142,9 +159,9 @@ func (c *Client) launch(name string, f *flight) (*flight, error) {
 
 // fly finds out about a domain: what is remembered, then what is published.
 func (c *Client) fly(name string, f *flight) {
-	m, err := c.recall(name)
-	if err != nil && !isDamaged(err) {
-		f.err = err
+	m, unread := c.recall(name)
+	if c.ctx.Err() != nil {
+		f.err = closedError(name)
 		c.land(name, f)
 		return
 	}
@@ -156,8 +173,12 @@ func (c *Client) fly(name string, f *flight) {
 	if refresh {
 		f.held, f.used = m.policy, m.lastUse()
 	}
-	if refresh && m.policy.Fetched.After(f.job.fetched) || c.since() < m.freshUntil() && !refresh && !f.force {
-		f.policy = m.policy // another process has done the job, or another flight has landed meanwhile
+	if refresh && m.policy.Fetched.After(f.job.fetched) || !refresh && !f.force && c.since() < m.freshUntil() {
+		// Another process has done the job, or another flight has landed
+		// meanwhile; or what could not be read was looked for a moment ago.
+		if f.policy = m.policy; f.policy == nil {
+			f.err = unread
+		}
 		c.land(name, f)
 		return
 	}
@@ -167,8 +188,9 @@ func (c *Client) fly(name string, f *flight) {
 	}
 
 	before := m.fresh.Load()
-	if before == due && m.fresh.CompareAndSwap(due, 0) {
-		before = 0
+	owed := before == due || m.owed.Load()
+	if owed && m.fresh.CompareAndSwap(before, looking) {
+		before = looking
 	}
 	found := c.discover(name, m, refresh)
 	if c.ctx.Err() != nil {
@@ -178,40 +200,46 @@ func (c *Client) fly(name string, f *flight) {
 	}
 	f.lookedAt, f.doubt, f.failure, f.blocked = true, found.doubt, found.failed, found.blocked
 
-	var used time.Time
 	switch {
-	case found.policy != nil:
-		f.policy = found.policy
+	case found.learnt != nil:
+		f.policy = found.learnt
+		used := time.Now()
 		if refresh {
-			f.held = found.policy
+			f.held, used = found.learnt, f.used
 		}
-		used = time.Now()
-		if refresh {
-			used = f.used
+		c.adopt(name, found.learnt, m, used)
+		if found.learnt.lasts() || remembers {
+			c.unsaved.hold(found.learnt) // before anybody can ask, and find neither memory nor store to know
+			defer c.save(found.learnt, used, remembers)
 		}
-		c.adopt(name, found.policy, m, used)
-	case m.remembers(time.Now()):
+	case found.kept != nil:
 		// Nothing but a newer policy or the end of its life ends this one (RFC
 		// 8461, Section 3.3: the sender MUST apply it).
-		f.policy = m.policy
+		f.policy = found.kept
+		m.owed.Store(owed && found.doubt != nil)
 		c.keepFresh(m, before, found.span(c))
-	case err != nil:
-		f.err = err // what was stored is damaged, and nothing takes its place
+		if m.unsaved.Swap(false) {
+			c.unsaved.holdAgain(found.kept)
+			defer c.save(found.kept, m.lastUse(), false)
+		}
+	case unread != nil:
+		// There may be a policy that cannot be read, and nothing takes its place.
+		f.err = unread
+		c.keepAbsent(name, nil, m, found)
 	default:
 		f.policy = noPolicy(name, found.cause)
-		absent := &memo{policy: f.policy}
-		absent.blocked.Store(m.blocked.Load())
-		c.keepFresh(absent, 0, found.span(c))
-		c.remember(name, absent)
+		c.keepAbsent(name, f.policy, m, found)
 	}
-	learnt := found.policy
-	if learnt == nil || !learnt.lasts() && !remembers {
-		c.land(name, f)
-		return
-	}
-	c.unsaved.hold(learnt) // before anybody can ask, and find neither memory nor store to know
 	c.land(name, f)
-	c.save(learnt, used, remembers)
+}
+
+// keepAbsent remembers in memory that there is no policy to apply, as p says, or as
+// an error does for which p is nil.
+func (c *Client) keepAbsent(name string, p *Policy, m *memo, found finding) {
+	absent := &memo{policy: p}
+	absent.blocked.Store(m.blocked.Load())
+	c.keepFresh(absent, 0, found.span(c))
+	c.remember(name, absent)
 }
 
 // adopt puts a policy that has just been fetched in the place of what was known.

@@ -2,7 +2,6 @@ package mtasts
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync/atomic"
 	"time"
@@ -11,12 +10,20 @@ import (
 // A memo is what is held in memory about one domain: the answer to give, until
 // when to give it without a look, and the fetch that must not be tried again yet.
 type memo struct {
-	// policy is nil in a memo that was made only to be due.
+	// policy is nil in a memo that was made only to be due, or for a domain whose
+	// entry in the store cannot be read.
 	policy *Policy
 
 	// fresh is until when policy is answered without a look, counted as
-	// Client.since does; or due.
+	// Client.since does; or due, or looking.
 	fresh atomic.Int64
+
+	// owed means that the look for which policy was due told nothing certain.
+	owed atomic.Bool
+
+	// unsaved means that the store could not take policy, and there was no room to
+	// hold it.
+	unsaved atomic.Bool
 
 	blocked atomic.Pointer[block]
 
@@ -45,8 +52,10 @@ type block struct {
 
 const (
 	// due marks a memo whose policy was violated: the next caller must wait for
-	// a look. It lies before any instant, so that the memo is not fresh.
-	due = -1
+	// a look. looking marks it while that look is under way. Both lie before any
+	// instant, so that the memo is not fresh.
+	due     = -1
+	looking = -2
 
 	// fetchSpacing is how long a failed fetch blocks the next of the same id.
 	fetchSpacing = 5 * time.Minute
@@ -63,7 +72,17 @@ func (m *memo) freshUntil() time.Duration { return time.Duration(m.fresh.Load())
 // remembers reports whether m holds a policy that may be applied now.
 func (m *memo) remembers(now time.Time) bool { return m != nil && m.policy.valid(now) }
 
-func (m *memo) isDue() bool { return m != nil && m.fresh.Load() == due }
+// current is the policy of m if it may be applied now, and else nil.
+func (m *memo) current() *Policy {
+	if m.remembers(time.Now()) {
+		return m.policy
+	}
+	return nil
+}
+
+// isDue reports whether a caller must wait for a look. It is asked when m is not
+// fresh.
+func (m *memo) isDue() bool { return m != nil && (m.fresh.Load() < 0 || m.owed.Load()) }
 
 // keepFresh lets m be answered without a look for the next span, but not beyond
 // the life of its policy. before is what fresh was when the look began: had a
@@ -72,7 +91,7 @@ func (c *Client) keepFresh(m *memo, before int64, span time.Duration) {
 	if c.recheck < 0 {
 		span = 0
 	}
-	if m.policy.Cause == nil {
+	if m.policy != nil && m.policy.Cause == nil {
 		span = min(span, time.Until(m.policy.Expires))
 	}
 	m.fresh.CompareAndSwap(before, int64(c.since()+max(span, 0)))
@@ -80,8 +99,8 @@ func (c *Client) keepFresh(m *memo, before int64, span time.Duration) {
 
 // recall returns what is remembered about a domain, from memory or else from the
 // store: a memo whose policy is valid, or one to begin anew with. An error means
-// that there may be a policy which cannot be read; where it wraps errDamaged, a
-// fetched one can take its place.
+// that there may be a policy which cannot be read. A fetched one can take its place,
+// and nothing else can.
 func (c *Client) recall(name string) (*memo, error) {
 	m, ok := c.memory.Get(name)
 	if ok && m.remembers(time.Now()) {
@@ -171,5 +190,3 @@ func (c *Client) makeDue(p *Policy) {
 func closedError(name string) *Error {
 	return &Error{Domain: name, Reason: "closed", Temporary: true, Err: ErrClosed}
 }
-
-func isDamaged(err error) bool { return errors.Is(err, errDamaged) }

@@ -14,12 +14,13 @@ import (
 type unsaved struct {
 	mu       sync.Mutex
 	policies map[string]*Policy
+	dropped  int // for which there was no room; memory may still have them
 	retrying bool
 }
 
 var errFull = errors.New("the store is full of policies in use; raise Options.Quota")
 
-// maxUnsaved bounds what a broken store can make a process hold.
+// maxUnsaved bounds what a broken store can make a process hold besides its memory.
 const maxUnsaved = 4096
 
 func (u *unsaved) get(name string) *Policy {
@@ -36,6 +37,14 @@ func (u *unsaved) hold(p *Policy) {
 		u.policies = make(map[string]*Policy)
 	}
 	u.policies[p.Domain] = p
+}
+
+// holdAgain is hold for a policy that was dropped before.
+func (u *unsaved) holdAgain(p *Policy) {
+	u.hold(p)
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.dropped--
 }
 
 func (u *unsaved) release(p *Policy) {
@@ -65,6 +74,10 @@ func (c *Client) save(p *Policy, used time.Time, replaces bool) {
 	defer u.mu.Unlock()
 	if len(u.policies) > maxUnsaved && u.policies[p.Domain] == p {
 		delete(u.policies, p.Domain)
+		u.dropped++
+		if m, ok := c.memory.Get(p.Domain); ok && m.policy == p {
+			m.unsaved.Store(true) // its next look tries again
+		}
 	}
 	if !u.retrying {
 		u.retrying = true
@@ -136,8 +149,12 @@ func (c *Client) flush() error {
 // lastSave is flush for Close, which says how much is lost.
 func (c *Client) lastSave() error {
 	err := c.flush()
-	if err == nil {
-		return nil
+	lost := len(c.unsaved.policies) + c.unsaved.dropped
+	switch {
+	case err != nil:
+		return fmt.Errorf("policies that could not be stored: %d: %w", lost, errors.Unwrap(err))
+	case lost > 0:
+		return fmt.Errorf("policies that could not be stored when they were learnt: %d", lost)
 	}
-	return errors.Join(fmt.Errorf("%d policies could not be stored", len(c.unsaved.policies)), err)
+	return nil
 }

@@ -14,6 +14,8 @@ import (
 // called concurrently. Slices that a method returns belong to the caller;
 // slices passed to a method are not kept after it returns.
 //
+// Every method must heed its ctx.
+//
 // If a Store is an [io.Closer], [Client.Close] closes it. The contract below is
 // executable: mtaststest.TestStore runs it against any Store.
 type Store interface {

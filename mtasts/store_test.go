@@ -1,9 +1,12 @@
 package mtasts_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -22,6 +25,7 @@ func TestAStoreThatCannotBeReadDefers(t *testing.T) {
 		broken := &brokenStore{Store: e.store, getErr: errBroken}
 		e.store = broken
 		e.restart()
+		e.blockDNS(resolver.ServFail)
 		p, err := e.client.PolicyFor(t.Context(), domain)
 		if !errors.Is(err, errBroken) || p != nil {
 			t.Fatalf("policy %+v, error %v; want the store's error: there may be a policy", p, err)
@@ -63,6 +67,29 @@ func TestAStoreThatCannotBeWrittenLosesNothing(t *testing.T) {
 	})
 }
 
+func TestMoreThanCanBeHeldIsStoredAtTheNextLook(t *testing.T) {
+	play(t, func(t *testing.T, e *env) {
+		broken := &brokenStore{Store: e.store, putErr: errBroken}
+		e.store = broken
+		e.restart()
+		const domains = 4100 // more than maxUnsaved
+		name := func(i int) string { return fmt.Sprintf("d%d.example", i) }
+		for i := range domains {
+			e.Publish(name(i), "1", mtaststest.Policy(mtasts.ModeEnforce, week, "mx."+name(i)))
+			e.policyFor(name(i))
+		}
+		broken.fail(nil, nil)
+		e.sleep(2 * time.Hour)
+		for i := range domains {
+			e.policyFor(name(i))
+		}
+		keys, _, err := e.store.Scan(t.Context(), "", 2*domains)
+		if err != nil || len(keys) != domains {
+			t.Errorf("%d of %d policies are stored, %v", len(keys), domains, err)
+		}
+	})
+}
+
 // slowStore takes five seconds for each write.
 type slowStore struct{ mtasts.Store }
 
@@ -98,7 +125,7 @@ func TestCloseStoresWhatIsUnsavedOrSaysWhatIsLost(t *testing.T) {
 		broken.fail(nil, errBroken)
 		e.Publish("other.example", "1", mtaststest.Policy(mtasts.ModeEnforce, week, "mx.other.example"))
 		e.policyFor("other.example")
-		if err := e.client.Close(); !errors.Is(err, errBroken) || !strings.Contains(err.Error(), "1 policies") {
+		if err := e.client.Close(); !errors.Is(err, errBroken) || !strings.Contains(err.Error(), "could not be stored: 1") {
 			t.Errorf("Close: %v; want what is lost and why", err)
 		}
 	})
@@ -119,16 +146,65 @@ func TestADamagedEntryDefersUntilTheLivePolicyTakesItsPlace(t *testing.T) {
 		}
 		e.start()
 		e.blockDNS(resolver.ServFail)
+		queries := e.DNS.Queries(txt)
 		if p, err := e.client.PolicyFor(t.Context(), domain); err == nil {
 			t.Fatalf("policy %+v from a damaged entry", p)
 		}
+		for range 10 {
+			if _, err := e.client.PolicyFor(t.Context(), domain); err == nil {
+				t.Fatal("a policy from a damaged entry")
+			}
+		}
+		if n := e.DNS.Queries(txt) - queries; n != 1 {
+			t.Errorf("%d queries for 11 answers at one moment, want 1", n)
+		}
 		e.publish("1", "mx.example.com")
-		e.sleep(2 * time.Second)
+		e.sleep(30 * time.Second)
 		e.want(e.policy(), mtasts.ModeEnforce, "1")
 		e.blockDNS(resolver.ServFail)
 		e.restart()
 		e.want(e.policy(), mtasts.ModeEnforce, "1")
 	})
+}
+
+func TestADamagedRecordInAFileIsReplacedByTheLivePolicy(t *testing.T) {
+	w := mtaststest.NewWorld()
+	w.Publish(domain, "1", mtaststest.Policy(mtasts.ModeEnforce, week, "mx.example.com"))
+	path := filepath.Join(t.TempDir(), "policies.db")
+	ask := func() (*mtasts.Policy, error) {
+		t.Helper()
+		c, err := mtasts.Open(path, w.Options())
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, err := c.PolicyFor(t.Context(), domain)
+		if err := c.Close(); err != nil {
+			t.Error(err)
+		}
+		return p, err
+	}
+	if p, err := ask(); err != nil || p.Mode != mtasts.ModeEnforce {
+		t.Fatal(p, err)
+	}
+	file, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, bytes.ReplaceAll(file, []byte("mode: enforce"), []byte("mode: enforcf")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	w.DNS.Set(txt, resolver.Records{Fail: resolver.ServFail})
+	if p, err := ask(); err == nil {
+		t.Fatalf("policy %+v from a damaged record", p)
+	}
+	w.Publish(domain, "1", mtaststest.Policy(mtasts.ModeEnforce, week, "mx.example.com"))
+	if p, err := ask(); err != nil || p.Mode != mtasts.ModeEnforce {
+		t.Fatalf("%+v, %v: the live policy did not take the place of the damaged one", p, err)
+	}
+	w.DNS.Set(txt, resolver.Records{Fail: resolver.ServFail})
+	if p, err := ask(); err != nil || p.Mode != mtasts.ModeEnforce {
+		t.Errorf("%+v, %v: the file was not repaired", p, err)
+	}
 }
 
 func TestOpenRemembersAcrossRestarts(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -337,6 +338,73 @@ func TestRFC8461_5_1_APublishersMoveCostsAtMostOneDeferral(t *testing.T) {
 		if len(e.Mail("new.example.net")) != 1 {
 			t.Error("no mail at the new MX")
 		}
+	})
+}
+
+func TestAPolicyThatExpiresDuringALookIsFetchedAgain(t *testing.T) {
+	play(t, func(t *testing.T, e *env) {
+		e.learn()
+		e.sleep(week - time.Second)
+		e.DNS.Set(txt, resolver.Records{TXT: []string{"v=STSv1; id=1;"}, Delay: 2 * time.Second})
+		e.want(e.policyNow(), mtasts.ModeEnforce, "1")
+		e.sleep(2 * time.Second) // the look began before the end, and ends after it
+		e.want(e.policy(), mtasts.ModeEnforce, "1")
+		if n := e.Requests(domain); n != 2 {
+			t.Errorf("%d requests, want 2", n)
+		}
+		e.sleep(week - time.Second)
+		if p, err := e.client.Recheck(t.Context(), domain); err != nil || p.Mode != mtasts.ModeEnforce {
+			t.Errorf("Recheck: %+v, %v", p, err)
+		}
+	})
+}
+
+func TestADueLookThatLearnsNothingIsStillOwed(t *testing.T) {
+	play(t, func(t *testing.T, e *env) {
+		e.learn()
+		p := e.policyNow()
+		e.publish("2", "new.example.com")
+		if _, err := p.Host("new.example.com"); err == nil {
+			t.Fatal("want a violation")
+		}
+		e.blockDNS(resolver.ServFail)
+		e.want(e.policyNow(), mtasts.ModeEnforce, "1")
+		e.publish("2", "new.example.com")
+		e.sleep(10 * time.Minute)
+		e.want(e.policyNow(), mtasts.ModeEnforce, "2")
+	})
+}
+
+func TestEveryCallerWaitsForALookThatIsDue(t *testing.T) {
+	play(t, func(t *testing.T, e *env) {
+		e.learn()
+		p := e.policyNow()
+		e.publish("2", "new.example.com")
+		e.DNS.Set(txt, resolver.Records{TXT: []string{"v=STSv1; id=2;"}, Delay: time.Second})
+		if _, err := p.Host("new.example.com"); err == nil {
+			t.Fatal("want a violation")
+		}
+		var wg sync.WaitGroup
+		for i := range 5 {
+			time.Sleep(time.Duration(i) * 100 * time.Millisecond) // in a bubble
+			wg.Go(func() { e.want(e.policyNow(), mtasts.ModeEnforce, "2") })
+		}
+		wg.Wait()
+	})
+}
+
+func TestAViolationDuringALookWaitsForTheNext(t *testing.T) {
+	play(t, func(t *testing.T, e *env) {
+		e.learn()
+		e.sleep(5 * time.Minute)
+		e.DNS.Set(txt, resolver.Records{TXT: []string{"v=STSv1; id=1;"}, Delay: time.Second})
+		p := e.policyNow() // a look is under way, with the old answer
+		e.sleep(time.Millisecond)
+		e.publish("2", "new.example.com")
+		if _, err := p.Host("new.example.com"); err == nil {
+			t.Fatal("want a violation")
+		}
+		e.want(e.policyNow(), mtasts.ModeEnforce, "2") // while that look is still under way
 	})
 }
 

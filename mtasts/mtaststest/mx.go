@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"io"
 	"net"
+	"slices"
 	"strings"
 	"syscall"
 )
@@ -41,14 +42,14 @@ type Mail struct {
 func (w *World) AddMX(host string, mx MX) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.mxs[host] = mx
+	w.mxs[key(host)] = mx
 }
 
 // Mail returns the messages that host has taken, in order.
 func (w *World) Mail(host string) []Mail {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return append([]Mail(nil), w.mail[host]...)
+	return slices.Clone(w.mail[key(host)])
 }
 
 // Dial connects to an MX host of this World, at "mx.example.com:25" say; the port
@@ -62,7 +63,7 @@ func (w *World) Dial(ctx context.Context, network, address string) (net.Conn, er
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	host = strings.ToLower(strings.TrimSuffix(host, "."))
+	host = key(host)
 	w.mu.Lock()
 	_, ok := w.mxs[host]
 	w.mu.Unlock()
@@ -77,6 +78,7 @@ func (w *World) Dial(ctx context.Context, network, address string) (net.Conn, er
 // ServeMX speaks SMTP on conn as host, until the client quits or is gone, and
 // closes it. It is for a listener on loopback, where Dial will not do.
 func (w *World) ServeMX(conn net.Conn, host string) {
+	host = key(host)
 	w.mu.Lock()
 	mx := w.mxs[host]
 	w.mu.Unlock()

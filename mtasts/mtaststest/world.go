@@ -135,7 +135,7 @@ type PolicyHost struct {
 func (w *World) SetPolicyHost(domain string, h PolicyHost) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.hosts["mta-sts."+domain] = h
+	w.hosts["mta-sts."+key(domain)] = h
 }
 
 // Requests returns how often the policy host of domain was asked for the policy,
@@ -143,15 +143,18 @@ func (w *World) SetPolicyHost(domain string, h PolicyHost) {
 func (w *World) Requests(domain string) int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.requests["mta-sts."+domain]
+	return w.requests["mta-sts."+key(domain)]
 }
+
+// key is the form in which a World compares names, as the DNS does.
+func key(name string) string { return strings.ToLower(strings.TrimSuffix(name, ".")) }
 
 // transport is the http.RoundTripper between clients and policy hosts. It shows a
 // certificate and leaves it to the client to judge it.
 type transport struct{ world *World }
 
 func (t transport) RoundTrip(req *http.Request) (*http.Response, error) {
-	name := req.URL.Hostname()
+	name := key(req.URL.Hostname())
 	w := t.world
 	w.mu.Lock()
 	w.requests[name]++

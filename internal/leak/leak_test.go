@@ -1,0 +1,43 @@
+package leak
+
+import (
+	"os"
+	"os/signal"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestMain(m *testing.M) { Main(m) }
+
+func TestAGoroutineThatStaysIsFound(t *testing.T) {
+	before := goroutines()
+	stay := make(chan struct{})
+	go func() { <-stay }()
+	left := since(before, 0)
+	if len(left) != 1 || !strings.Contains(left[0], "TestAGoroutineThatStaysIsFound") {
+		t.Errorf("left: %q; want the one goroutine", left)
+	}
+	close(stay)
+	if left := since(before, time.Minute); len(left) > 0 {
+		t.Errorf("left: %q; want none, for it has ended", left)
+	}
+}
+
+func TestOneThatIsAboutToEndIsWaitedFor(t *testing.T) {
+	before := goroutines()
+	go func() { time.Sleep(50 * time.Millisecond) }() // not a wait of the test's
+	if left := since(before, time.Minute); len(left) > 0 {
+		t.Errorf("left: %q", left)
+	}
+}
+
+func TestWhatNeverEndsByItsNatureIsLetPass(t *testing.T) {
+	before := goroutines()
+	c := make(chan os.Signal, 1)
+	signal.Notify(c, os.Interrupt)
+	signal.Stop(c)
+	if left := since(before, 0); len(left) > 0 {
+		t.Errorf("left: %q", left)
+	}
+}
