@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"strings"
 )
 
@@ -49,6 +50,18 @@ func readPolicy(resp *http.Response) (string, error) {
 		return "", refuse("the body is longer than %d bytes", sizeLimit)
 	}
 	return string(body), nil
+}
+
+// redirected returns the URL that resp is the answer for, if a transport of the
+// caller's has gone elsewhere than asked, and else "".
+func redirected(resp *http.Response, asked *url.URL) string {
+	if resp.Request == nil || resp.Request.URL == nil {
+		return ""
+	}
+	if got := resp.Request.URL.String(); got != asked.String() {
+		return got
+	}
+	return ""
 }
 
 // mediaType returns the media type without its parameters, which say nothing

@@ -167,8 +167,11 @@ func (c *Client) get(ctx context.Context, host string) (string, error) {
 			return "", err
 		}
 	}
+	if to := redirected(resp, req.URL); to != "" {
+		return "", refuse("the transport followed a redirect to %s", quote(to))
+	}
 	body, err := readPolicy(resp)
-	if err == nil && c.foreign == nil {
+	if err == nil && resp.ProtoMajor == 1 {
 		err = checkEnd(resp)
 	}
 	return body, err

@@ -175,3 +175,40 @@ type body struct {
 }
 
 func (b body) Close() error { *b.open--; return nil }
+
+func TestABodyWithoutAnEndIsRefusedThroughAnyTransport(t *testing.T) {
+	server := serve(t, nil, func(w http.ResponseWriter, _ *http.Request) {
+		conn, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer conn.Close()
+		io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nConnection: close\r\n\r\n"+policy)
+	})
+	client := New(Config{Transport: foreign(server, &tls.Config{RootCAs: authority().Pool()})})
+	if body, err := client.Get(t.Context(), host); err == nil {
+		t.Errorf("got %q; a part of a policy could pass for the whole", body)
+	}
+}
+
+func TestRFC8461_3_3_ATransportThatFollowsRedirectsIsNotBelieved(t *testing.T) {
+	server := serve(t, nil, func(w http.ResponseWriter, req *http.Request) {
+		if req.URL.Path == path {
+			http.Redirect(w, req, "/elsewhere", http.StatusFound)
+			return
+		}
+		publish(w, req)
+	})
+	client := New(Config{Transport: follower{foreign(server, &tls.Config{RootCAs: authority().Pool()})}})
+	if body, err := client.Get(t.Context(), host); err == nil || !strings.Contains(err.Error(), "redirect") {
+		t.Errorf("got %q, %v", body, err)
+	}
+}
+
+// A follower is a transport that follows redirects, which none should.
+type follower struct{ http.RoundTripper }
+
+func (f follower) RoundTrip(req *http.Request) (*http.Response, error) {
+	return (&http.Client{Transport: f.RoundTripper}).Get(req.URL.String())
+}
