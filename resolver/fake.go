@@ -52,7 +52,7 @@ type Records struct {
 
 	// Delay is the time that the DNS takes for the answer, or the failure. An
 	// answer that is not there within Limit is a time-out; so with Delay: Limit a
-	// look-up hangs until its context ends. Zero means at once.
+	// look-up hangs until its context ends, or Limit is over. Zero means at once.
 	Delay time.Duration
 }
 
