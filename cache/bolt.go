@@ -21,9 +21,11 @@ import (
 // have expired, which the store drops by itself, a few with each write.
 //
 // Nothing that the file may contain makes a method panic. A damaged entry, or an
-// entry that damage makes unreachable, is an error of the call that needs it and
-// of no other; it is never another value, and never taken for one that is not
-// there. Writing such an entry anew, where it can be reached, repairs it.
+// entry that damage makes unreachable, is an error of the call that needs it; it
+// is never another value, and never taken for one that is not there. Writing
+// such an entry anew, where it can be reached, repairs it. If damage shows only
+// in the middle of a write, the store can be read but no longer written until
+// it is opened anew.
 //
 // All methods may be called concurrently. Their errors name the file and, where
 // something can be done, what.
@@ -70,11 +72,13 @@ func (b *Bolt) Get(ctx context.Context, key string) (value []byte, ok bool, err 
 // value there has a later fetched time. Concurrent calls share one write to the
 // disk.
 //
-// It fails if key or value is beyond the bounds of a store (1 to 253 octets, and
-// 70 KiB), if the disk does not take it, or if the store is closed or damaged;
-// then the entry is as it was. If ctx ends while the call waits for its turn,
-// it returns ctx.Err and stores nothing; if ctx ends while the disk is at work,
-// it returns an error that wraps ctx.Err, and the value may be stored.
+// It fails if key or value is beyond the bounds of a store (1 to 253 octets of a
+// domain name in lower case, and 70 KiB), if the disk does not take it, or if
+// the store is closed or damaged; then the entry is as it was, as far as the
+// disk can tell. If ctx ends while the call waits for its turn, it stores
+// nothing and returns ctx.Err; if ctx ends while another call is writing to the
+// disk for this one too, it returns an error that wraps ctx.Err, and the value
+// may be stored. A call that writes to the disk itself does so to the end.
 func (b *Bolt) Put(ctx context.Context, key string, value []byte, fetched, expires time.Time) error {
 	if err := errors.Join(ctx.Err(), checkKey(key), checkValue(value)); err != nil {
 		return err
@@ -166,11 +170,7 @@ func (b *Bolt) view(fn func(r *reader, entries node) error) error {
 	}
 	defer b.readers.Put(r)
 	r.reset(b.state.meta)
-	entries, err := r.rootPage(b.state.entries)
-	if err != nil {
-		return err
-	}
-	return fn(r, entries)
+	return fn(r, b.state.entries)
 }
 
 var errClosed = fmt.Errorf("the store is closed: %w", fs.ErrClosed)

@@ -109,11 +109,7 @@ func (b *Bolt) apply(bucket *bolt.Bucket, r *reader, w *write) (changed bool, er
 	if w.record == nil {
 		why = toRemove
 	}
-	entries, err := r.rootPage(b.state.entries)
-	if err != nil {
-		return false, err
-	}
-	if _, err := r.find(entries, w.key, why); err != nil {
+	if _, err := r.find(b.state.entries, w.key, why); err != nil {
 		return false, err
 	}
 	held := bucket.Get(w.key)
@@ -137,13 +133,13 @@ func (b *Bolt) update(fn func(tx *bolt.Tx) error) error {
 	case b.broken != nil:
 		return b.broken
 	}
-	// bbolt keeps the list of free pages in memory. Should someone have copied
-	// another file over this one, it would write into the midst of that.
-	m, err := readMeta(b.file)
+	s, err := currentState(b.file)
 	if err != nil {
 		return err
 	}
-	if m != b.state.meta {
+	// bbolt keeps the list of free pages in memory. Should someone have copied
+	// another file over this one, it would write into the midst of that.
+	if s.meta != b.state.meta {
 		return damage("another program has written to it while it was open")
 	}
 
@@ -152,19 +148,15 @@ func (b *Bolt) update(fn func(tx *bolt.Tx) error) error {
 		return nil
 	}
 	// Also after an error: bbolt goes on from what is in the file now.
-	m, metaErr := readMeta(b.file)
-	if metaErr == nil && m != b.state.meta {
-		var s *state
-		if s, metaErr = (&reader{file: b.file}).readState(m); metaErr == nil {
-			b.mu.Lock()
-			b.state = s
-			b.mu.Unlock()
-		}
+	s, stateErr := currentState(b.file)
+	if stateErr != nil {
+		b.broken = stateErr
+		return errors.Join(err, stateErr)
 	}
-	if metaErr != nil && b.broken == nil {
-		b.broken = metaErr
-	}
-	return errors.Join(err, metaErr)
+	b.mu.Lock()
+	b.state = s
+	b.mu.Unlock()
+	return err
 }
 
 // contain runs a transaction and turns a panic of bbolt, or a fault in its

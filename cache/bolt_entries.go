@@ -3,6 +3,7 @@ package cache
 import (
 	"bytes"
 	"encoding/binary"
+	"os"
 )
 
 // A store has two buckets. The entries lie between two records that no caller
@@ -19,20 +20,27 @@ const (
 // A state is the file after one of its transactions.
 type state struct {
 	meta
-	entries []byte // what the root bucket holds under entriesBucket
+	entries node // the root page of the entries
 }
 
-// readState reads the state that m is the root of.
-func (r *reader) readState(m meta) (*state, error) {
+// currentState reads the state that the file is in.
+func currentState(file *os.File) (*state, error) {
+	m, err := readMeta(file)
+	if err != nil {
+		return nil, err
+	}
+	// The state keeps a buffer of this reader.
+	r := &reader{file: file}
 	r.reset(m)
-	value, ok, err := r.bucket(m.root, entriesBucket)
+	bucket, ok, err := r.bucket(m.root, entriesBucket)
 	if err == nil && !ok {
 		err = damagef("it has no bucket %q", entriesBucket)
 	}
 	if err != nil {
 		return nil, err
 	}
-	return &state{m, bytes.Clone(value)}, nil
+	root, err := r.rootPage(bucket)
+	return &state{m, root}, err
 }
 
 // rootPage returns the root page of a bucket. If its number is 0, that is a leaf

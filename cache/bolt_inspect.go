@@ -47,7 +47,7 @@ func inspect(file *os.File) (*state, error) {
 	if version > formatVersion {
 		return nil, fmt.Errorf("the store has format version %d, and this program knows versions up to %d: use the newer program, or another file", version, formatVersion)
 	}
-	return r.readState(m)
+	return currentState(file)
 }
 
 // checkFreelist checks that the list of free pages is one: bbolt allocates

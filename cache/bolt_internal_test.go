@@ -4,10 +4,12 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -22,17 +24,39 @@ func openInternal(t *testing.T) *Bolt {
 	return b
 }
 
-// waitForQueue waits until a write is in the queue and calls then.
-func waitForQueue(b *Bolt, then func()) {
+// waitForQueue waits until n writes are in the queue and calls then.
+func waitForQueue(b *Bolt, n int, then func()) {
 	for {
 		b.queueMu.Lock()
-		if len(b.queue) > 0 {
+		if len(b.queue) == n {
 			then()
 			b.queueMu.Unlock()
 			return
 		}
 		b.queueMu.Unlock()
 		runtime.Gosched()
+	}
+}
+
+// Writers who come while somebody commits share the next transaction.
+func TestBoltWritersShareATransaction(t *testing.T) {
+	b := openInternal(t)
+	before := b.state.txid
+	b.turn <- struct{}{} // somebody commits
+	var wg sync.WaitGroup
+	for i := range 100 {
+		wg.Go(func() {
+			key := fmt.Sprintf("%d.example", i)
+			if err := b.Put(context.Background(), key, nil, time.Now(), time.Now().Add(time.Hour)); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	waitForQueue(b, 100, func() {})
+	<-b.turn
+	wg.Wait()
+	if n := b.state.txid - before; n != 1 {
+		t.Errorf("100 writes took %d transactions", n)
 	}
 }
 
@@ -45,7 +69,7 @@ func TestBoltPutLeavesTheQueue(t *testing.T) {
 	go func() {
 		result <- b.Put(ctx, "example.com", nil, time.Now(), time.Now().Add(time.Hour))
 	}()
-	waitForQueue(b, func() {})
+	waitForQueue(b, 1, func() {})
 	cancel()
 	if err := <-result; err != context.Canceled {
 		t.Errorf("Put: %v, want context.Canceled", err)
@@ -70,7 +94,7 @@ func TestBoltPutUnderWay(t *testing.T) {
 		result <- b.Put(ctx, "example.com", nil, time.Now(), time.Now().Add(time.Hour))
 	}()
 	var batch []*write
-	waitForQueue(b, func() { batch, b.queue = b.queue, nil })
+	waitForQueue(b, 1, func() { batch, b.queue = b.queue, nil })
 	cancel()
 	if err := <-result; !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "may be stored") {
 		t.Errorf("Put: %v", err)

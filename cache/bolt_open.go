@@ -122,12 +122,11 @@ func openDB(path string, readOnly bool) (db *bolt.DB, file *os.File, err error) 
 	db, err = bolt.Open(path, 0o600, &bolt.Options{
 		ReadOnly: readOnly,
 		Timeout:  lockWait,
-		// The list of free pages is kept on the disk, so that opening need not
-		// walk the whole file to rebuild it, and in memory as a map, which
-		// stays fast when there are many.
-		NoFreelistSync: false,
-		FreelistType:   bolt.FreelistMapType,
-		NoStatistics:   true, // they take a lock in each transaction
+		// The list of free pages stays on the disk, as it does by default, so
+		// that opening need not walk the whole file to rebuild it. In memory
+		// it is a map, which remains fast when there are many.
+		FreelistType: bolt.FreelistMapType,
+		NoStatistics: true,
 		OpenFile: func(name string, flag int, perm os.FileMode) (*os.File, error) {
 			f, err := os.OpenFile(name, flag, perm)
 			file = f

@@ -27,11 +27,7 @@ func (b *Bolt) sweep(bucket *bolt.Bucket, r *reader, writes int, now time.Time) 
 	}
 	for range 1 + writes/writesPerLeaf {
 		r.reset(b.state.meta)
-		entries, err := r.rootPage(b.state.entries)
-		if err != nil {
-			return err
-		}
-		p, err := r.find(entries, b.swept, toRemove)
+		p, err := r.find(b.state.entries, b.swept, toRemove)
 		if err != nil {
 			// Damage is reported to those who ask for what is damaged.
 			b.swept = []byte(lowKey)

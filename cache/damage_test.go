@@ -3,6 +3,7 @@ package cache_test
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -73,8 +74,8 @@ func (f goodFile) check(t *testing.T, s *cache.Bolt) (errs int) {
 		case string(got) != want:
 			t.Errorf("%q has another value, %d octets instead of %d", key, len(got), len(want))
 		}
-		if _, ok, err := s.Get(ctx, key+"x"); err == nil && ok {
-			t.Errorf("%q is there", key+"x")
+		if _, ok, err := s.Get(ctx, "x"+key); err == nil && ok {
+			t.Errorf("%q is there", "x"+key)
 		}
 	}
 	n := 0
@@ -162,5 +163,128 @@ func wantUntouched(t *testing.T, path string, want []byte) {
 	got, err := os.ReadFile(path)
 	if err != nil || !bytes.Equal(got, want) {
 		t.Errorf("the file was changed: %d octets, %d before, %v", len(got), len(want), err)
+	}
+}
+
+// TestBoltDamagedPage damages single pages of entries. What is not below the
+// page can be read and written as before, and what is below it is an error.
+func TestBoltDamagedPage(t *testing.T) {
+	f := newGoodFile(t, 200)
+	ne := binary.NativeEndian
+	size := int(ne.Uint32(f.bytes[24:]))
+	for name, damage := range map[string]func(page []byte){
+		"number":              func(page []byte) { page[0] ^= 1 },
+		"kind":                func(page []byte) { page[8] ^= 4 },
+		"no kind":             func(page []byte) { page[8] = 0 },
+		"no elements":         func(page []byte) { page[10] = 0 },
+		"an element less":     func(page []byte) { page[10]-- },
+		"an element more":     func(page []byte) { page[10]++ },
+		"many elements":       func(page []byte) { page[11] = 0xFF },
+		"a further page":      func(page []byte) { page[12]++ },
+		"many further pages":  func(page []byte) { page[15] = 0xFF },
+		"offset of the first": func(page []byte) { page[16+4]++ },
+		"size of a key":       func(page []byte) { page[16+8]++ },
+		"no key":              func(page []byte) { ne.PutUint32(page[16+8:], 0) },
+		"large key":           func(page []byte) { page[16+11] = 0xFF },
+		"size of a value":     func(page []byte) { page[16+12]++ },
+		"large value":         func(page []byte) { page[16+15] = 0xFF },
+		"first key":           func(page []byte) { page[16+int(ne.Uint32(page[16+4:]))] ^= 1 },
+		"a key out of order": func(page []byte) {
+			i := 16 + 16*int(page[10]/2)
+			page[i+int(ne.Uint32(page[i+4:]))] = 'z'
+		},
+		"all of it": func(page []byte) { clear(page[:size]) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			file := bytes.Clone(f.bytes)
+			// The leaf that holds this key, or one that held it once.
+			var victim string
+			for key := range f.values {
+				victim = max(victim, key) // not in the root, not the first leaf
+			}
+			n := 0
+			for at := 2 * size; at < len(file); at += size {
+				if ne.Uint16(file[at+8:]) == 2 && bytes.Contains(file[at:at+size], []byte(victim)) {
+					damage(file[at:])
+					n++
+				}
+			}
+			if n == 0 {
+				t.Fatal("no leaf found")
+			}
+			path := filepath.Join(t.TempDir(), "store.db")
+			if err := os.WriteFile(path, file, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			s := openBolt(t, path)
+			ctx := context.Background()
+			if errs := f.check(t, s); errs == 0 || errs > 40 {
+				t.Errorf("%d errors", errs)
+			}
+			for _, err := range []error{inHour(s, victim, "new"), s.Delete(ctx, victim), inHour(s, victim+"x", "new")} {
+				if err == nil || !strings.Contains(err.Error(), "damaged") {
+					t.Errorf("writing to the damaged page: %v", err)
+				}
+			}
+			if err := inHour(s, "0.example", "new"); err != nil {
+				t.Errorf("writing to another page: %v", err)
+			}
+			// Wherever else something is written, it hides nothing.
+			after := goodFile{values: map[string]string{"0.example": "new"}}
+			for key, value := range f.values {
+				after.values[key] = value
+				for _, key := range []string{key + "x", key[:len(key)-1]} {
+					if inHour(s, key, "new") == nil {
+						after.values[key] = "new"
+					}
+				}
+			}
+			after.check(t, s)
+		})
+	}
+}
+
+// TestBoltDamagedSeparator damages each key of the pages above the entries.
+func TestBoltDamagedSeparator(t *testing.T) {
+	f := newGoodFile(t, 200)
+	ne := binary.NativeEndian
+	size := int(ne.Uint32(f.bytes[24:]))
+	path := filepath.Join(t.TempDir(), "store.db")
+	n, failed := 0, 0
+	for at := 2 * size; at < len(f.bytes); at += size {
+		if ne.Uint16(f.bytes[at+8:]) != 1 {
+			continue // not a branch
+		}
+		for i := range int(ne.Uint16(f.bytes[at+10:])) {
+			n++
+			file := bytes.Clone(f.bytes)
+			element := at + 16 + 16*i
+			file[element+int(ne.Uint32(file[element:]))] ^= 2
+			os.Remove(path)
+			if err := os.WriteFile(path, file, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			s, err := cache.OpenBolt(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if f.check(t, s) > 0 {
+				failed++
+			}
+			after := goodFile{values: map[string]string{}}
+			for key, value := range f.values {
+				after.values[key] = value
+				if inHour(s, key, "new") == nil {
+					after.values[key] = "new"
+				}
+			}
+			after.check(t, s)
+			if err := s.Close(); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	if failed == 0 {
+		t.Errorf("of %d damaged keys, none was noticed", n)
 	}
 }

@@ -122,6 +122,29 @@ func (s *storeTest) testDelete() {
 }
 
 func (s *storeTest) testExpiry() {
+	// A time is not cut to a whole second: these are there to the end, whatever
+	// is written beside them.
+	start := time.Now()
+	for ms := 20; ms <= 200; ms += 20 {
+		expires := start.Add(time.Duration(ms) * time.Millisecond)
+		key := fmt.Sprintf("soon%d.example", ms)
+		if err := s.Put(s.Context(), key, nil, s.now, expires); err != nil {
+			s.Fatalf("Put(%q): %v", key, err)
+		}
+		for i := 0; ; i++ {
+			s.put("beside.example", fmt.Sprint(i), time.Since(s.now))
+			_, ok, err := s.Get(s.Context(), key)
+			if !time.Now().Before(expires) {
+				break
+			}
+			if !ok || err != nil {
+				s.Fatalf("Get(%q) %v before it expires: %v, %v", key, time.Until(expires), ok, err)
+			}
+		}
+		s.delete(key)
+	}
+	s.delete("beside.example")
+
 	// Enough entries to make a store that holds a bounded number drop some.
 	want := map[string]string{}
 	var wg sync.WaitGroup
@@ -137,25 +160,6 @@ func (s *storeTest) testExpiry() {
 	}
 	wg.Wait()
 	s.wantAll(want)
-
-	// A time is not cut to a whole second: these are there to the end.
-	start := time.Now()
-	for ms := 20; ms <= 200; ms += 20 {
-		expires := start.Add(time.Duration(ms) * time.Millisecond)
-		key := fmt.Sprintf("soon%d.example", ms)
-		if err := s.Put(s.Context(), key, nil, s.now, expires); err != nil {
-			s.Fatalf("Put(%q): %v", key, err)
-		}
-		for {
-			_, ok, err := s.Get(s.Context(), key)
-			if !time.Now().Before(expires) {
-				break
-			}
-			if !ok || err != nil {
-				s.Fatalf("Get(%q) %v before it expires: %v, %v", key, time.Until(expires), ok, err)
-			}
-		}
-	}
 }
 
 func (s *storeTest) testExpired() {
@@ -220,5 +224,28 @@ func (s *storeTest) testCopies() {
 	}
 	if !slices.Equal(keys, []string{"a.example", "b.example", "c.example"}) {
 		s.Errorf("Delete changed the keys that an earlier Scan had returned to %q", keys)
+	}
+
+	// What was returned stays as it is, whatever is called after that.
+	for i := range 100 {
+		key := fmt.Sprintf("%d.example", i)
+		s.put(key, strings.Repeat(key, 30), 0)
+	}
+	held := map[string][]byte{}
+	for i := range 100 {
+		key := fmt.Sprintf("%d.example", i)
+		if held[key], _, err = s.Get(s.Context(), key); err != nil {
+			s.Fatal(err)
+		}
+	}
+	keys, values, err = s.Scan(s.Context(), "", 100)
+	if err != nil || len(values) != 100 {
+		s.Fatalf("Scan returned %d entries, %v", len(values), err)
+	}
+	s.scan(3)
+	for i, key := range keys {
+		if want := strings.Repeat(key, 30); string(held[key]) != want || string(values[i]) != want {
+			s.Errorf("of %q, Get had returned %s and Scan %s", key, quoteShort(string(held[key])), quoteShort(string(values[i])))
+		}
 	}
 }

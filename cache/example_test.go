@@ -1,0 +1,68 @@
+package cache_test
+
+import (
+	"context"
+	"fmt"
+	"log"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/mtasts/go-mtasts/cache"
+)
+
+func ExampleOpenBolt() {
+	dir, err := os.MkdirTemp("", "example-")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	path := filepath.Join(dir, "mta-sts.db")
+	ctx := context.Background()
+
+	s, err := cache.OpenBolt(path)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fetched := time.Now()
+	expires := fetched.Add(7 * 24 * time.Hour)
+	if err := s.Put(ctx, "example.com", []byte("the first"), fetched, expires); err != nil {
+		log.Fatal(err)
+	}
+	// Somebody slow brings what was fetched a minute before.
+	if err := s.Put(ctx, "example.com", []byte("an older one"), fetched.Add(-time.Minute), expires); err != nil {
+		log.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		log.Fatal(err)
+	}
+
+	s, err = cache.OpenBolt(path)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer s.Close()
+	value, ok, err := s.Get(ctx, "example.com")
+	fmt.Printf("%s, %v, %v\n", value, ok, err)
+	_, ok, err = s.Get(ctx, "example.net")
+	fmt.Println(ok, err)
+	// Output:
+	// the first, true, <nil>
+	// false <nil>
+}
+
+func ExampleLRU() {
+	// A unit is 1 KiB here: at most 100 KiB are held.
+	l := cache.NewLRU[string](100)
+	add := func(key, value string) { l.Add(key, value, 1+len(value)/1024) }
+
+	add("small.example", "a short text")
+	add("large.example", string(make([]byte, 64<<10)))
+	fmt.Println(l.Len())
+	add("larger.example", string(make([]byte, 70<<10)))
+	_, ok := l.Get("large.example")
+	fmt.Println(l.Len(), ok)
+	// Output:
+	// 2
+	// 1 false
+}
