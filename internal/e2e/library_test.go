@@ -57,9 +57,36 @@ func troubleOf(t *testing.T, domain string, err error) trouble {
 	return trouble{failure.Result, failure.Reason, failure.Temporary}
 }
 
-func TestPolicyForSaysWhyThereIsNone(t *testing.T) {
+func TestPolicyFor(t *testing.T) {
 	w := newWorld(t)
 	client := w.open(t, filepath.Join(t.TempDir(), "policies.db"), 0)
+	t.Run("returns what is published", func(t *testing.T) { publishedPolicies(t, client) })
+	t.Run("says why there is none", func(t *testing.T) { missingPolicies(t, w, client) })
+}
+
+func publishedPolicies(t *testing.T, client *mtasts.Client) {
+	for _, want := range []mtasts.Policy{
+		{Domain: "naut.ca", Mode: mtasts.ModeEnforce, ID: "20160831085700Z", MX: []string{"*.naut.ca"},
+			Text: "version: STSv1\r\nmode: enforce\r\nmx: *.naut.ca\r\nmax_age: 604800\r\n"},
+		{Domain: "pages.example", Mode: mtasts.ModeTesting, ID: "20240728",
+			MX:   []string{"pages-example.mail.protection.outlook.com", "*.j-v1.mx.microsoft"},
+			Text: policy("testing", 604800, "pages-example.mail.protection.outlook.com", "*.j-v1.mx.microsoft")},
+		{Domain: "example.org", Mode: mtasts.ModeEnforce, ID: "20230101000000", MX: []string{"mail.example.net"},
+			Text: policy("enforce", 604800, "mail.example.net")},
+	} {
+		got, err := client.PolicyFor(t.Context(), want.Domain)
+		if err != nil {
+			t.Errorf("%s: %v", want.Domain, err)
+			continue
+		}
+		if got.Domain != want.Domain || got.Mode != want.Mode || got.ID != want.ID || got.Text != want.Text ||
+			!slices.Equal(got.MX, want.MX) || got.Cause != nil || got.Expires.Sub(got.Fetched) != 604800*time.Second {
+			t.Errorf("%+v, want %+v, for 604800 seconds", got, want)
+		}
+	}
+}
+
+func missingPolicies(t *testing.T, w *world, client *mtasts.Client) {
 	for _, fault := range brokenHostFaults() {
 		w.dns.replace(t, "mta-sts."+fault+".test", "A", w.broken[fault])
 	}
@@ -67,7 +94,7 @@ func TestPolicyForSaysWhyThereIsNone(t *testing.T) {
 	w.dns.replace(t, "_mta-sts.tworecords.test", "TXT", txt("v=STSv1; id=1;"), txt("v=STSv1; id=2;"))
 	w.dns.replace(t, "_mta-sts.servfail.test", "TXT")
 	w.dns.replace(t, "_mta-sts.servfail.test", "CNAME", "_mta-sts.servfail.test")
-	w.dns.refuse(t, "naut.ca")
+	w.dns.refuse(t, "nethence.com")
 
 	notAPolicyFile := trouble{mtasts.ResultPolicyFetchError, "not-a-policy-file", false}
 	for domain, want := range map[string]struct {
@@ -77,7 +104,7 @@ func TestPolicyForSaysWhyThereIsNone(t *testing.T) {
 		"norecord.test":   {trouble{"", "no-txt-record", false}, "no such host"},
 		"tworecords.test": {trouble{mtasts.ResultPolicyInvalid, "txt-record-invalid", false}, "more than one"},
 		"servfail.test":   {trouble{"", "dns-failure", true}, "server misbehaving"},
-		"naut.ca":         {trouble{"", "dns-failure", true}, "server misbehaving"},
+		"nethence.com":    {trouble{"", "dns-failure", true}, "server misbehaving"},
 		"status404.test":  {notAPolicyFile, "status is 404"},
 		"status500.test":  {notAPolicyFile, "status is 500"},
 		"redirect.test":   {notAPolicyFile, "status is 301"},
@@ -106,30 +133,6 @@ func TestPolicyForSaysWhyThereIsNone(t *testing.T) {
 				t.Errorf("without a policy: %v", err)
 			}
 		})
-	}
-}
-
-func TestPolicyForReturnsWhatIsPublished(t *testing.T) {
-	w := newWorld(t)
-	client := w.open(t, filepath.Join(t.TempDir(), "policies.db"), 0)
-	for _, want := range []mtasts.Policy{
-		{Domain: "naut.ca", Mode: mtasts.ModeEnforce, ID: "20160831085700Z", MX: []string{"*.naut.ca"},
-			Text: "version: STSv1\r\nmode: enforce\r\nmx: *.naut.ca\r\nmax_age: 604800\r\n"},
-		{Domain: "pages.example", Mode: mtasts.ModeTesting, ID: "20240728",
-			MX:   []string{"pages-example.mail.protection.outlook.com", "*.j-v1.mx.microsoft"},
-			Text: policy("testing", 604800, "pages-example.mail.protection.outlook.com", "*.j-v1.mx.microsoft")},
-		{Domain: "example.org", Mode: mtasts.ModeEnforce, ID: "20230101000000", MX: []string{"mail.example.net"},
-			Text: policy("enforce", 604800, "mail.example.net")},
-	} {
-		got, err := client.PolicyFor(t.Context(), want.Domain)
-		if err != nil {
-			t.Errorf("%s: %v", want.Domain, err)
-			continue
-		}
-		if got.Domain != want.Domain || got.Mode != want.Mode || got.ID != want.ID || got.Text != want.Text ||
-			!slices.Equal(got.MX, want.MX) || got.Cause != nil || got.Expires.Sub(got.Fetched) != 604800*time.Second {
-			t.Errorf("%+v, want %+v, for 604800 seconds", got, want)
-		}
 	}
 }
 
@@ -169,9 +172,16 @@ func TestRecheck(t *testing.T) {
 		return err
 	})
 
+	// A look that finds nothing new changes neither what is in the file nor what
+	// a running process answers.
+	if err := client.Close(); err != nil {
+		t.Fatal(err)
+	}
+	client = w.open(t, db, 0)
 	t.Run("no TXT record", func(t *testing.T) {
 		w.dns.replace(t, "_mta-sts."+domain, "TXT")
 		answers(t, client.Recheck, "3")
+		answers(t, client.PolicyFor, "3")
 	})
 	t.Run("a new id, but no policy", func(t *testing.T) {
 		w.dns.replace(t, "_mta-sts."+domain, "TXT", txt("v=STSv1; id=4;"))

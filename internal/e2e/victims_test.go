@@ -13,8 +13,13 @@ import (
 	"golang.org/x/net/dns/dnsmessage"
 )
 
-func TestHarness_BrokenHosts(t *testing.T) {
+func TestHarness_Attacks(t *testing.T) {
 	w := newWorld(t)
+	t.Run("broken policy hosts", func(t *testing.T) { brokenHosts(t, w) })
+	t.Run("man in the middle", func(t *testing.T) { intruders(t, w) })
+}
+
+func brokenHosts(t *testing.T, w *world) {
 	theirs := policy("enforce", 604800, "mx.attacker.test")
 	if _, got := w.policyOf(t, "attacker.test"); got != theirs {
 		t.Errorf("the attacker's own policy: %q", got)
@@ -43,9 +48,9 @@ func TestHarness_BrokenHosts(t *testing.T) {
 		w.dns.replace(t, "mta-sts."+domain, "A", w.broken[fault])
 		resp, body := w.get(t, "https://mta-sts."+domain+"/.well-known/mta-sts.txt",
 			&tls.Config{InsecureSkipVerify: true}, "Accept-Encoding", "gzip")
-		if got := resp.Header.Get("Content-Encoding"); resp.StatusCode != want.status ||
-			resp.Header.Get("Content-Type") != want.typ || got != want.encoding {
-			t.Errorf("%s: status %d, type %q, encoding %q, want %+v", fault, resp.StatusCode, resp.Header.Get("Content-Type"), got, want)
+		typ, encoding := resp.Header.Get("Content-Type"), resp.Header.Get("Content-Encoding")
+		if resp.StatusCode != want.status || typ != want.typ || encoding != want.encoding {
+			t.Errorf("%s: status %d, type %q, encoding %q, want %+v", fault, resp.StatusCode, typ, encoding, want)
 		}
 		switch {
 		case want.encoding != "":
@@ -66,8 +71,7 @@ func TestHarness_BrokenHosts(t *testing.T) {
 	}
 }
 
-func TestHarness_Intruder(t *testing.T) {
-	w := newWorld(t)
+func intruders(t *testing.T, w *world) {
 	ask := func(rcode dnsmessage.RCode, host byte) (*net.DNSError, error) {
 		via := w.intruder(t, host, rcode)
 		r := net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
