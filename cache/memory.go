@@ -33,9 +33,6 @@ type memoryEntry struct {
 	fetched, expires time.Time // wall clock only, as in a file
 }
 
-// NewMemory returns an empty Memory.
-func NewMemory() *Memory { return new(Memory) }
-
 // Get returns a copy of the value under key. It fails only if ctx has ended.
 func (m *Memory) Get(ctx context.Context, key string) (value []byte, ok bool, err error) {
 	if err := ctx.Err(); err != nil {

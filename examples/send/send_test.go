@@ -47,7 +47,7 @@ func listen(t *testing.T, serve func(net.Conn)) (port string) {
 func sendIn(t *testing.T, world *mtaststest.World, port string) (status int, log []string) {
 	t.Helper()
 	world.DNS.Set(mx, resolver.Records{Addr: []netip.Addr{netip.MustParseAddr("127.0.0.1")}})
-	policies := mtasts.New(cache.NewMemory(), world.Options())
+	policies := mtasts.New(new(cache.Memory), world.Options())
 	defer policies.Close()
 	status = send(t.Context(), &delivery.Sender{
 		Policies: policies,

@@ -38,7 +38,7 @@ func inWorld(t *testing.T, test func(s *server)) {
 		world.DNS.Set("example.com", resolver.Records{MX: []net.MX{{Host: good}}})
 		world.AddMX(good, mtaststest.MX{})
 		world.AddMX(attacker, mtaststest.MX{})
-		s := &server{World: world, t: t, store: cache.NewMemory()}
+		s := &server{World: world, t: t, store: new(cache.Memory)}
 		s.outbound = &Outbound{
 			Policies: mtasts.New(s.store, world.Options()),
 			LookupMX: world.DNS.LookupMX,

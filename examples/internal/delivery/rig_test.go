@@ -39,7 +39,7 @@ func newRig(t *testing.T) *rig {
 	w := mtaststest.NewWorld()
 	r := &rig{World: w, t: t, net: &loopback.Network{DNS: w.DNS}, sessions: map[string]*atomic.Int32{}}
 	t.Cleanup(r.net.Close)
-	policies := mtasts.New(cache.NewMemory(), w.Options())
+	policies := mtasts.New(new(cache.Memory), w.Options())
 	t.Cleanup(func() {
 		if err := policies.Close(); err != nil {
 			t.Error(err)
