@@ -33,7 +33,8 @@ type memoryEntry struct {
 	fetched, expires time.Time // wall clock only, as in a file
 }
 
-// Get returns a copy of the value under key. It fails only if ctx has ended.
+// Get returns a copy of the value under key. It fails if ctx has ended, or if key is
+// none that a store can have.
 func (m *Memory) Get(ctx context.Context, key string) (value []byte, ok bool, err error) {
 	if err := ctx.Err(); err != nil {
 		return nil, false, err
@@ -72,7 +73,7 @@ func (m *Memory) Put(ctx context.Context, key string, value []byte, fetched, exp
 	return nil
 }
 
-// Delete removes key. It fails only if ctx has ended.
+// Delete removes key. It fails if ctx has ended, or if key is none that a store can have.
 func (m *Memory) Delete(ctx context.Context, key string) error {
 	if err := ctx.Err(); err != nil {
 		return err
