@@ -115,12 +115,16 @@ func (b *Bolt) Scan(ctx context.Context, after string, limit int) (keys []string
 					p, err = r.after(entries, p)
 				}
 				for ; err == nil && p.index < p.leaf.count && len(keys) < limit; p.index++ {
-					if after = string(p.leaf.key(p.index)); after == highKey {
+					key := string(p.leaf.key(p.index))
+					if key <= after {
+						return errOrder // or the walk might not end
+					}
+					if after = key; key == highKey {
 						break
 					}
 					var rec record
 					rec, err = p.leaf.record(p.index)
-					keys, values = append(keys, after), append(values, bytes.Clone(rec.value))
+					keys, values = append(keys, key), append(values, bytes.Clone(rec.value))
 				}
 				return err
 			})

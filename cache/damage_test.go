@@ -5,12 +5,14 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
-	"time"
 
 	"github.com/mtasts/go-mtasts/cache"
 )
@@ -22,6 +24,7 @@ type goodFile struct {
 	values map[string]string
 }
 
+// newGoodFile makes a file with about the given number of entries.
 func newGoodFile(tb testing.TB, entries int) goodFile {
 	tb.Helper()
 	path := filepath.Join(tb.TempDir(), "good.db")
@@ -29,26 +32,32 @@ func newGoodFile(tb testing.TB, entries int) goodFile {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	now := time.Now()
 	f := goodFile{values: map[string]string{}}
 	rnd := rand.New(rand.NewPCG(1, 2))
-	for i := range entries {
+	var remove []string
+	for i := range entries * 7 / 6 {
 		key := fmt.Sprintf("d%d.example", rnd.IntN(1000000))
 		size := 100 + rnd.IntN(300)
 		if i%50 == 20 {
 			size = 5000 + rnd.IntN(20000)
 		}
-		value := strings.Repeat("mx: mail."+key+"\n", size/10)[:size]
-		if err := s.Put(context.Background(), key, []byte(value), now, now.Add(time.Hour)); err != nil {
-			tb.Fatal(err)
-		}
-		f.values[key] = value
+		f.values[key] = strings.Repeat("mx: mail."+key+"\n", size/10)[:size]
 		if i%7 == 3 {
-			if err := s.Delete(context.Background(), key); err != nil {
-				tb.Fatal(err)
-			}
-			delete(f.values, key)
+			remove = append(remove, key)
 		}
+	}
+	// In three steps, so that pages become free and are used again.
+	third := len(f.values) / 3
+	keys := f.keys()
+	n := 0
+	for _, keys := range [][]string{keys[:third], keys[third:], keys[:third]} {
+		n += len(atOnce(keys, func(key string) error { return inHour(s, key, f.values[key]) }))
+	}
+	if n != len(keys)+third || len(atOnce(remove, func(key string) error { return s.Delete(context.Background(), key) })) != len(remove) {
+		tb.Fatal("an entry could not be written")
+	}
+	for _, key := range remove {
+		delete(f.values, key)
 	}
 	if err := s.Close(); err != nil {
 		tb.Fatal(err)
@@ -57,6 +66,29 @@ func newGoodFile(tb testing.TB, entries int) goodFile {
 		tb.Fatal(err)
 	}
 	return f
+}
+
+// clone returns a copy of f whose values may be changed.
+func (f goodFile) clone() goodFile { return goodFile{f.bytes, maps.Clone(f.values)} }
+
+func (f goodFile) keys() []string { return slices.Sorted(maps.Keys(f.values)) }
+
+// atOnce calls fn for all keys at once, which lets the store share its
+// transactions, and returns the keys for which there was no error.
+func atOnce(keys []string, fn func(key string) error) (done []string) {
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	for _, key := range keys {
+		wg.Go(func() {
+			if fn(key) == nil {
+				mu.Lock()
+				done = append(done, key)
+				mu.Unlock()
+			}
+		})
+	}
+	wg.Wait()
+	return done
 }
 
 // check demands that s holds the values of f, but for entries that it reports
@@ -128,21 +160,22 @@ func TestBoltSurvivesFlippedBits(t *testing.T) {
 			damaged++
 		}
 		// Writing on either works or fails, and harms nothing else.
-		values := map[string]string{}
-		for key, value := range f.values {
-			values[key] = value
+		after := f.clone()
+		var put, remove []string
+		for _, key := range f.keys() {
 			switch rnd.IntN(10) {
 			case 0:
-				if s.Put(ctx, key, []byte("new"), time.Now(), time.Now().Add(time.Hour)) == nil {
-					values[key] = "new"
-				}
+				put = append(put, key)
 			case 1:
-				if s.Delete(ctx, key) == nil {
-					delete(values, key)
-				}
+				remove = append(remove, key)
 			}
 		}
-		after := goodFile{values: values}
+		for _, key := range atOnce(put, func(key string) error { return inHour(s, key, "new") }) {
+			after.values[key] = "new"
+		}
+		for _, key := range atOnce(remove, func(key string) error { return s.Delete(ctx, key) }) {
+			delete(after.values, key)
+		}
 		after.check(t, s)
 		if err := s.Close(); err != nil {
 			t.Errorf("Close: %v", err)
@@ -230,14 +263,14 @@ func TestBoltDamagedPage(t *testing.T) {
 				t.Errorf("writing to another page: %v", err)
 			}
 			// Wherever else something is written, it hides nothing.
-			after := goodFile{values: map[string]string{"0.example": "new"}}
-			for key, value := range f.values {
-				after.values[key] = value
-				for _, key := range []string{key + "x", key[:len(key)-1]} {
-					if inHour(s, key, "new") == nil {
-						after.values[key] = "new"
-					}
-				}
+			after := f.clone()
+			after.values["0.example"] = "new"
+			var beside []string
+			for _, key := range f.keys() {
+				beside = append(beside, key+"x", key[:len(key)-1])
+			}
+			for _, key := range atOnce(beside, func(key string) error { return inHour(s, key, "new") }) {
+				after.values[key] = "new"
 			}
 			after.check(t, s)
 		})
@@ -271,12 +304,9 @@ func TestBoltDamagedSeparator(t *testing.T) {
 			if f.check(t, s) > 0 {
 				failed++
 			}
-			after := goodFile{values: map[string]string{}}
-			for key, value := range f.values {
-				after.values[key] = value
-				if inHour(s, key, "new") == nil {
-					after.values[key] = "new"
-				}
+			after := f.clone()
+			for _, key := range atOnce(f.keys(), func(key string) error { return inHour(s, key, "new") }) {
+				after.values[key] = "new"
 			}
 			after.check(t, s)
 			if err := s.Close(); err != nil {
