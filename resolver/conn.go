@@ -98,26 +98,51 @@ func fail(message []byte) {
 	message[3] = message[3]&^0x0f | byte(dnsmessage.RCodeServerFailure)
 }
 
+// records is how many records a message says that it has (RFC 1035, Section
+// 4.1.1).
+func records(message []byte) (n int) {
+	for i := 6; i < 12; i += 2 {
+		n += int(binary.BigEndian.Uint16(message[i:]))
+	}
+	return n
+}
+
 func truncated(message []byte) bool {
 	var p dnsmessage.Parser
 	h, err := p.Start(message)
 	return err == nil && h.Truncated
 }
 
+// maxRecords is more than any name needs, and about twice what fits into a reply
+// over UDP. For each address in a reply net opens a socket, to learn which are
+// within reach; and two octets of a message can refer to a name of 255, which is
+// then read for each of thousands of records.
+const maxRecords = 200
+
 // inconclusive reports whether a message that claims success neither holds the
 // records asked for nor says that there are none. RFC 2308, Section 2.2, has the
 // forms of "there are none": an SOA record in the authority section, or else an
 // empty reply that is not a referral to other servers.
 //
-// Replies with another code, and those that cannot be read, are judged by net.
+// Nor does a message say anything that has more than maxRecords, or that says
+// NXDOMAIN and then cannot be read. Replies with another code, and other ones
+// that cannot be read, are judged by net.
 func inconclusive(message []byte) bool {
 	var p dnsmessage.Parser
 	h, err := p.Start(message)
-	if err != nil || !h.Response || h.RCode != dnsmessage.RCodeSuccess {
+	if err != nil || !h.Response {
 		return false
 	}
 	question, err := p.Question()
 	if err != nil || p.SkipAllQuestions() != nil {
+		return false
+	}
+	switch {
+	case records(message) > maxRecords:
+		return true
+	case h.RCode == dnsmessage.RCodeNameError:
+		return p.SkipAllAnswers() != nil || p.SkipAllAuthorities() != nil
+	case h.RCode != dnsmessage.RCodeSuccess:
 		return false
 	}
 
@@ -146,7 +171,7 @@ func inconclusive(message []byte) bool {
 			return true
 		}
 		if authority.Type == dnsmessage.TypeSOA {
-			return false
+			return p.SkipAllAuthorities() != nil
 		}
 		referral = referral || authority.Type == dnsmessage.TypeNS
 		if p.SkipAuthority() != nil {

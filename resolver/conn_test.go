@@ -9,8 +9,8 @@ import (
 )
 
 // FuzzInconclusive feeds any bytes to the judge of replies. Those that it fails
-// were successes without the wanted records, and differ afterwards in their code
-// alone.
+// have too many records, or were successes without the wanted ones, or cannot be
+// read; and differ afterwards in their code alone.
 func FuzzInconclusive(f *testing.F) {
 	question := dnsmessage.Question{Name: dnsmessage.MustNewName("_mta-sts.example."), Type: dnsmessage.TypeTXT, Class: dnsmessage.ClassINET}
 	header := dnsmessage.ResourceHeader{Name: question.Name, Class: dnsmessage.ClassINET}
@@ -42,12 +42,18 @@ func FuzzInconclusive(f *testing.F) {
 			t.Fatal("judging changed the message")
 		}
 		fail(message)
-		if message[3] != before[3]|2 || before[3]&0x0f != 0 {
+		if message[3] != before[3]&^0x0f|2 {
 			t.Errorf("octet 3 was %#x and is %#x", before[3], message[3])
 		}
 		message[3] = before[3]
 		if !bytes.Equal(message, before) {
 			t.Error("more than the code has changed")
+		}
+		if records(message) > maxRecords {
+			return
+		}
+		if code := before[3] & 0x0f; code != 0 && code != 3 {
+			t.Errorf("a message with the code %d was judged", code)
 		}
 		if inconclusive(message) {
 			var m dnsmessage.Message

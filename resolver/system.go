@@ -18,8 +18,9 @@ const Limit = 10 * time.Second
 // the servers of the machine's configuration (resolv.conf). All methods may be
 // called concurrently.
 //
-// Each look-up ends within [Limit], or earlier with its context. The package
-// comment tells what the errors mean.
+// Each look-up ends within [Limit], or earlier with its context. An answer with
+// more than 200 records counts as a server failure. The package comment tells
+// what the errors mean.
 type System struct {
 	// Server is the DNS server to ask, an IP address with an optional port:
 	// "127.0.0.1:53", "[::1]:5353", or "127.0.0.1" and "::1" for port 53. All
