@@ -76,9 +76,10 @@ func mediaType(header http.Header) string {
 // about, and what had come by then would pass for the whole. RFC 9112, Section
 // 9.8, asks for a closure alert in that case; crypto/tls does not tell whether
 // there was one, and few servers that omit the length send it.
-func checkEnd(resp *http.Response) error {
-	// A body in gzip has an end of its own, which has been checked.
-	if resp.ContentLength < 0 && len(resp.TransferEncoding) == 0 && !resp.Uncompressed {
+func checkEnd(resp *http.Response, body string) error {
+	// A body in gzip has an end of its own, which has been checked; nothing at
+	// all has none.
+	if resp.ContentLength < 0 && len(resp.TransferEncoding) == 0 && !(resp.Uncompressed && body != "") {
 		return refuse("the body has neither a length nor chunks, so that a part could pass for the whole")
 	}
 	return nil

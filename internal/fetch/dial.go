@@ -120,6 +120,21 @@ func (d *dialer) race(ctx context.Context, addrs []netip.Addr) (net.Conn, error)
 	return nil, failed
 }
 
+// bounded is a connection from which no more than left octets can be read.
+type bounded struct {
+	net.Conn
+	left int
+}
+
+func (b *bounded) Read(p []byte) (int, error) {
+	if b.left == 0 {
+		return 0, refuse("the host sends more than %d bytes in all", wireLimit)
+	}
+	n, err := b.Conn.Read(p[:min(len(p), b.left)])
+	b.left -= n
+	return n, err
+}
+
 // alternate returns addrs with the families in turn, beginning with that of
 // the first address and otherwise in the resolver's order (RFC 8305, Section
 // 4), so that one family that leads nowhere delays but does not prevent.

@@ -32,6 +32,13 @@ const (
 	// part of the RFC does.
 	headerLimit = 64 << 10
 
+	// wireLimit is in octets too and bounds all that a host sends, from its
+	// hello to the end of the file, as it comes over the wire. It is the limit
+	// for what adds nothing to the header or the body, and would go on for the
+	// whole minute at the cost of a CPU: records of one octet, or gzip that
+	// unfolds to nothing. The largest file, its certificates and a header fit.
+	wireLimit = 80 << 10
+
 	path = "/.well-known/mta-sts.txt" // RFC 8461, Section 3.3
 )
 
@@ -171,8 +178,8 @@ func (c *Client) get(ctx context.Context, host string) (string, error) {
 		return "", refuse("the transport followed a redirect to %s", quote(to))
 	}
 	body, err := readPolicy(resp)
-	if err == nil && resp.ProtoMajor == 1 {
-		err = checkEnd(resp)
+	if err == nil && (c.foreign == nil || resp.ProtoMajor == 1) {
+		err = checkEnd(resp, body)
 	}
 	return body, err
 }
@@ -196,7 +203,7 @@ func (c *Client) connect(ctx context.Context, host string) (*tls.Conn, error) {
 	// crypto/tls looks for in the certificate (Section 3.3). A common name
 	// does not count with it.
 	config.ServerName = host
-	conn := tls.Client(raw, config)
+	conn := tls.Client(&bounded{raw, wireLimit}, config)
 	if err := conn.HandshakeContext(ctx); err != nil {
 		raw.Close()
 		return nil, err

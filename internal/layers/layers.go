@@ -4,5 +4,5 @@
 //	3  examples, internal/e2e
 //	2  mtasts/mtaststest
 //	1  mtasts
-//	0  internal/sts, internal/fetch, internal/certcheck, internal/testpki, internal/leak, resolver, cache
+//	0  internal/sts, internal/fetch, internal/certcheck, internal/testpki, internal/leak, internal/testcost, resolver, cache
 package layers

@@ -20,6 +20,7 @@ var floors = map[string]int{
 	"internal/certcheck": 0,
 	"internal/testpki":   0,
 	"internal/leak":      0,
+	"internal/testcost":  0,
 	"internal/layers":    0,
 	"resolver":           0,
 	"cache":              0,
