@@ -144,7 +144,9 @@ func (c *Client) fetchPolicy(domain, id string) (*Policy, *Error) {
 
 // fetchFailure puts a failed GET into the terms of RFC 8460, Section 4.3.2.2.
 func fetchFailure(domain string, err error) *Error {
-	e := &Error{Domain: domain, Result: ResultPolicyFetchError, Err: err}
+	// The error itself may hold on to all that the host has sent, its certificates
+	// above all, and is remembered; its text will do.
+	e := &Error{Domain: domain, Result: ResultPolicyFetchError, Err: errors.New(printable(err.Error(), 400))}
 	kind := fetch.KindTransport
 	if fe, ok := errors.AsType[*fetch.Error](err); ok {
 		kind = fe.Kind

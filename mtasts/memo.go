@@ -166,7 +166,8 @@ func (c *Client) load(name string) (p *Policy, used time.Time, err error) {
 func (c *Client) remember(name string, m *memo) {
 	cost := 1
 	if m.policy != nil {
-		cost = max(cost, len(m.policy.Text)>>10)
+		const header = 24 // octets of a string, of which MX has one for each pattern
+		cost = max(cost, (len(m.policy.Text)+header*len(m.policy.MX))>>10)
 	}
 	c.memory.Add(name, m, cost)
 }

@@ -1,0 +1,51 @@
+package mtasts
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/mtasts/go-mtasts/internal/testcost"
+)
+
+// largest returns a policy file of 64 KiB with as many patterns as it can have.
+func largest(t *testing.T) *Policy {
+	t.Helper()
+	const begin = "version: STSv1\nmode: enforce\nmax_age: 604800\n"
+	text := begin + strings.Repeat("mx:A\n", (64<<10-len(begin))/5)
+	p, err := newPolicy("example.com", strings.Repeat("9", 32), text, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(p.MX) < 13000 {
+		t.Fatalf("%d patterns", len(p.MX))
+	}
+	return p
+}
+
+// To read a policy back from a store, to look a host up in it and to show an
+// error costs less than 10 ms of CPU, whatever the publisher has put there.
+func TestTheLargestPolicyIsCheapToUse(t *testing.T) {
+	p := largest(t)
+	entry := encodeEntry(p, time.Now())
+	damaged := append([]byte(nil), entry...)
+	damaged[len(damaged)/2] ^= 1
+	failure := &Error{Domain: "example.com", Err: errors.New(strings.Repeat("\u202e", 1<<20))}
+	for what, work := range map[string]func(){
+		"encode an entry":        func() { encodeEntry(p, p.Fetched) },
+		"decode an entry":        func() { decodeEntry(p.Domain, entry) },
+		"decode a damaged entry": func() { decodeEntry(p.Domain, damaged) },
+		"a host that is listed":  func() { p.Host("a") },
+		"a host that is not":     func() { p.Host("mx.example.com") },
+		"a host that is no name": func() { p.Host(strings.Repeat("é", 1<<19)) },
+		"the text of an error":   func() { _ = failure.Error() },
+		"parse it, and remember": func() { newPolicy(p.Domain, p.ID, p.Text, p.Fetched) },
+		"a host in ASCII":        func() { p.Host(strings.Repeat("x", 1<<20)) },
+	} {
+		testcost.Under(t, what, work)
+	}
+	if got, _, err := decodeEntry(p.Domain, entry); err != nil || len(got.MX) != len(p.MX) {
+		t.Errorf("the entry is not the policy: %v", err)
+	}
+}
