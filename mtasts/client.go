@@ -97,6 +97,9 @@ const (
 	// maxFetches bounds the sockets to policy hosts. Each holds its place for a
 	// minute at most; who finds none waits.
 	maxFetches = 512
+
+	// maxSaving bounds the policies that have been fetched and are being stored.
+	maxSaving = 256
 )
 
 // A Client finds, remembers and applies policies. It may be used concurrently.
@@ -114,6 +117,7 @@ type Client struct {
 	log      *slog.Logger
 
 	fetches chan struct{} // a place for each request to a policy host
+	saving  chan struct{} // a place for each policy that is being stored
 
 	start  time.Time       // what memo.fresh counts from
 	ctx    context.Context // ends with Close
@@ -190,6 +194,7 @@ func New(store Store, opts *Options) *Client {
 	c.policies = fetch.New(cfg)
 	c.get = c.policies.Get
 	c.fetches = make(chan struct{}, maxFetches)
+	c.saving = make(chan struct{}, maxSaving)
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	return c
 }

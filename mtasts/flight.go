@@ -209,8 +209,14 @@ func (c *Client) fly(name string, f *flight) {
 		}
 		c.adopt(name, found.learnt, m, used)
 		if found.learnt.lasts() || remembers {
+			// Where the disk is slower than the network callers wait for it, or what
+			// waits to be stored would grow without bound.
+			c.saving <- struct{}{}
 			c.unsaved.hold(found.learnt) // before anybody can ask, and find neither memory nor store to know
-			defer c.save(found.learnt, used, remembers)
+			defer func() {
+				c.save(found.learnt, used, remembers)
+				<-c.saving
+			}()
 		}
 	case found.kept != nil:
 		// Nothing but a newer policy or the end of its life ends this one (RFC

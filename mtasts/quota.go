@@ -56,8 +56,20 @@ func (r *refresher) noteStored(size int) {
 	}
 }
 
-// full reports whether the store has no room, even after entries were given up.
-func (r *refresher) full() bool { return r != nil && r.stuck.Load() }
+// full reports whether the store has no room for p: nothing more could be given up, or
+// more comes in than can be given up at the same time. What enforces is let in for
+// longer.
+func (r *refresher) full(p *Policy) bool {
+	if r == nil {
+		return false
+	}
+	quota := r.client.quota
+	limit := quota + quota/10
+	if p.Mode == ModeEnforce {
+		limit = quota + quota/3
+	}
+	return r.stuck.Load() || r.stored.Load() > limit
+}
 
 // makeRoom gives up entries until the store is a tenth below its quota, those of the
 // lowest rank first.

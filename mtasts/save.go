@@ -60,7 +60,7 @@ func (u *unsaved) release(p *Policy) {
 // store is full, it takes only what replaces an entry.
 func (c *Client) save(p *Policy, used time.Time, replaces bool) {
 	u := &c.unsaved
-	if !replaces && c.refresher.Load().full() {
+	if !replaces && c.refresher.Load().full(p) {
 		c.emitError(EventStore, p, &Error{Domain: p.Domain, Reason: "store-full", Temporary: true, Err: errFull})
 		u.release(p)
 		return

@@ -1,7 +1,7 @@
 // Package layers holds the test that enforces which package may import which.
 // Imports point down only:
 //
-//	3  examples, internal/e2e
+//	3  examples, internal/e2e, internal/soak
 //	2  mtasts/mtaststest
 //	1  mtasts
 //	0  internal/sts, internal/fetch, internal/certcheck, internal/testpki, internal/leak, internal/testcost, resolver, cache

@@ -28,6 +28,7 @@ var floors = map[string]int{
 	"mtasts/mtaststest":  2,
 	"examples":           3,
 	"internal/e2e":       3,
+	"internal/soak":      3,
 }
 
 // forbidden are imports, direct or not, that a package must not have, and why.
