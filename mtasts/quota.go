@@ -57,18 +57,12 @@ func (r *refresher) noteStored(size int) {
 }
 
 // full reports whether the store has no room for p: nothing more could be given up, or
-// more comes in than can be given up at the same time. What enforces is let in for
-// longer.
+// p does not enforce and more comes in than is given up at the same time.
 func (r *refresher) full(p *Policy) bool {
 	if r == nil {
 		return false
 	}
-	quota := r.client.quota
-	limit := quota + quota/10
-	if p.Mode == ModeEnforce {
-		limit = quota + quota/3
-	}
-	return r.stuck.Load() || r.stored.Load() > limit
+	return r.stuck.Load() || p.Mode != ModeEnforce && r.stored.Load() > r.client.quota*11/10
 }
 
 // makeRoom gives up entries until the store is a tenth below its quota, those of the
