@@ -177,7 +177,13 @@ func (d *daemon) said() string {
 // eventually calls try until it returns nil; what names the condition.
 func eventually(t *testing.T, what string, try func() error) {
 	t.Helper()
-	deadline := time.NewTimer(patience)
+	within(t, patience, what, try)
+}
+
+// within is eventually with a time limit of its own.
+func within(t *testing.T, limit time.Duration, what string, try func() error) {
+	t.Helper()
+	deadline := time.NewTimer(limit)
 	defer deadline.Stop()
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
@@ -189,7 +195,7 @@ func eventually(t *testing.T, what string, try func() error) {
 		select {
 		case <-tick.C:
 		case <-deadline.C:
-			t.Fatalf("waited %v until %s: %v", patience, what, err)
+			t.Fatalf("waited %v until %s: %v", limit, what, err)
 		}
 	}
 }
