@@ -106,6 +106,9 @@ const (
 // A process needs one; it must be closed.
 type Client struct {
 	resolver Resolver
+	// lookupNetIP is the resolver's, nil if it has none.
+	lookupNetIP func(ctx context.Context, network, host string) ([]netip.Addr, error)
+
 	policies *fetch.Client                                                         // policy hosts
 	get      func(ctx context.Context, policyHost string) (text string, err error) // policies.Get
 	store    Store
@@ -189,8 +192,9 @@ func New(store Store, opts *Options) *Client {
 	if r, ok := c.resolver.(interface {
 		LookupNetIP(ctx context.Context, network, host string) ([]netip.Addr, error)
 	}); ok {
-		cfg.LookupNetIP = r.LookupNetIP
+		c.lookupNetIP = r.LookupNetIP
 	}
+	cfg.LookupNetIP = c.lookupNetIP
 	c.policies = fetch.New(cfg)
 	c.get = c.policies.Get
 	c.fetches = make(chan struct{}, maxFetches)

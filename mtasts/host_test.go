@@ -192,6 +192,21 @@ func TestRFC8461_7_2_EnforceDemandsTLS12(t *testing.T) {
 	})
 }
 
+// handshake asks the MX at address for STARTTLS, and returns how the handshake ends.
+func (e *env) handshake(address string, cfg *tls.Config) error {
+	e.t.Helper()
+	conn, err := e.Dial(e.t.Context(), "tcp", address)
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	defer conn.Close()
+	c := textproto.NewConn(conn)
+	c.ReadResponse(220)
+	c.PrintfLine("STARTTLS")
+	c.ReadResponse(220)
+	return tls.Client(conn, cfg).Handshake()
+}
+
 func TestRFC8461_2_AFailingDANECheckIsNeverOverridden(t *testing.T) {
 	errDANE := errors.New("no TLSA record matches")
 	for _, mode := range []mtasts.Mode{mtasts.ModeEnforce, mtasts.ModeTesting, mtasts.ModeNone} {
@@ -204,16 +219,7 @@ func TestRFC8461_2_AFailingDANECheckIsNeverOverridden(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			conn, err := e.Dial(t.Context(), "tcp", "mx.example.com:25")
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer conn.Close()
-			c := textproto.NewConn(conn)
-			c.ReadResponse(220)
-			c.PrintfLine("STARTTLS")
-			c.ReadResponse(220)
-			if err := tls.Client(conn, h.TLSConfig(base)).Handshake(); !errors.Is(err, errDANE) {
+			if err := e.handshake("mx.example.com:25", h.TLSConfig(base)); !errors.Is(err, errDANE) {
 				t.Errorf("mode %s: the handshake ended with %v, want DANE's error", mode, err)
 			}
 			if len(e.Events()) != 0 {
@@ -258,16 +264,7 @@ func TestAStrictSenderFailsInTestingModeAsItAsked(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		conn, err := e.Dial(t.Context(), "tcp", "mx.example.com:25")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer conn.Close()
-		c := textproto.NewConn(conn)
-		c.ReadResponse(220)
-		c.PrintfLine("STARTTLS")
-		c.ReadResponse(220)
-		err = tls.Client(conn, h.TLSConfig(&tls.Config{RootCAs: e.Roots()})).Handshake()
+		err = e.handshake("mx.example.com:25", h.TLSConfig(&tls.Config{RootCAs: e.Roots()}))
 		if err == nil {
 			t.Fatal("a remote policy of mode testing lowered what the operator demands")
 		}
@@ -296,16 +293,7 @@ func TestAConfigurationThatWasLoosenedAfterwardsFails(t *testing.T) {
 				}
 				cfg := h.TLSConfig(e.opportunistic())
 				loosen(cfg)
-				conn, err := e.Dial(t.Context(), "tcp", cfg.ServerName+":25")
-				if err != nil {
-					t.Fatal(err)
-				}
-				defer conn.Close()
-				c := textproto.NewConn(conn)
-				c.ReadResponse(220)
-				c.PrintfLine("STARTTLS")
-				c.ReadResponse(220)
-				if err := tls.Client(conn, cfg).Handshake(); err == nil {
+				if err := e.handshake(cfg.ServerName+":25", cfg); err == nil {
 					t.Error("the handshake passed for a verified one")
 				}
 			})

@@ -2,7 +2,6 @@ package mtasts
 
 import (
 	"context"
-	"net/netip"
 	"time"
 
 	"github.com/mtasts/go-mtasts/internal/sts"
@@ -149,15 +148,12 @@ func (r *refresher) saveUses() {
 // none can be found by name.
 func (c *Client) policyHostKey(ctx context.Context, domain string) string {
 	host := sts.PolicyLabel + domain
-	r, ok := c.resolver.(interface {
-		LookupNetIP(ctx context.Context, network, host string) ([]netip.Addr, error)
-	})
-	if !ok {
+	if c.lookupNetIP == nil {
 		return host
 	}
 	ctx, cancel := context.WithTimeout(ctx, lookupLimit)
 	defer cancel()
-	addrs, err := r.LookupNetIP(ctx, "ip", host+".")
+	addrs, err := c.lookupNetIP(ctx, "ip", host+".")
 	if err != nil || len(addrs) == 0 {
 		return host
 	}
