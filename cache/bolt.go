@@ -90,12 +90,14 @@ func (b *Bolt) Put(ctx context.Context, key string, value []byte, fetched, expir
 	}))
 }
 
-// Delete removes key, with the same promise and the same errors as Put.
-func (b *Bolt) Delete(ctx context.Context, key string) error {
+// Delete removes key, unless the value there has a later fetched time, with the
+// same promise and the same errors as Put. A damaged entry has no time to compare
+// with, and is removed.
+func (b *Bolt) Delete(ctx context.Context, key string, fetched time.Time) error {
 	if err := errors.Join(ctx.Err(), checkKey(key)); err != nil {
 		return err
 	}
-	return b.wrap(b.write(ctx, &write{key: []byte(key)}))
+	return b.wrap(b.write(ctx, &write{key: []byte(key), fetched: fetched}))
 }
 
 // Scan returns copies of at most limit entries with keys greater than after, in

@@ -113,15 +113,18 @@ func (b *Bolt) apply(bucket *bolt.Bucket, r *reader, w *write) (changed bool, er
 		return false, err
 	}
 	held := bucket.Get(w.key)
-	if why == toRemove {
-		return held != nil, bucket.Delete(w.key)
-	}
 	// A held record that is damaged has no time to compare with.
-	rec, err := decodeRecord(w.key, held)
-	if err == nil && rec.fetched.After(w.fetched) || bytes.Equal(held, w.record) {
+	if rec, err := decodeRecord(w.key, held); err == nil && rec.fetched.After(w.fetched) {
 		return false, nil
 	}
-	return true, bucket.Put(w.key, w.record)
+	switch {
+	case why == toRemove:
+		return held != nil, bucket.Delete(w.key)
+	case bytes.Equal(held, w.record):
+		return false, nil
+	default:
+		return true, bucket.Put(w.key, w.record)
+	}
 }
 
 // update runs fn in a transaction of bbolt, commits that unless fn fails, and

@@ -60,6 +60,37 @@ func TestBoltWritersShareATransaction(t *testing.T) {
 	}
 }
 
+// So do those who evict or prune, many at once.
+func TestBoltDeletesShareATransaction(t *testing.T) {
+	b := openInternal(t)
+	ctx, now := context.Background(), time.Now()
+	key := func(i int) string { return fmt.Sprintf("%d.example", i) }
+	atOnce := func(fn func(key string) error) {
+		t.Helper()
+		b.turn <- struct{}{} // somebody commits
+		var wg sync.WaitGroup
+		for i := range 64 {
+			wg.Go(func() {
+				if err := fn(key(i)); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		waitForQueue(b, 64, func() {})
+		<-b.turn
+		wg.Wait()
+	}
+	atOnce(func(key string) error { return b.Put(ctx, key, nil, now, now.Add(time.Hour)) })
+	before := b.state.txid
+	atOnce(func(key string) error { return b.Delete(ctx, key, now) })
+	if n := b.state.txid - before; n != 1 {
+		t.Errorf("64 deletes took %d transactions", n)
+	}
+	if keys, _, err := b.Scan(ctx, "", 1); len(keys) > 0 || err != nil {
+		t.Errorf("Scan = %q, %v; want nothing", keys, err)
+	}
+}
+
 // A writer whose context ends while it waits leaves, and leaves nothing behind.
 func TestBoltPutLeavesTheQueue(t *testing.T) {
 	b := openInternal(t)
@@ -124,7 +155,7 @@ func TestBoltContainsPanics(t *testing.T) {
 		}
 		panic("assertion failed: \x1b")
 	})
-	for _, err := range []error{err, put("example.net"), b.Delete(ctx, "example.com")} {
+	for _, err := range []error{err, put("example.net"), b.Delete(ctx, "example.com", time.Now())} {
 		if err == nil || !strings.Contains(err.Error(), `"assertion failed: \x1b"`) {
 			t.Errorf("error %v", err)
 		}

@@ -19,7 +19,7 @@ const writesPerLeaf = 4
 //
 // It is done here rather than by whoever uses the store because only here is
 // nobody between the look at an entry and its removal: between a Scan and
-// a Delete from outside, a Put could have renewed it.
+// a Delete from outside, a Put could have made the same value last longer.
 func (b *Bolt) sweep(bucket *bolt.Bucket, r *reader, writes int, now time.Time) error {
 	expired := func(key, raw []byte) bool {
 		rec, err := decodeRecord(key, raw)

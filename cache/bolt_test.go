@@ -23,6 +23,11 @@ func inHour(s *cache.Bolt, key, value string) error {
 	return s.Put(context.Background(), key, []byte(value), time.Now(), time.Now().Add(time.Hour))
 }
 
+// remove deletes what is under key, whenever that was fetched.
+func remove(s *cache.Bolt, key string) error {
+	return s.Delete(context.Background(), key, time.Now().Add(time.Hour))
+}
+
 // checkFile has bbolt check the file at path.
 func checkFile(t *testing.T, path string) {
 	t.Helper()
@@ -71,7 +76,7 @@ func TestBoltWritesNothingForNothing(t *testing.T) {
 	err = errors.Join(
 		s.Put(ctx, "example.com", []byte("older"), now.Add(-1), now.Add(time.Hour)),
 		s.Put(ctx, "example.com", []byte("held"), now, now.Add(time.Hour)),
-		s.Delete(ctx, "example.net"),
+		remove(s, "example.net"),
 	)
 	if err != nil {
 		t.Error(err)
@@ -140,7 +145,7 @@ func TestBoltClose(t *testing.T) {
 	}
 	wg.Wait()
 	_, _, err := s.Scan(ctx, "", 1)
-	for _, err := range []error{err, s.Delete(ctx, "first.example"), inHour(s, "late.example", "")} {
+	for _, err := range []error{err, remove(s, "first.example"), inHour(s, "late.example", "")} {
 		if !closed(err) {
 			t.Error("a method works after Close")
 		}
@@ -217,7 +222,7 @@ func TestBoltFileChangedWhileOpen(t *testing.T) {
 			errs := 0
 			for key := range f.values {
 				_, _, err := s.Get(ctx, key)
-				for _, err := range []error{err, inHour(s, key, "new"), s.Delete(ctx, key)} {
+				for _, err := range []error{err, inHour(s, key, "new"), remove(s, key)} {
 					if err != nil {
 						errs++
 						if !strings.Contains(err.Error(), "damaged") {
@@ -248,8 +253,7 @@ func TestBoltFileReplacedWhileOpen(t *testing.T) {
 	if err := os.WriteFile(path, other.bytes, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	ctx := context.Background()
-	for _, err := range []error{inHour(s, "example.com", "new"), s.Delete(ctx, "example.com")} {
+	for _, err := range []error{inHour(s, "example.com", "new"), remove(s, "example.com")} {
 		if err == nil || !strings.Contains(err.Error(), "another program") {
 			t.Errorf("error %v", err)
 		}
@@ -306,7 +310,7 @@ func TestBoltRepairsADamagedEntry(t *testing.T) {
 	if _, _, err := s.Scan(ctx, "", 3); err == nil {
 		t.Error("Scan reports no error")
 	}
-	if err := errors.Join(inHour(s, "b.example", "new"), s.Delete(ctx, "c.example")); err != nil {
+	if err := errors.Join(inHour(s, "b.example", "new"), remove(s, "c.example")); err != nil {
 		t.Fatal(err)
 	}
 	keys, values, err := s.Scan(ctx, "", 10)

@@ -34,7 +34,7 @@ func newGoodFile(tb testing.TB, entries int) goodFile {
 	}
 	f := goodFile{values: map[string]string{}}
 	rnd := rand.New(rand.NewPCG(1, 2))
-	var remove []string
+	var gone []string
 	for i := range entries * 7 / 6 {
 		key := fmt.Sprintf("d%d.example", rnd.IntN(1000000))
 		size := 100 + rnd.IntN(300)
@@ -43,7 +43,7 @@ func newGoodFile(tb testing.TB, entries int) goodFile {
 		}
 		f.values[key] = strings.Repeat("mx: mail."+key+"\n", size/10)[:size]
 		if i%7 == 3 {
-			remove = append(remove, key)
+			gone = append(gone, key)
 		}
 	}
 	// In three steps, so that pages become free and are used again.
@@ -53,10 +53,10 @@ func newGoodFile(tb testing.TB, entries int) goodFile {
 	for _, keys := range [][]string{keys[:third], keys[third:], keys[:third]} {
 		n += len(atOnce(keys, func(key string) error { return inHour(s, key, f.values[key]) }))
 	}
-	if n != len(keys)+third || len(atOnce(remove, func(key string) error { return s.Delete(context.Background(), key) })) != len(remove) {
+	if n != len(keys)+third || len(atOnce(gone, func(key string) error { return remove(s, key) })) != len(gone) {
 		tb.Fatal("an entry could not be written")
 	}
-	for _, key := range remove {
+	for _, key := range gone {
 		delete(f.values, key)
 	}
 	if err := s.Close(); err != nil {
@@ -139,7 +139,6 @@ func (f goodFile) check(t *testing.T, s *cache.Bolt) (errs int) {
 func TestBoltSurvivesFlippedBits(t *testing.T) {
 	f := newGoodFile(t, 100)
 	path := filepath.Join(t.TempDir(), "store.db")
-	ctx := context.Background()
 	opened, damaged := 0, 0
 	for seed := range 150 {
 		rnd := rand.New(rand.NewPCG(uint64(seed), 0))
@@ -161,19 +160,19 @@ func TestBoltSurvivesFlippedBits(t *testing.T) {
 		}
 		// Writing on either works or fails, and harms nothing else.
 		after := f.clone()
-		var put, remove []string
+		var put, gone []string
 		for _, key := range f.keys() {
 			switch rnd.IntN(10) {
 			case 0:
 				put = append(put, key)
 			case 1:
-				remove = append(remove, key)
+				gone = append(gone, key)
 			}
 		}
 		for _, key := range atOnce(put, func(key string) error { return inHour(s, key, "new") }) {
 			after.values[key] = "new"
 		}
-		for _, key := range atOnce(remove, func(key string) error { return s.Delete(ctx, key) }) {
+		for _, key := range atOnce(gone, func(key string) error { return remove(s, key) }) {
 			delete(after.values, key)
 		}
 		after.check(t, s)
@@ -250,11 +249,10 @@ func TestBoltDamagedPage(t *testing.T) {
 				t.Fatal(err)
 			}
 			s := openBolt(t, path)
-			ctx := context.Background()
 			if errs := f.check(t, s); errs == 0 || errs > 40 {
 				t.Errorf("%d errors", errs)
 			}
-			for _, err := range []error{inHour(s, victim, "new"), s.Delete(ctx, victim), inHour(s, victim+"x", "new")} {
+			for _, err := range []error{inHour(s, victim, "new"), remove(s, victim), inHour(s, victim+"x", "new")} {
 				if err == nil || !strings.Contains(err.Error(), "damaged") {
 					t.Errorf("writing to the damaged page: %v", err)
 				}

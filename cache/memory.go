@@ -73,8 +73,9 @@ func (m *Memory) Put(ctx context.Context, key string, value []byte, fetched, exp
 	return nil
 }
 
-// Delete removes key. It fails if ctx has ended, or if key is none that a store can have.
-func (m *Memory) Delete(ctx context.Context, key string) error {
+// Delete removes key, unless the value there has a later fetched time. It fails if
+// ctx has ended, or if key is none that a store can have.
+func (m *Memory) Delete(ctx context.Context, key string, fetched time.Time) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -83,7 +84,7 @@ func (m *Memory) Delete(ctx context.Context, key string) error {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if _, ok := m.entries[key]; ok {
+	if held, ok := m.entries[key]; ok && !held.fetched.After(fetched) {
 		delete(m.entries, key)
 		m.order = nil
 	}

@@ -82,7 +82,7 @@ func TestStoresRefuseWhatTheyMustNotHold(t *testing.T) {
 	type store interface {
 		Get(ctx context.Context, key string) ([]byte, bool, error)
 		Put(ctx context.Context, key string, value []byte, fetched, expires time.Time) error
-		Delete(ctx context.Context, key string) error
+		Delete(ctx context.Context, key string, fetched time.Time) error
 	}
 	for name, s := range map[string]store{
 		"Memory": new(cache.Memory),
@@ -96,7 +96,7 @@ func TestStoresRefuseWhatTheyMustNotHold(t *testing.T) {
 			if err := s.Put(ctx, key, nil, now, now.Add(time.Hour)); err == nil {
 				t.Errorf("%s: Put(%q): no error", name, key)
 			}
-			if err := s.Delete(ctx, key); err == nil {
+			if err := s.Delete(ctx, key, now); err == nil {
 				t.Errorf("%s: Delete(%q): no error", name, key)
 			}
 		}

@@ -86,7 +86,7 @@ func (r *refresher) makeRoom(ctx context.Context, t tally) {
 		if k := rank(p, r.lastUse(key, used), now); k > last || k == rankKept {
 			return true
 		}
-		if c.store.Delete(ctx, key) == nil {
+		if c.store.Delete(ctx, key, p.stamp) == nil {
 			excess -= int64(size)
 			r.stored.Add(-int64(size))
 			c.emit(Event{Kind: EventEvicted, Domain: key, Policy: p, Reason: "store-full"})

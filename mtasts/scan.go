@@ -41,7 +41,7 @@ func (r *refresher) walk(ctx context.Context) {
 			r.consider(p, used)
 			t.add(p, used, now, size)
 		case now.Sub(p.Expires) > prunedAfter:
-			r.client.prune(key)
+			r.client.prune(p)
 		}
 		return true
 	})
@@ -83,17 +83,11 @@ func (r *refresher) each(ctx context.Context, f func(key string, p *Policy, used
 // then nobody is about to renew it.
 const prunedAfter = 24 * time.Hour
 
-// prune removes an expired entry, unless it has been renewed meanwhile.
-func (c *Client) prune(domain string) {
+// prune removes the entry of an expired policy, unless it has been renewed meanwhile.
+func (c *Client) prune(p *Policy) {
 	ctx, cancel := context.WithTimeout(c.ctx, storeLimit)
 	defer cancel()
-	value, ok, err := c.store.Get(ctx, domain)
-	if err != nil || !ok {
-		return
-	}
-	if p, _, err := decodeEntry(domain, value); err == nil && time.Since(p.Expires) > prunedAfter {
-		c.store.Delete(ctx, domain) // one that fails is tried again on the next walk
-	}
+	c.store.Delete(ctx, p.Domain, p.stamp) // one that fails is tried again on the next walk
 }
 
 // used notes that somebody has asked about the domain of m. How lately is written

@@ -31,8 +31,11 @@ type Store interface {
 	// the store may drop the entry by itself; it never does so earlier.
 	Put(ctx context.Context, key string, value []byte, fetched, expires time.Time) error
 
-	// Delete removes key. A key that is not there is no error.
-	Delete(ctx context.Context, key string) error
+	// Delete removes key, unless the store holds a value with a later fetched
+	// time: that one stays, and Delete returns nil, so that whoever gives up an
+	// entry because of what it saw cannot remove one that was put since. A key
+	// that is not there is no error.
+	Delete(ctx context.Context, key string, fetched time.Time) error
 
 	// Scan returns, in byte order of the keys, at most limit entries whose
 	// keys are greater than after. Fewer than limit entries mean that there

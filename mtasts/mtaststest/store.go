@@ -38,12 +38,14 @@ func TestStore(t *testing.T, open func(t *testing.T) mtasts.Store, reopen func(t
 		{"values are opaque and up to 70 KiB", (*storeTest).testValues},
 		{"the latest fetched time wins", (*storeTest).testOrder},
 		{"Delete removes a key", (*storeTest).testDelete},
+		{"Delete leaves what was fetched later", (*storeTest).testDeleteOrder},
 		{"nothing is dropped before it expires", (*storeTest).testExpiry},
 		{"what has expired can be put again", (*storeTest).testExpired},
 		{"slices belong to the caller", (*storeTest).testCopies},
 		{"Scan goes in order and in bounded steps", (*storeTest).testScan},
 		{"Scan finds all while others write", (*storeTest).testScanWhileWriting},
 		{"writers of one key keep the order", (*storeTest).testConcurrentKey},
+		{"a newer value survives the Delete of an older one", (*storeTest).testConcurrentDelete},
 		{"all methods at once", (*storeTest).testConcurrent},
 		{"a context that has ended", (*storeTest).testContext},
 		{"a thousand random operations", (*storeTest).testModel},
@@ -91,9 +93,10 @@ func (s *storeTest) put(key, value string, age time.Duration) {
 	}
 }
 
+// delete removes key, whatever the test has put under it.
 func (s *storeTest) delete(key string) {
 	s.Helper()
-	if err := s.Delete(s.Context(), key); err != nil {
+	if err := s.Delete(s.Context(), key, s.now.Add(time.Hour)); err != nil {
 		s.Fatalf("Delete(%q): %v", key, err)
 	}
 }

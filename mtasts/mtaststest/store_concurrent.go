@@ -59,6 +59,44 @@ func (s *storeTest) testConcurrentKey() {
 	s.want(key, fmt.Sprint(writers*writes))
 }
 
+// testConcurrentDelete gives up each value of a key as soon as it has been seen, while
+// newer ones are put. Whichever is seen, the last one must stay.
+func (s *storeTest) testConcurrentDelete() {
+	const key, removers, writes = "example.com", 4, 50
+	stop := make(chan struct{})
+	var wg sync.WaitGroup
+	for range removers {
+		wg.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				value, ok, err := s.Get(s.Context(), key)
+				n := 0
+				if ok && err == nil {
+					_, err = fmt.Sscan(string(value), &n)
+				}
+				// The last one is never given up.
+				if ok && err == nil && n < writes {
+					err = s.Delete(s.Context(), key, s.now.Add(time.Duration(n)))
+				}
+				if err != nil {
+					s.Errorf("the value %q: %v", value, err)
+					return
+				}
+			}
+		})
+	}
+	for n := range writes + 1 {
+		s.put(key, fmt.Sprint(n), time.Duration(n))
+	}
+	close(stop)
+	wg.Wait()
+	s.want(key, fmt.Sprint(writes))
+}
+
 func (s *storeTest) testConcurrent() {
 	var wg sync.WaitGroup
 	want := map[string]string{}
@@ -79,7 +117,7 @@ func (s *storeTest) testConcurrent() {
 				if _, _, err := s.Scan(s.Context(), goes, 3); err != nil {
 					s.Errorf("Scan: %v", err)
 				}
-				if err := s.Delete(s.Context(), goes); err != nil {
+				if err := s.Delete(s.Context(), goes, s.now); err != nil {
 					s.Errorf("Delete: %v", err)
 				}
 				if _, ok, err := s.Get(s.Context(), goes); ok || err != nil {
@@ -122,7 +160,7 @@ func (s *storeTest) testContext() {
 		want["new.example"] = "new"
 	}
 	s.wantAll(want)
-	if allowed("Delete", s.Delete(ctx, "held.example")) {
+	if allowed("Delete", s.Delete(ctx, "held.example", s.now.Add(1))) {
 		delete(want, "held.example")
 	}
 	s.wantAll(want)

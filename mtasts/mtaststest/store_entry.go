@@ -121,6 +121,38 @@ func (s *storeTest) testDelete() {
 	s.wantAll(nil)
 }
 
+func (s *storeTest) testDeleteOrder() {
+	const key = "example.com"
+	s.put(key, "held", 0)
+	deleteAs := func(fetched time.Time) {
+		s.Helper()
+		if err := s.Delete(s.Context(), key, fetched); err != nil {
+			s.Fatalf("Delete: %v", err)
+		}
+	}
+	for _, earlier := range []time.Duration{-1, -time.Second, -time.Hour} {
+		deleteAs(s.now.Add(earlier))
+		s.want(key, "held")
+	}
+	deleteAs(time.Time{})
+	s.want(key, "held")
+	// The time is that of the value there, and not of the first one under the key.
+	s.put(key, "newer", time.Second)
+	deleteAs(s.now)
+	s.want(key, "newer")
+
+	deleteAs(s.now.Add(time.Second))
+	s.wantMissing(key)
+
+	// An instant is the same instant in any place on Earth.
+	east := time.FixedZone("east", 14*3600)
+	for _, fetched := range []time.Time{s.now, s.now.UTC(), s.now.Round(0), s.now.In(east), s.now.Add(time.Hour)} {
+		s.put(key, "again", 0)
+		deleteAs(fetched)
+		s.wantMissing(key)
+	}
+}
+
 func (s *storeTest) testExpiry() {
 	// A time is not cut to a whole second: these are there to the end, whatever
 	// is written beside them.

@@ -76,7 +76,7 @@ func (s *storeTest) testScanWhileWriting() {
 				err := errors.Join(
 					s.Put(s.Context(), key, []byte("comes"), s.now, s.now.Add(time.Hour)),
 					s.Put(s.Context(), want[i%n], []byte("stays"), s.now.Add(time.Duration(i)), s.now.Add(time.Hour)),
-					s.Delete(s.Context(), key),
+					s.Delete(s.Context(), key, s.now),
 				)
 				if err != nil {
 					s.Error(err)
