@@ -44,7 +44,9 @@ type Options struct {
 	// 8461 asks for, dials only public addresses, and leaves no connection
 	// open. With any Transport redirects are refused, and status, media type, size
 	// and certificate are checked; but where it connects to is its own affair, so
-	// that AllowNets does not apply to it. It must heed the request's context.
+	// that AllowNets does not apply to it. It must heed the request's context; for an
+	// *http.Transport set TLSHandshakeTimeout, because it finishes a handshake that
+	// no request waits for any more.
 	Transport http.RoundTripper
 
 	// RootCAs are the roots that policy hosts must chain to. Nil: the system's,
@@ -131,8 +133,9 @@ type Client struct {
 	flights map[string]*flight
 	closed  bool
 
-	unsaved   unsaved
-	refresher atomic.Pointer[refresher] // while Run runs
+	unsaved    unsaved
+	readFailed atomic.Int64              // when the store could last not be read, in nanoseconds since 1970; 0: it can
+	refresher  atomic.Pointer[refresher] // while Run runs
 }
 
 // Open returns a Client that remembers in a bbolt file at path, which is made,

@@ -212,9 +212,10 @@ func (c *Client) fly(name string, f *flight) {
 			// Where the disk is slower than the network callers wait for it, or what
 			// waits to be stored would grow without bound.
 			c.saving <- struct{}{}
-			c.unsaved.hold(found.learnt) // before anybody can ask, and find neither memory nor store to know
+			// Held before anybody can ask, and find neither memory nor store to know.
+			h := c.unsaved.hold(found.learnt, used, remembers, m.unsaved.Swap(0))
 			defer func() {
-				c.save(found.learnt, used, remembers)
+				c.save(h)
 				<-c.saving
 			}()
 		}
@@ -224,9 +225,8 @@ func (c *Client) fly(name string, f *flight) {
 		f.policy = found.kept
 		m.owed.Store(owed && found.doubt != nil)
 		c.keepFresh(m, before, found.span(c))
-		if m.unsaved.Swap(false) {
-			c.unsaved.holdAgain(found.kept)
-			defer c.save(found.kept, m.lastUse(), false)
+		if why := m.unsaved.Swap(0); why != 0 {
+			defer c.save(c.unsaved.hold(found.kept, m.lastUse(), false, why))
 		}
 	case unread != nil:
 		// There may be a policy that cannot be read, and nothing takes its place.

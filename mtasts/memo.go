@@ -1,8 +1,6 @@
 package mtasts
 
 import (
-	"context"
-	"fmt"
 	"sync/atomic"
 	"time"
 )
@@ -21,9 +19,9 @@ type memo struct {
 	// owed means that the look for which policy was due told nothing certain.
 	owed atomic.Bool
 
-	// unsaved means that the store could not take policy, and there was no room to
-	// hold it.
-	unsaved atomic.Bool
+	// unsaved means that the store did not take policy, and that it is not held until
+	// the store does: the next look tries again.
+	unsaved atomic.Uint32 // 0, refused or dropped
 
 	blocked atomic.Pointer[block]
 
@@ -136,40 +134,16 @@ func (c *Client) newest(name string, m *memo) *memo {
 	return stored
 }
 
-// load reads a policy and its last use from the store. It is nil if there is none.
-func (c *Client) load(name string) (p *Policy, used time.Time, err error) {
-	if p := c.unsaved.get(name); p != nil {
-		return p, time.Now(), nil
-	}
-	ctx, cancel := context.WithTimeout(c.ctx, storeLimit)
-	defer cancel()
-	value, ok, err := c.store.Get(ctx, name)
-	if err == nil && ok {
-		p, used, err = decodeEntry(name, value)
-	}
-	if err == nil {
-		if p != nil {
-			p.client = c
-		}
-		return p, used, nil
-	}
-	failure := &Error{Domain: name, Reason: "store-unreadable", Temporary: true,
-		Err: fmt.Errorf("reading the store: %w", err)}
-	if c.ctx.Err() != nil {
-		return nil, used, closedError(name)
-	}
-	c.emitError(EventStore, nil, failure)
-	return nil, used, failure
-}
-
 // remember puts m into memory.
-func (c *Client) remember(name string, m *memo) {
-	cost := 1
-	if m.policy != nil {
-		const header = 24 // octets of a string, of which MX has one for each pattern
-		cost = max(cost, (len(m.policy.Text)+header*len(m.policy.MX))>>10)
+func (c *Client) remember(name string, m *memo) { c.memory.Add(name, m, cost(m.policy)) }
+
+// cost is what it takes to hold p, in KiB and at least 1.
+func cost(p *Policy) int {
+	if p == nil {
+		return 1
 	}
-	c.memory.Add(name, m, cost)
+	const header = 24 // octets of a string, of which MX has one for each pattern
+	return max(1, (len(p.Text)+header*len(p.MX))>>10)
 }
 
 // makeDue makes the next PolicyFor for p's domain wait for a look: RFC 8461,

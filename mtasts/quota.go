@@ -2,6 +2,9 @@ package mtasts
 
 import (
 	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -44,10 +47,38 @@ func (t *tally) add(p *Policy, used, now time.Time, size int) {
 	t.byRank[rank(p, used, now)] += int64(size)
 }
 
-// noteStored counts an entry that has been written since the last walk. What it took
-// the place of is counted too, until the next one.
+// Beyond the quota, while entries are being given up, the store still takes this many
+// percent of it: of policies that do not enforce, and of those that do.
+const (
+	roomAny     = 110
+	roomEnforce = 125
+)
+
+var (
+	errFull    = errors.New("the store is full; raise Options.Quota")
+	errCrowded = errors.New("the store is full until entries have been given up")
+)
+
+// room says why the store has no room for an entry of p: errFull if it is to do without,
+// errCrowded if there may soon be some.
+func (r *refresher) room(p *Policy) error {
+	if r == nil {
+		return nil
+	}
+	percent := r.stored.Load() / max(1, r.client.quota/100)
+	switch {
+	case r.stuck.Load() || percent > roomAny && p.Mode != ModeEnforce:
+		return errFull
+	case percent > roomEnforce:
+		return errCrowded
+	}
+	return nil
+}
+
+// noteStored counts an entry that has been written. What it took the place of is counted
+// too, until the next walk.
 func (r *refresher) noteStored(size int) {
-	if r.stored.Add(int64(size)) <= r.client.quota {
+	if r == nil || r.stored.Add(int64(size)) <= r.client.quota || r.stuck.Load() {
 		return
 	}
 	select {
@@ -56,22 +87,12 @@ func (r *refresher) noteStored(size int) {
 	}
 }
 
-// full reports whether the store has no room for p: nothing more could be given up, or
-// p does not enforce and more comes in than is given up at the same time.
-func (r *refresher) full(p *Policy) bool {
-	if r == nil {
-		return false
-	}
-	return r.stuck.Load() || p.Mode != ModeEnforce && r.stored.Load() > r.client.quota*11/10
-}
-
 // makeRoom gives up entries until the store is a tenth below its quota, those of the
-// lowest rank first.
+// lowest rank first. If that cannot be, the store is stuck until the next walk.
 func (r *refresher) makeRoom(ctx context.Context, t tally) {
-	r.stored.Store(t.total)
-	r.stuck.Store(false)
 	c := r.client
 	if t.total <= c.quota {
+		r.stuck.Store(false)
 		return
 	}
 	excess := t.total - c.quota*9/10
@@ -82,19 +103,31 @@ func (r *refresher) makeRoom(ctx context.Context, t tally) {
 		}
 	}
 	now := time.Now()
+	var deletes sync.WaitGroup
+	slots := make(chan struct{}, 64) // so that deletes share writes to the disk
+	var freed atomic.Int64
+	planned := int64(0)
 	r.each(ctx, func(key string, p *Policy, used time.Time, size int) bool {
 		if k := rank(p, r.lastUse(key, used), now); k > last || k == rankKept {
 			return true
 		}
-		if c.store.Delete(ctx, key, p.stamp) == nil {
-			excess -= int64(size)
-			r.stored.Add(-int64(size))
-			c.emit(Event{Kind: EventEvicted, Domain: key, Policy: p, Reason: "store-full"})
-		}
-		return excess > 0
+		planned += int64(size)
+		slots <- struct{}{}
+		deletes.Go(func() {
+			defer func() { <-slots }()
+			if c.store.Delete(ctx, key, p.stamp) == nil {
+				freed.Add(int64(size))
+				r.stored.Add(-int64(size))
+				c.emit(Event{Kind: EventEvicted, Domain: key, Policy: p, Reason: "store-full"})
+			}
+		})
+		return planned < excess
 	})
-	if r.stored.Load() > c.quota {
-		r.stuck.Store(true)
+	deletes.Wait()
+	stuck := t.total-freed.Load() > c.quota
+	if stuck && !r.stuck.Load() {
 		c.log.Error("mtasts: the store is full of policies in use; new ones are kept in memory only", "octets", r.stored.Load(), "quota", c.quota)
 	}
+	r.stuck.Store(stuck)
+	r.noteStored(0) // by what has come meanwhile: look again
 }

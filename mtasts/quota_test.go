@@ -87,3 +87,44 @@ func TestUnderTheQuotaWhatProtectsLeastGoesFirst(t *testing.T) {
 		stop()
 	})
 }
+
+// While a store that is full of what enforces takes no more, nothing is lost of what
+// was refused: it is stored once there is room.
+func TestWhatAFullStoreHasRefusedIsStoredOnceThereIsRoom(t *testing.T) {
+	play(t, func(t *testing.T, e *env) {
+		e.opts.Quota = 30_000
+		e.restart()
+		stop := e.run()
+		defer stop()
+		name := func(i int) string { return fmt.Sprintf("d%d.example", i) }
+		ask := func(from, to int) {
+			for i := from; i < to; i++ {
+				e.policyFor(name(i))
+			}
+			e.sleep(time.Minute)
+		}
+		for i := range 60 {
+			e.Publish(name(i), "1", mtaststest.Policy(mtasts.ModeEnforce, 365*day, "mx.example.com")+strings.Repeat("#", 850))
+		}
+		ask(0, 60)
+		stored := func(i int) bool {
+			_, ok, err := e.store.Get(t.Context(), name(i))
+			if err != nil {
+				t.Fatal(err)
+			}
+			return ok
+		}
+		if stored(59) {
+			t.Fatal("the store takes any number of policies that enforce")
+		}
+		for range 10 { // nobody asks about those that are stored
+			e.sleep(day)
+			ask(45, 60)
+		}
+		for i := 45; i < 60; i++ {
+			if !stored(i) {
+				t.Errorf("%s, which is in use, is not stored, though others are not in use", name(i))
+			}
+		}
+	})
+}

@@ -53,8 +53,9 @@ const (
 	// [Options].Quota, before it has expired.
 	EventEvicted EventKind = "evicted"
 
-	// EventStore: the store could not be read or written. What was to be
-	// written is kept in memory and tried again.
+	// EventStore: the store could not be read or written, or has no room. What was
+	// to be written is kept in memory and tried again. Where Err is nil, the store has
+	// recovered: Reason is "store-readable" or "store-writable".
 	EventStore EventKind = "store"
 )
 

@@ -13,91 +13,147 @@ import (
 // that was learnt is to be lost in between.
 type unsaved struct {
 	mu       sync.Mutex
-	policies map[string]*Policy
-	dropped  int // for which there was no room; memory may still have them
-	retrying bool
+	policies map[string]*held
+	cost     int  // of policies, in KiB
+	lost     int  // policies that were dropped; memory may still have them
+	retrying bool // saveAgain is under way
+	broken   bool // a write has failed since all was written
 }
 
-var errFull = errors.New("the store is full of policies in use; raise Options.Quota")
+// A held policy is to be written.
+type held struct {
+	policy   *Policy
+	used     time.Time
+	replaces bool // an entry of the store
+	waits    bool // for saveAgain, after a write that came to nothing
+}
 
-// maxUnsaved bounds what a broken store can make a process hold besides its memory.
-const maxUnsaved = 4096
+// Why a policy is neither in the store nor held any more.
+const (
+	refused = 1 // the store was full
+	dropped = 2 // the store could not be written, and too much was held
+)
+
+// maxUnsaved bounds, in KiB, what a broken store can make a process hold besides its
+// memory.
+const maxUnsaved = 64 << 10
 
 func (u *unsaved) get(name string) *Policy {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	return u.policies[name]
+	if h := u.policies[name]; h != nil {
+		return h.policy
+	}
+	return nil
 }
 
-// hold keeps p until release, or until a newer policy of its domain is held.
-func (u *unsaved) hold(p *Policy) {
+// hold keeps p until release, or until a newer policy of its domain is held. before is
+// what became of p, or of the policy that p takes the place of: 0, refused or dropped.
+func (u *unsaved) hold(p *Policy, used time.Time, replaces bool, before uint32) *held {
+	h := &held{policy: p, used: used, replaces: replaces && before == 0}
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if u.policies == nil {
-		u.policies = make(map[string]*Policy)
+		u.policies = make(map[string]*held)
 	}
-	u.policies[p.Domain] = p
+	if older := u.policies[p.Domain]; older != nil {
+		h.replaces = older.replaces
+		u.cost -= cost(older.policy)
+	}
+	if before == dropped {
+		u.lost--
+	}
+	u.policies[p.Domain] = h
+	u.cost += cost(p)
+	return h
 }
 
-// holdAgain is hold for a policy that was dropped before.
-func (u *unsaved) holdAgain(p *Policy) {
-	u.hold(p)
+// release ends what hold has begun. It reports false if a newer policy is held.
+func (u *unsaved) release(h *held) bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	u.dropped--
+	return u.remove(h)
 }
 
-func (u *unsaved) release(p *Policy) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	if u.policies[p.Domain] == p {
-		delete(u.policies, p.Domain)
+// remove is release with the lock held.
+func (u *unsaved) remove(h *held) bool {
+	if u.policies[h.policy.Domain] != h {
+		return false
 	}
+	delete(u.policies, h.policy.Domain)
+	u.cost -= cost(h.policy)
+	return true
 }
 
-// save stores p, which is held and was last used at used. No caller waits for it, and
-// none is told if it fails: p goes on to be held, and writing is tried again. Where the
-// store is full, it takes only what replaces an entry.
-func (c *Client) save(p *Policy, used time.Time, replaces bool) {
+// save writes h. No caller waits for it, and none is told if it fails: h goes on to be
+// held, and writing is tried again.
+func (c *Client) save(h *held) {
+	err := c.write(h)
+	if c.settled(h, err) {
+		return
+	}
 	u := &c.unsaved
-	if !replaces && c.refresher.Load().full(p) {
-		c.emitError(EventStore, p, &Error{Domain: p.Domain, Reason: "store-full", Temporary: true, Err: errFull})
-		u.release(p)
-		return
-	}
-	err := c.write(p, used)
-	if err == nil {
-		u.release(p)
-		return
-	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if len(u.policies) > maxUnsaved && u.policies[p.Domain] == p {
-		delete(u.policies, p.Domain)
-		u.dropped++
-		if m, ok := c.memory.Get(p.Domain); ok && m.policy == p {
-			m.unsaved.Store(true) // its next look tries again
-		}
+	h.waits = true
+	if u.cost > maxUnsaved && u.remove(h) {
+		u.lost++
+		c.letGo(h, dropped)
+	}
+	if err != errCrowded && !u.broken {
+		u.broken = true
+		c.log.Error("mtasts: policies cannot be stored and are kept in memory until they can", "domain", h.policy.Domain, "error", err)
 	}
 	if !u.retrying {
 		u.retrying = true
-		c.log.Error("mtasts: policies cannot be stored and are kept in memory until they can", "domain", p.Domain, "error", err)
 		c.work.Go(c.saveAgain)
 	}
 }
 
-// write puts p into the store. A policy with max_age 0 is written too, over the
-// one that it ends: it is expired when it is read.
-func (c *Client) write(p *Policy, used time.Time) error {
+// settled reports whether nothing is left to be done about h, of which a write has come
+// to err.
+func (c *Client) settled(h *held, err error) bool {
+	u := &c.unsaved
+	switch err {
+	case nil:
+		u.release(h)
+	case errFull:
+		p := h.policy
+		c.emitError(EventStore, p, &Error{Domain: p.Domain, Reason: "store-full", Temporary: true, Err: err})
+		if u.release(h) {
+			c.letGo(h, refused)
+		}
+	default:
+		return false
+	}
+	return true
+}
+
+// letGo leaves it to memory to have h stored at the next look.
+func (c *Client) letGo(h *held, why uint32) {
+	if m, ok := c.memory.Get(h.policy.Domain); ok && m.policy == h.policy {
+		m.unsaved.Store(why)
+	}
+}
+
+// write puts h into the store. A policy with max_age 0 is written too, over the one
+// that it ends: it is expired when it is read.
+//
+// A client that is being closed rather passes the quota than loses something.
+func (c *Client) write(h *held) error {
+	r, p := c.refresher.Load(), h.policy
+	if !h.replaces && c.ctx.Err() == nil {
+		if err := r.room(p); err != nil {
+			return err
+		}
+	}
 	// A write that Close waits for must not end because of it.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.ctx), storeLimit)
 	defer cancel()
-	entry := encodeEntry(p, used)
+	entry := encodeEntry(p, h.used)
 	err := c.store.Put(ctx, p.Domain, entry, p.stamp, p.Expires)
 	if err == nil {
-		if r := c.refresher.Load(); r != nil {
-			r.noteStored(len(p.Domain) + len(entry))
-		}
+		r.noteStored(len(p.Domain) + len(entry))
 		return nil
 	}
 	failure := &Error{Domain: p.Domain, Reason: "store-unwritable", Temporary: true,
@@ -117,39 +173,45 @@ func (c *Client) saveAgain() {
 			return
 		}
 		if c.flush() == nil {
-			c.log.Info("mtasts: the store can be written again")
 			return
 		}
 	}
 }
 
-// flush writes what is unsaved, and stops at the first failure: the store is the
-// same for all. It returns nil, and ends the retrying, once nothing is left.
+// flush writes what waits, and stops at the first failure: the store is the same for
+// all. It returns nil, and ends the retrying, once nothing waits.
 func (c *Client) flush() error {
 	u := &c.unsaved
 	for {
 		u.mu.Lock()
-		var p *Policy
-		for _, p = range u.policies {
-			break
+		var next *held
+		for _, h := range u.policies {
+			if h.waits {
+				next = h
+				break
+			}
 		}
-		if p == nil {
-			u.retrying = false
+		if next == nil {
+			recovered := u.broken
+			u.retrying, u.broken = false, false
 			u.mu.Unlock()
+			if recovered {
+				c.emit(Event{Kind: EventStore, Reason: "store-writable"})
+				c.log.Info("mtasts: the store can be written again")
+			}
 			return nil
 		}
 		u.mu.Unlock()
-		if err := c.write(p, time.Now()); err != nil {
+		if err := c.write(next); !c.settled(next, err) {
 			return err
 		}
-		u.release(p)
 	}
 }
 
 // lastSave is flush for Close, which says how much is lost.
 func (c *Client) lastSave() error {
 	err := c.flush()
-	lost := len(c.unsaved.policies) + c.unsaved.dropped
+	lost := len(c.unsaved.policies) + c.unsaved.lost
 	switch {
 	case err != nil:
 		return fmt.Errorf("policies that could not be stored: %d: %w", lost, errors.Unwrap(err))

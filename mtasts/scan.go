@@ -2,6 +2,7 @@ package mtasts
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/mtasts/go-mtasts/internal/sts"
@@ -33,7 +34,7 @@ func (r *refresher) scan(ctx context.Context) {
 // room if there is too much.
 func (r *refresher) walk(ctx context.Context) {
 	var t tally
-	now := time.Now()
+	now, before := time.Now(), r.stored.Load()
 	whole := r.each(ctx, func(key string, p *Policy, used time.Time, size int) bool {
 		switch {
 		case p.valid(now) && p.lasts():
@@ -46,8 +47,9 @@ func (r *refresher) walk(ctx context.Context) {
 		return true
 	})
 	if whole {
-		r.makeRoom(ctx, t)
+		r.stored.Add(t.total - before) // what has come meanwhile may count twice
 	}
+	r.makeRoom(ctx, t)
 }
 
 // each calls f with each entry of the store until f returns false; it reports whether
@@ -55,21 +57,23 @@ func (r *refresher) walk(ctx context.Context) {
 // transaction open for long. An entry that is damaged is left to whoever asks for it.
 func (r *refresher) each(ctx context.Context, f func(key string, p *Policy, used time.Time, size int) bool) bool {
 	c := r.client
+	complained := false
 	for after := ""; ctx.Err() == nil; {
 		batch, cancel := context.WithTimeout(ctx, storeLimit)
 		keys, values, err := c.store.Scan(batch, after, scanBatch)
 		cancel()
-		if err != nil {
-			if ctx.Err() == nil {
-				c.emitError(EventStore, nil, &Error{Reason: "store-unreadable", Temporary: true, Err: err})
-			}
-			return false
+		if err != nil && !complained && ctx.Err() == nil {
+			complained = true
+			c.unreadable(&Error{Reason: "store-unreadable", Temporary: true, Err: fmt.Errorf("reading the store: %w", err)})
 		}
 		for i, key := range keys {
 			p, used, err := decodeEntry(key, values[i])
 			if err == nil && !f(key, p, used, len(key)+len(values[i])) {
 				return true
 			}
+		}
+		if len(keys) == 0 && err != nil {
+			return false
 		}
 		if len(keys) < scanBatch {
 			return true
@@ -83,7 +87,7 @@ func (r *refresher) each(ctx context.Context, f func(key string, p *Policy, used
 // then nobody is about to renew it.
 const prunedAfter = 24 * time.Hour
 
-// prune removes the entry of an expired policy, unless it has been renewed meanwhile.
+// prune removes the entry of p, which has expired, unless it has been renewed meanwhile.
 func (c *Client) prune(p *Policy) {
 	ctx, cancel := context.WithTimeout(c.ctx, storeLimit)
 	defer cancel()

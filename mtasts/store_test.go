@@ -21,6 +21,8 @@ var errBroken = errors.New("broken\x1b[2J store")
 
 func TestAStoreThatCannotBeReadDefers(t *testing.T) {
 	play(t, func(t *testing.T, e *env) {
+		var log strings.Builder
+		e.opts.Logger = slog.New(slog.NewTextHandler(&log, nil))
 		e.learn()
 		broken := &brokenStore{Store: e.store, getErr: errBroken}
 		e.store = broken
@@ -38,6 +40,14 @@ func TestAStoreThatCannotBeReadDefers(t *testing.T) {
 		}
 		broken.fail(nil, nil)
 		e.want(e.policy(), mtasts.ModeEnforce, "1")
+		e.sleep(2 * time.Minute)
+		e.policyFor("other.example")
+		if ev := e.events(mtasts.EventStore); len(ev) != 2 || ev[1].Err != nil || ev[1].Reason != "store-readable" {
+			t.Errorf("events are %+v, want one more when the store has recovered", ev)
+		}
+		if text := log.String(); strings.Count(text, "level=ERROR") != 1 || strings.Count(text, "level=INFO") != 1 {
+			t.Errorf("want one line for the failure and one for the recovery:\n%s", text)
+		}
 	})
 }
 
@@ -59,6 +69,10 @@ func TestAStoreThatCannotBeWrittenLosesNothing(t *testing.T) {
 		}
 		broken.fail(nil, nil)
 		e.sleep(2 * time.Minute)
+		ev := e.events(mtasts.EventStore)
+		if last := ev[len(ev)-1]; last.Err != nil || last.Reason != "store-writable" {
+			t.Errorf("the last event is %+v, want one that says that the store has recovered", last)
+		}
 		e.restart()
 		e.want(e.policy(), mtasts.ModeEnforce, "1")
 		if text := log.String(); strings.Count(text, "level=ERROR") != 1 || strings.Count(text, "level=INFO") != 1 {
@@ -71,15 +85,20 @@ func TestMoreThanCanBeHeldIsStoredAtTheNextLook(t *testing.T) {
 	play(t, func(t *testing.T, e *env) {
 		broken := &brokenStore{Store: e.store, putErr: errBroken}
 		e.store = broken
+		e.opts.Memory = 100_000
 		e.restart()
-		const domains = 4100 // more than maxUnsaved
+		const domains = 1100
+		text := mtaststest.Policy(mtasts.ModeEnforce, week, "mx.example.com") + strings.Repeat("#", 63<<10)
 		name := func(i int) string { return fmt.Sprintf("d%d.example", i) }
-		for i := range domains {
-			e.Publish(name(i), "1", mtaststest.Policy(mtasts.ModeEnforce, week, "mx."+name(i)))
+		for i := range domains { // in all more than maxUnsaved
+			e.Publish(name(i), "1", text)
 			e.policyFor(name(i))
 		}
 		broken.fail(nil, nil)
 		e.sleep(2 * time.Hour)
+		if keys, _, err := e.store.Scan(t.Context(), "", 2*domains); err != nil || len(keys) < domains/2 || len(keys) == domains {
+			t.Errorf("of %d policies %d were held, %v; want most, and no more than 64 MiB", domains, len(keys), err)
+		}
 		for i := range domains {
 			e.policyFor(name(i))
 		}
