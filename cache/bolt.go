@@ -100,44 +100,6 @@ func (b *Bolt) Delete(ctx context.Context, key string, fetched time.Time) error 
 	return b.wrap(b.write(ctx, &write{key: []byte(key), fetched: fetched}))
 }
 
-// Scan returns copies of at most limit entries with keys greater than after, in
-// byte order of the keys. It sees what is written meanwhile, or not. It fails if
-// ctx has ended, if one of the entries is damaged, or if the store is closed.
-func (b *Bolt) Scan(ctx context.Context, after string, limit int) (keys []string, values [][]byte, err error) {
-	after = max(after, lowKey)
-	for len(keys) < limit && after < highKey && err == nil {
-		if err = ctx.Err(); err == nil {
-			// One page at a time, so that nobody waits for a long Scan.
-			err = b.view(func(r *reader, entries node) error {
-				p, err := r.find(entries, []byte(after), toRead)
-				if p.found {
-					p.index++
-				}
-				if err == nil && p.index == p.leaf.count {
-					p, err = r.after(entries, p)
-				}
-				for ; err == nil && p.index < p.leaf.count && len(keys) < limit; p.index++ {
-					key := string(p.leaf.key(p.index))
-					if key <= after {
-						return errOrder // or the walk might not end
-					}
-					if after = key; key == highKey {
-						break
-					}
-					var rec record
-					rec, err = p.leaf.record(p.index)
-					keys, values = append(keys, key), append(values, bytes.Clone(rec.value))
-				}
-				return err
-			})
-		}
-	}
-	if err != nil {
-		return nil, nil, b.wrap(err)
-	}
-	return keys, values, nil
-}
-
 // Close waits for the calls under way and closes the file. Later calls of the
 // other methods fail with an error that wraps [io/fs.ErrClosed]; later calls of
 // Close do nothing.

@@ -89,7 +89,7 @@ func (r *reader) find(entries node, key []byte, why purpose) (place, error) {
 		return p, err
 	}
 	if p.index == 0 {
-		return p, damage("the beginning of the entries is missing")
+		return p, errBeginning
 	}
 	if _, err := p.leaf.record(p.index - 1); err != nil {
 		return p, err

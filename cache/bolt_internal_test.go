@@ -168,8 +168,9 @@ func TestBoltContainsPanics(t *testing.T) {
 	}
 }
 
-// Pages that go in circles would be walked until the stack overflows.
-func TestReaderOfPagesInCircles(t *testing.T) {
+// Pages that go in circles would be walked until the stack overflows, and a store
+// always has its first and its last page.
+func TestReaderOfPagesThatCannotBe(t *testing.T) {
 	const pageSize = 4096
 	data := make([]byte, 4*pageSize)
 	branch, ne := data[2*pageSize:], binary.NativeEndian
@@ -193,6 +194,18 @@ func TestReaderOfPagesInCircles(t *testing.T) {
 	root, err := r.page(2)
 	if err != nil {
 		t.Fatal(err)
+	}
+	s := scan{from: "a", limit: 10}
+	s.leaf(r, node{leaf: true})
+	if s.from != highKey || s.err == nil {
+		t.Errorf("a scan of an empty leaf: at %q, %v", s.from, s.err)
+	}
+	s = scan{from: "a", limit: 10}
+	for range 3 { // what is before "k", what is behind it, and the end
+		s.leaf(r, root)
+	}
+	if s.from != highKey || len(s.keys) > 0 || s.err == nil {
+		t.Errorf("a scan: at %q, %q, %v", s.from, s.keys, s.err)
 	}
 	if _, err := r.walk(root, []byte("key"), toRead); err == nil || !strings.Contains(err.Error(), "circles") {
 		t.Errorf("walk: %v", err)

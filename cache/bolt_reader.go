@@ -126,7 +126,8 @@ const (
 	toRemove         // and so are those of the pages beside them
 )
 
-// walk goes down from root to the place of key.
+// walk goes down from root to the place of key. If it fails below a branch, the
+// place says what is next.
 func (r *reader) walk(root node, key []byte, why purpose) (place, error) {
 	p := place{leaf: root}
 	for range maxDepth {
@@ -142,18 +143,19 @@ func (r *reader) walk(root node, key []byte, why purpose) (place, error) {
 		if !p.found {
 			i = max(i-1, 0) // the last key that is not greater
 		}
+		bound := p.next
+		p.next = n.bound(i, bound)
 		if why >= toRemove {
-			if err := r.checkBeside(n, i, p.next); err != nil {
+			if err := r.checkBeside(n, i, bound); err != nil {
 				return p, err
 			}
 		}
-		p.next = n.bound(i, p.next)
 		var err error
 		if p.leaf, err = r.child(n, i); err != nil {
 			return p, err
 		}
 	}
-	return p, damage("its pages go in circles")
+	return p, errCircles
 }
 
 // checkBeside checks the pages on both sides of the one below the element i of

@@ -28,12 +28,12 @@ func (b *Bolt) sweep(bucket *bolt.Bucket, r *reader, writes int, now time.Time) 
 	for range 1 + writes/writesPerLeaf {
 		r.reset(b.state.meta)
 		p, err := r.find(b.state.entries, b.swept, toRemove)
+		count := p.leaf.count
 		if err != nil {
 			// Damage is reported to those who ask for what is damaged.
-			b.swept = []byte(lowKey)
-			return nil
+			count = 0
 		}
-		for i := range p.leaf.count {
+		for i := range count {
 			key := p.leaf.key(i)
 			raw, _ := p.leaf.value(i)
 			// Look again in the transaction: the key may just have been written.
@@ -44,7 +44,7 @@ func (b *Bolt) sweep(bucket *bolt.Bucket, r *reader, writes int, now time.Time) 
 				return err
 			}
 		}
-		if p.next == nil {
+		if bytes.Compare(p.next, b.swept) <= 0 { // the end, or damage
 			b.swept = []byte(lowKey)
 			break
 		}

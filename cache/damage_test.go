@@ -92,10 +92,12 @@ func atOnce(keys []string, fn func(key string) error) (done []string) {
 }
 
 // check demands that s holds the values of f, but for entries that it reports
-// an error for. It returns the number of those.
+// an error for, and that Scan finds all that Get finds. It returns the number of
+// errors.
 func (f goodFile) check(t *testing.T, s *cache.Bolt) (errs int) {
 	t.Helper()
 	ctx := context.Background()
+	readable := map[string]bool{}
 	for key, want := range f.values {
 		got, ok, err := s.Get(ctx, key)
 		switch {
@@ -105,32 +107,44 @@ func (f goodFile) check(t *testing.T, s *cache.Bolt) (errs int) {
 			t.Errorf("%q is silently gone", key)
 		case string(got) != want:
 			t.Errorf("%q has another value, %d octets instead of %d", key, len(got), len(want))
+		default:
+			readable[key] = true
 		}
 		if _, ok, err := s.Get(ctx, "x"+key); err == nil && ok {
 			t.Errorf("%q is there", "x"+key)
 		}
 	}
-	n := 0
-	for after := ""; ; {
-		keys, values, err := s.Scan(ctx, after, 50)
+	n, scanErrs := 0, 0
+	for after, limit := "", 50; ; {
+		keys, values, err := s.Scan(ctx, after, limit)
 		if err != nil {
-			return errs + 1
+			scanErrs++
 		}
 		for i, key := range keys {
+			if key <= after {
+				t.Errorf("Scan returned %q after %q", key, after)
+			}
 			if want, ok := f.values[key]; !ok || string(values[i]) != want {
 				t.Errorf("Scan found another value of %q, %d octets instead of %d", key, len(values[i]), len(want))
 			}
+			delete(readable, key)
 			after = key
 		}
 		n += len(keys)
-		if len(keys) < 50 {
-			break
+		if len(keys) > limit {
+			t.Errorf("Scan returned %d entries, limit %d", len(keys), limit)
+		}
+		if len(keys) < limit {
+			break // there are no more
 		}
 	}
-	if n != len(f.values) {
+	if n != len(f.values) && scanErrs == 0 {
 		t.Errorf("Scan found %d entries of %d, and no error", n, len(f.values))
 	}
-	return errs
+	if len(readable) > 0 {
+		t.Errorf("Scan missed %d entries that Get finds", len(readable))
+	}
+	return errs + scanErrs
 }
 
 // TestBoltSurvivesFlippedBits turns random bits of the file. Whatever they are:
@@ -275,44 +289,48 @@ func TestBoltDamagedPage(t *testing.T) {
 	}
 }
 
-// TestBoltDamagedSeparator damages each key of the pages above the entries.
-func TestBoltDamagedSeparator(t *testing.T) {
-	f := newGoodFile(t, 200)
+// TestBoltDamagedKey damages each key: of the pages above the entries, so that the way
+// to an entry is wrong, and of the entries themselves. The key becomes greater or less.
+func TestBoltDamagedKey(t *testing.T) {
+	f := newGoodFile(t, 100)
 	ne := binary.NativeEndian
 	size := int(ne.Uint32(f.bytes[24:]))
 	path := filepath.Join(t.TempDir(), "store.db")
-	n, failed := 0, 0
+	const branch, leaf = 1, 2
 	for at := 2 * size; at < len(f.bytes); at += size {
-		if ne.Uint16(f.bytes[at+8:]) != 1 {
-			continue // not a branch
+		kind := ne.Uint16(f.bytes[at+8:])
+		if kind != branch && kind != leaf || ne.Uint64(f.bytes[at:]) != uint64(at/size) {
+			continue
 		}
 		for i := range int(ne.Uint16(f.bytes[at+10:])) {
-			n++
-			file := bytes.Clone(f.bytes)
 			element := at + 16 + 16*i
-			file[element+int(ne.Uint32(file[element:]))] ^= 2
-			os.Remove(path)
-			if err := os.WriteFile(path, file, 0o600); err != nil {
-				t.Fatal(err)
+			key := element + int(ne.Uint32(f.bytes[element:]))
+			if kind == leaf {
+				key = element + int(ne.Uint32(f.bytes[element+4:]))
 			}
-			s, err := cache.OpenBolt(path)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if f.check(t, s) > 0 {
-				failed++
-			}
-			after := f.clone()
-			for _, key := range atOnce(f.keys(), func(key string) error { return inHour(s, key, "new") }) {
-				after.values[key] = "new"
-			}
-			after.check(t, s)
-			if err := s.Close(); err != nil {
-				t.Error(err)
+			for _, bit := range []byte{2, 4} {
+				file := bytes.Clone(f.bytes)
+				file[key] ^= bit
+				os.Remove(path)
+				if err := os.WriteFile(path, file, 0o600); err != nil {
+					t.Fatal(err)
+				}
+				s, err := cache.OpenBolt(path)
+				if err != nil {
+					continue
+				}
+				f.check(t, s)
+				if kind == branch {
+					after := f.clone()
+					for _, key := range atOnce(f.keys(), func(key string) error { return inHour(s, key, "new") }) {
+						after.values[key] = "new"
+					}
+					after.check(t, s)
+				}
+				if err := s.Close(); err != nil {
+					t.Error(err)
+				}
 			}
 		}
-	}
-	if failed == 0 {
-		t.Errorf("of %d damaged keys, none was noticed", n)
 	}
 }
