@@ -150,6 +150,9 @@ func (b *Bolt) update(fn func(tx *bolt.Tx) error) error {
 	if err == errUnchanged {
 		return nil
 	}
+	if err != nil && b.broken == nil {
+		err = fmt.Errorf("the file cannot be written: %w", withoutPath(err))
+	}
 	// Also after an error: bbolt goes on from what is in the file now.
 	s, stateErr := currentState(b.file)
 	if stateErr != nil {

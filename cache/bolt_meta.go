@@ -98,12 +98,17 @@ func readAt(file *os.File, b []byte, offset int64) error {
 	if errors.Is(err, io.EOF) {
 		return damagef("it ends before octet %d", offset+int64(len(b)))
 	}
-	var pathErr *fs.PathError // it would name the file a second time
-	if errors.As(err, &pathErr) {
-		err = pathErr.Err
-	}
 	if err != nil {
-		return fmt.Errorf("octet %d cannot be read: %w", offset, err)
+		return fmt.Errorf("octet %d cannot be read: %w", offset, withoutPath(err))
 	}
 	return nil
+}
+
+// withoutPath returns an error of a file without its path, which storeError adds.
+func withoutPath(err error) error {
+	var pathErr *fs.PathError
+	if errors.As(err, &pathErr) {
+		return pathErr.Err
+	}
+	return err
 }

@@ -19,8 +19,9 @@ import (
 const lockWait = 500 * time.Millisecond
 
 // OpenBolt opens the store in the file at path. An absent or an empty file
-// becomes a new store, readable and writable by its owner only; its folder must
-// exist.
+// becomes a new store; its folder must exist. A new file is readable and writable
+// by its owner only. It is made under another name beside path and gets its own
+// once it is whole, so that neither a full disk nor a crash leaves half a store.
 //
 // OpenBolt fails within about a second if another process has the file open; if
 // the folder is missing or does not allow a new file; if the file cannot be
@@ -39,6 +40,11 @@ func OpenBolt(path string) (*Bolt, error) {
 
 func openBolt(path string) (*Bolt, error) {
 	info, err := lookAt(path)
+	if err == nil && info == nil {
+		if err = create(path); err == nil {
+			info, err = lookAt(path)
+		}
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -56,8 +62,8 @@ func openBolt(path string) (*Bolt, error) {
 	}
 
 	db, file, err := openDB(path, false)
-	if info == nil && errors.Is(err, fs.ErrPermission) {
-		return nil, fmt.Errorf("a new file is not allowed in the folder %q: let the user that the program runs as write there: %w", filepath.Dir(path), fs.ErrPermission)
+	if errors.Is(err, errNewStore) {
+		emptyAgain(path, info)
 	}
 	if err != nil {
 		return nil, err
@@ -66,7 +72,8 @@ func openBolt(path string) (*Bolt, error) {
 	// that nobody else can.
 	state, err := inspect(file)
 	if err == nil && state == nil {
-		if err = initialize(db, path); err == nil {
+		if err = initialize(db); err == nil {
+			syncDir(filepath.Dir(path))
 			state, err = inspect(file)
 		}
 	}
@@ -146,6 +153,8 @@ func openError(err error) error {
 	switch {
 	case errors.Is(err, bolterrors.ErrTimeout):
 		return errors.New("another process has the store open: stop it, or give each process a file of its own")
+	case errors.As(err, &pathErr) && pathErr.Op == "write":
+		return newStoreError(err) // bbolt writes only if there is nothing yet
 	case errors.As(err, &pathErr):
 		return fmt.Errorf("the file cannot be opened for reading and writing: %w", pathErr.Err)
 	case errors.As(err, &errno):
@@ -153,36 +162,4 @@ func openError(err error) error {
 	default:
 		return damagef("bbolt: %v", err)
 	}
-}
-
-// initialize makes an empty bbolt file a store.
-func initialize(db *bolt.DB, path string) error {
-	err := db.Update(func(tx *bolt.Tx) error {
-		about, err := tx.CreateBucket([]byte(metaBucket))
-		if err != nil {
-			return err
-		}
-		entries, err := tx.CreateBucket([]byte(entriesBucket))
-		if err != nil {
-			return err
-		}
-		for _, key := range []string{lowKey, highKey} {
-			never := time.Date(9999, 12, 31, 0, 0, 0, 0, time.UTC)
-			if err := entries.Put([]byte(key), encodeRecord(key, nil, time.Time{}, never)); err != nil {
-				return err
-			}
-		}
-		return about.Put([]byte(versionKey), []byte{formatVersion})
-	})
-	if err != nil {
-		return fmt.Errorf("a new store cannot be written: %w", err)
-	}
-	// The name of a new file is on the disk only when its folder is. Where a
-	// folder cannot be opened and synced (Windows, a folder that may be entered
-	// but not listed), the system has to do that by itself.
-	if dir, err := os.Open(filepath.Dir(path)); err == nil {
-		_ = dir.Sync()
-		dir.Close()
-	}
-	return nil
 }

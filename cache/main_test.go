@@ -6,18 +6,24 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"strings"
+	"sync"
 	"testing"
 
 	"github.com/mtasts/go-mtasts/cache"
+	"github.com/mtasts/go-mtasts/internal/leak"
 )
 
-// holdEnv makes this test binary the other process: it holds the store at the
-// path in the variable until its standard input ends.
+// holdEnv makes this test binary the other process: it puts an entry into the store
+// at the path in the variable, and holds it until its standard input ends.
 const holdEnv = "CACHE_TEST_HOLD"
 
 func TestMain(m *testing.M) {
 	if path := os.Getenv(holdEnv); path != "" {
 		s, err := cache.OpenBolt(path)
+		if err == nil {
+			err = inHour(s, fmt.Sprintf("%d.example", os.Getpid()), "held")
+		}
 		if err != nil {
 			fmt.Println(err)
 			os.Exit(1)
@@ -27,11 +33,26 @@ func TestMain(m *testing.M) {
 		s.Close()
 		os.Exit(0)
 	}
-	os.Exit(m.Run())
+	leak.Main(m)
 }
 
 // holdElsewhere has another process open the store at path, until release.
 func holdElsewhere(t *testing.T, path string) (release func()) {
+	t.Helper()
+	says, end := tryElsewhere(t, path)
+	if says != "held" {
+		t.Fatalf("the other process says %q", says)
+	}
+	return func() {
+		if err := end(); err != nil {
+			t.Errorf("the other process: %v", err)
+		}
+	}
+}
+
+// tryElsewhere has another process open the store at path. It returns what that says,
+// "held" or an error, and what ends it.
+func tryElsewhere(t *testing.T, path string) (says string, end func() error) {
 	t.Helper()
 	exe, err := os.Executable()
 	if err != nil {
@@ -50,17 +71,13 @@ func holdElsewhere(t *testing.T, path string) (release func()) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	release = func() {
+	end = sync.OnceValue(func() error {
 		stdin.Close()
-		if err := cmd.Wait(); err != nil {
-			t.Errorf("the other process: %v", err)
-		}
-	}
-	if line, _ := bufio.NewReader(stdout).ReadString('\n'); line != "held\n" {
-		release()
-		t.Fatalf("the other process says %q", line)
-	}
-	return release
+		return cmd.Wait()
+	})
+	t.Cleanup(func() { end() })
+	line, _ := bufio.NewReader(stdout).ReadString('\n')
+	return strings.TrimSuffix(line, "\n"), end
 }
 
 // sharedTempDir returns an empty folder that every user may enter, which those

@@ -1,0 +1,63 @@
+package cache
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// A disk that cannot be read is an error of each call, and neither an empty store nor
+// the end of it: when the disk is back, so is all that was in it.
+func TestBoltDiskThatCannotBeRead(t *testing.T) {
+	b := openInternal(t)
+	ctx, now := context.Background(), time.Now()
+	put := func(key string) error { return b.Put(ctx, key, make([]byte, 2000), now, now.Add(time.Hour)) }
+	const n = 10 // on several pages
+	for i := range n {
+		if err := put(fmt.Sprintf("%d.example", i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// A process's memory, opened as a file, has nothing at its beginning that could be
+	// read: the system says what it says of a broken disk.
+	memory, err := os.Open("/proc/self/mem")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer memory.Close()
+	fd := int(b.file.Fd())
+	disk, err := syscall.Dup(fd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer syscall.Close(disk)
+	if err := syscall.Dup3(int(memory.Fd()), fd, syscall.O_CLOEXEC); err != nil {
+		t.Fatal(err)
+	}
+
+	_, ok, getErr := b.Get(ctx, "0.example")
+	keys, _, scanErr := b.Scan(ctx, "", 10)
+	for what, err := range map[string]error{"Get": getErr, "Scan": scanErr, "Put": put("new.example"), "Delete": b.Delete(ctx, "0.example", now)} {
+		if !errors.Is(err, syscall.EIO) || !strings.Contains(err.Error(), b.path) {
+			t.Errorf("%s: %v; want the system's error, and the path", what, err)
+		}
+	}
+	if ok || len(keys) > 0 {
+		t.Errorf("Get = %v, Scan = %q, without a disk", ok, keys)
+	}
+
+	if err := syscall.Dup3(disk, fd, syscall.O_CLOEXEC); err != nil {
+		t.Fatal(err)
+	}
+	if err := put("new.example"); err != nil {
+		t.Error(err)
+	}
+	if keys, _, err := b.Scan(ctx, "", 2*n); err != nil || len(keys) != n+1 {
+		t.Errorf("Scan = %q, %v; want all", keys, err)
+	}
+}

@@ -1,0 +1,236 @@
+package cache_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+
+	"github.com/mtasts/go-mtasts/cache"
+)
+
+// fullEnv makes this test binary a process for which the disk is full: it fills the
+// store at the path in the variable, behind the number of octets that a file may have.
+const fullEnv = "CACHE_TEST_FULL"
+
+func init() {
+	if arg := os.Getenv(fullEnv); arg != "" {
+		var limit uint64
+		var path string
+		if _, err := fmt.Sscan(arg, &limit, &path); err != nil {
+			panic(err)
+		}
+		fillUntilFull(limit, path)
+		os.Exit(0)
+	}
+}
+
+// limitFileSize makes writing behind the first limit octets of a file fail. That needs
+// no privileges, and the limit can be raised again.
+func limitFileSize(limit uint64) {
+	var l syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_FSIZE, &l); err != nil {
+		panic(err)
+	}
+	l.Cur = min(limit, l.Max)
+	if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &l); err != nil {
+		panic(err)
+	}
+}
+
+const noLimit = 1<<64 - 1
+
+// bigValue is what is stored under key when the disk becomes full: at times several
+// pages.
+func bigValue(key string) string {
+	return strings.Repeat("value of "+key+"\n", 10+len(key)%3*300)
+}
+
+// fillUntilFull writes until nothing more can be written, and then again with room. It
+// prints a line for all that happens: a word, and a key or an error.
+func fillUntilFull(limit uint64, path string) {
+	limitFileSize(limit)
+	steps := 100
+	s, err := cache.OpenBolt(path)
+	if err != nil {
+		fmt.Printf("refused %q\n", err)
+		limitFileSize(noLimit)
+		steps = 3
+		if s, err = cache.OpenBolt(path); err != nil {
+			fmt.Printf("broken %q\n", err)
+			return
+		}
+	}
+	ctx := context.Background()
+	var mu sync.Mutex
+	var stored, failed []string
+	put := func(key string) {
+		err := inHour(s, key, bigValue(key))
+		mu.Lock()
+		defer mu.Unlock()
+		if err != nil {
+			failed = append(failed, key)
+			fmt.Printf("failed %q\n", err)
+			return
+		}
+		stored = append(stored, key)
+		fmt.Printf("stored %s\n", key)
+	}
+	// Some in transactions of their own, some that share one.
+	for i := 0; i < steps && len(failed) < 30; i++ {
+		var wg sync.WaitGroup
+		for lane := range 1 + i%3*4 {
+			wg.Go(func() { put(fmt.Sprintf("%s%d.lane%d.example", strings.Repeat("x", i%3), i, lane)) })
+		}
+		wg.Wait()
+	}
+	check := func(when string) {
+		for _, key := range stored {
+			if value, ok, err := s.Get(ctx, key); err != nil || !ok || string(value) != bigValue(key) {
+				fmt.Printf("broken %q\n", fmt.Sprint(when, ": ", key, ": ", ok, err))
+			}
+		}
+	}
+	check("without room")
+	limitFileSize(noLimit)
+	again := failed
+	failed = nil
+	for _, key := range again {
+		put(key)
+	}
+	if len(failed) > 0 {
+		fmt.Printf("broken %q\n", "writing fails though there is room again")
+	}
+	check("with room again")
+	if err := s.Close(); err != nil {
+		fmt.Printf("broken %q\n", err)
+	}
+}
+
+// A full disk, at the first start or later, is an error that says so. What was
+// reported as stored is there, and when there is room again, all goes on.
+func TestBoltDiskFull(t *testing.T) {
+	page := os.Getpagesize()
+	limits := []int{0, 1, page - 1, 3*page + 100, 50_000, 100_000, 600_000}
+	for i := range 9 {
+		limits = append(limits, (1+i)*page)
+	}
+	for _, limit := range limits {
+		for _, first := range []string{"absent", "empty", "small"} {
+			t.Run(fmt.Sprintf("%d, %s", limit, first), func(t *testing.T) {
+				t.Parallel()
+				testDiskFull(t, limit, first)
+			})
+		}
+	}
+}
+
+func testDiskFull(t *testing.T, limit int, first string) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "store.db")
+	want := map[string]string{}
+	switch first {
+	case "empty":
+		if err := os.WriteFile(path, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	case "small":
+		s := openBolt(t, path)
+		want["first.example"] = "first"
+		if err := inHour(s, "first.example", "first"); err != nil {
+			t.Fatal(err)
+		}
+		s.Close()
+	}
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(exe)
+	cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%d %s", fullEnv, limit, path))
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("the process: %v; it says:\n%s", err, out)
+	}
+	refused, failed := 0, 0
+	for lines := bufio.NewScanner(bytes.NewReader(out)); lines.Scan(); {
+		word, rest, _ := strings.Cut(lines.Text(), " ")
+		switch word {
+		case "stored":
+			want[rest] = bigValue(rest)
+			continue
+		case "refused":
+			refused++
+		case "failed":
+			failed++
+		default:
+			t.Errorf("the process says %s", lines.Text())
+		}
+		if !strings.Contains(rest, path) || !strings.Contains(rest, "cannot be written") || !strings.Contains(rest, "file too large") {
+			t.Errorf("the error does not say what is wrong, and where: %s", rest)
+		}
+	}
+	if refused+failed == 0 {
+		t.Errorf("no error, and %d entries", len(want))
+	}
+	switch page := os.Getpagesize(); {
+	case first == "small" && refused > 0:
+		t.Error("a full disk keeps a store that is there from being opened")
+	case first != "small" && limit < 4*page && refused == 0:
+		t.Error("a new store of less than four pages")
+	}
+	s := openBolt(t, path)
+	if errs := (goodFile{values: want}).check(t, s); errs > 0 {
+		t.Errorf("%d errors afterwards", errs)
+	}
+	s.Close()
+	checkFile(t, path)
+	if names := folder(t, dir); len(names) != 1 {
+		t.Errorf("in the folder: %q", names)
+	}
+}
+
+// What cannot be a store is not opened at all: opening a pipe would wait for its other
+// end, for ever.
+func TestOpenBoltOfPipesAndDevices(t *testing.T) {
+	pipe := filepath.Join(t.TempDir(), "pipe")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{pipe, "/dev/full", "/dev/zero"} {
+		wantOpenError(t, path, "not a regular file")
+	}
+}
+
+// A link that leads to no file yet is filled where it leads to. So is a new file where
+// the file system has no links.
+func TestOpenBoltOfALinkToNothing(t *testing.T) {
+	dir := t.TempDir()
+	path, target := filepath.Join(dir, "link.db"), filepath.Join(dir, "target.db")
+	if err := os.Symlink(target, path); err != nil {
+		t.Fatal(err)
+	}
+	s := openBolt(t, path)
+	if err := inHour(s, "example.com", "value"); err != nil {
+		t.Error(err)
+	}
+	s.Close()
+	if _, ok, err := openBolt(t, target).Get(t.Context(), "example.com"); !ok || err != nil {
+		t.Errorf("Get = %v, %v", ok, err)
+	}
+	if names := folder(t, dir); len(names) != 2 {
+		t.Errorf("in the folder: %q", names)
+	}
+	nowhere := filepath.Join(dir, "nowhere.db")
+	if err := os.Symlink(filepath.Join(dir, "missing", "store.db"), nowhere); err != nil {
+		t.Fatal(err)
+	}
+	wantOpenError(t, nowhere, "cannot be written", "no such file or directory")
+}
