@@ -24,8 +24,8 @@ import (
 // entry that damage makes unreachable, is an error of the call that needs it; it
 // is never another value, and never taken for one that is not there. Writing
 // such an entry anew, where it can be reached, repairs it. If damage shows only
-// in the middle of a write, the store can be read but no longer written until
-// it is opened anew.
+// in the middle of a write, the store can be read but no longer written, and is
+// not opened anew before the process has ended.
 //
 // All methods may be called concurrently. Their errors name the file and, where
 // something can be done, what.

@@ -147,63 +147,6 @@ func (f goodFile) check(t *testing.T, s *cache.Bolt) (errs int) {
 	return errs + scanErrs
 }
 
-// TestBoltSurvivesFlippedBits turns random bits of the file. Whatever they are:
-// no panic, no wrong value, nothing silently gone, and a store that can't be
-// opened is left as it is.
-func TestBoltSurvivesFlippedBits(t *testing.T) {
-	f := newGoodFile(t, 100)
-	path := filepath.Join(t.TempDir(), "store.db")
-	opened, damaged := 0, 0
-	for seed := range 150 {
-		rnd := rand.New(rand.NewPCG(uint64(seed), 0))
-		file := bytes.Clone(f.bytes)
-		for range 1 + rnd.IntN(30) {
-			file[rnd.IntN(len(file))] ^= 1 << rnd.IntN(8)
-		}
-		if err := os.WriteFile(path, file, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		s, err := cache.OpenBolt(path)
-		if err != nil {
-			wantUntouched(t, path, file)
-			continue
-		}
-		opened++
-		if f.check(t, s) > 0 {
-			damaged++
-		}
-		// Writing on either works or fails, and harms nothing else.
-		after := f.clone()
-		var put, gone []string
-		for _, key := range f.keys() {
-			switch rnd.IntN(10) {
-			case 0:
-				put = append(put, key)
-			case 1:
-				gone = append(gone, key)
-			}
-		}
-		for _, key := range atOnce(put, func(key string) error { return inHour(s, key, "new") }) {
-			after.values[key] = "new"
-		}
-		for _, key := range atOnce(gone, func(key string) error { return remove(s, key) }) {
-			delete(after.values, key)
-		}
-		after.check(t, s)
-		if err := s.Close(); err != nil {
-			t.Errorf("Close: %v", err)
-		}
-		if s, err := cache.OpenBolt(path); err == nil {
-			after.check(t, s)
-			s.Close()
-		}
-		if t.Failed() {
-			t.Fatalf("seed %d", seed)
-		}
-	}
-	t.Logf("%d opened, %d of them with errors", opened, damaged)
-}
-
 func wantUntouched(t *testing.T, path string, want []byte) {
 	t.Helper()
 	got, err := os.ReadFile(path)

@@ -15,17 +15,20 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/mtasts/go-mtasts/internal/leak"
 	"github.com/mtasts/go-mtasts/mtasts"
 )
 
-// sendProgram is examples/send, built by TestMain.
+// sendProgram is examples/send, built before the tests.
 var sendProgram string
 
-func TestMain(m *testing.M) {
+func TestMain(m *testing.M) { os.Exit(runWithSendProgram(m)) }
+
+func runWithSendProgram(m *testing.M) int {
 	dir, err := os.MkdirTemp("", "mtasts-e2e-send-")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
+		return 1
 	}
 	defer os.RemoveAll(dir)
 	sendProgram = filepath.Join(dir, "send")
@@ -34,10 +37,9 @@ func TestMain(m *testing.M) {
 	build.Stdout, build.Stderr = os.Stderr, os.Stderr
 	if err := build.Run(); err != nil {
 		fmt.Fprintln(os.Stderr, "building examples/send:", err)
-		os.RemoveAll(dir)
-		os.Exit(1)
+		return 1
 	}
-	m.Run()
+	return leak.Run(m)
 }
 
 // The exit status of examples/send.

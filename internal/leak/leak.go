@@ -19,14 +19,18 @@ import (
 const patience = 5 * time.Second
 
 // Main runs the tests, and exits as they do, or with 1 if goroutines are left.
-func Main(m *testing.M) {
+func Main(m *testing.M) { os.Exit(Run(m)) }
+
+// Run is Main for a TestMain that has something to do after the tests: it returns the
+// exit status.
+func Run(m *testing.M) int {
 	before := goroutines()
 	code := m.Run()
 	if left := since(before, patience); code == 0 && len(left) > 0 {
 		fmt.Printf("FAIL: %d goroutines outlive the tests:\n\n%s\n", len(left), strings.Join(left, "\n\n"))
 		code = 1
 	}
-	os.Exit(code)
+	return code
 }
 
 // since returns the stacks of goroutines that were not there before, as soon as there
