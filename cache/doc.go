@@ -27,7 +27,9 @@
 //
 // The file of a Bolt is a bbolt file with two buckets: "go-mtasts store" has the
 // format version, "entries" has the entries. Each value begins with the times of
-// the entry and a checksum. One process has the file open at a time. To copy it,
+// the entry and a checksum. A new one is made as "go-mtasts-new-store-" and a number
+// beside it; what a crash leaves under such a name is of no use and may be removed.
+// One process has the file open at a time. To copy it,
 // stop the program: a copy of a file that is being written is a damaged one, and
 // a file that is copied over one in use damages that.
 package cache
