@@ -1,7 +1,6 @@
 package cache
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -43,6 +42,8 @@ type Bolt struct {
 	broken  error  // set once db must not be used any more
 	swept   []byte // the key at which the next sweep begins
 
+	shared sharedEnds
+
 	// mu is held for reading while pages of the state are read. It guards also
 	// closed, which as well as the state changes only in a turn.
 	mu     sync.RWMutex
@@ -62,7 +63,10 @@ func (b *Bolt) Get(ctx context.Context, key string) (value []byte, ok bool, err 
 			return err
 		}
 		rec, err := p.leaf.record(p.index)
-		value, ok = bytes.Clone(rec.value), err == nil
+		if err == nil {
+			value, err = b.shared.value([]byte(key), rec)
+		}
+		ok = err == nil
 		return err
 	})
 	return value, ok, b.wrap(err)
@@ -80,14 +84,7 @@ func (b *Bolt) Get(ctx context.Context, key string) (value []byte, ok bool, err 
 // disk for this one too, it returns an error that wraps ctx.Err, and the value
 // may be stored. A call that writes to the disk itself does so to the end.
 func (b *Bolt) Put(ctx context.Context, key string, value []byte, fetched, expires time.Time) error {
-	if err := errors.Join(ctx.Err(), checkKey(key), checkValue(value)); err != nil {
-		return err
-	}
-	return b.wrap(b.write(ctx, &write{
-		key:     []byte(key),
-		record:  encodeRecord(key, value, fetched, expires),
-		fetched: fetched,
-	}))
+	return b.PutShared(ctx, key, value, len(value), fetched, expires)
 }
 
 // Delete removes key, unless the value there has a later fetched time, with the
@@ -97,7 +94,7 @@ func (b *Bolt) Delete(ctx context.Context, key string, fetched time.Time) error 
 	if err := errors.Join(ctx.Err(), checkKey(key)); err != nil {
 		return err
 	}
-	return b.wrap(b.write(ctx, &write{key: []byte(key), fetched: fetched}))
+	return b.wrap(b.write(ctx, &write{key: []byte(key), remove: true, record: record{fetched: fetched}}))
 }
 
 // Close waits for the calls under way and closes the file. Later calls of the

@@ -15,9 +15,10 @@ import (
 
 // A write waits in the queue of a Bolt to be part of a transaction.
 type write struct {
-	key     []byte
-	record  []byte // nil: remove the key
-	fetched time.Time
+	key    []byte
+	record record // to remove the key, only fetched
+	remove bool
+	shared int // where the part of the value begins that others may have too
 
 	done chan struct{} // closed when the transaction has ended
 	err  error         // what came of it, then
@@ -93,6 +94,7 @@ func (b *Bolt) commitQueue() {
 		}
 		return b.sweep(bucket, r, len(batch), time.Now())
 	})
+	b.shared.settle(err, r, b.state)
 	for _, w := range batch {
 		if err != nil {
 			w.err = err
@@ -106,7 +108,7 @@ func (b *Bolt) commitQueue() {
 func (b *Bolt) apply(bucket *bolt.Bucket, r *reader, w *write) (changed bool, err error) {
 	// bbolt is about to walk the same pages, and believes what it reads.
 	why := toPut
-	if w.record == nil {
+	if w.remove {
 		why = toRemove
 	}
 	if _, err := r.find(b.state.entries, w.key, why); err != nil {
@@ -114,17 +116,17 @@ func (b *Bolt) apply(bucket *bolt.Bucket, r *reader, w *write) (changed bool, er
 	}
 	held := bucket.Get(w.key)
 	// A held record that is damaged has no time to compare with.
-	if rec, err := decodeRecord(w.key, held); err == nil && rec.fetched.After(w.fetched) {
+	if rec, err := decodeRecord(w.key, held); err == nil && rec.fetched.After(w.record.fetched) {
 		return false, nil
 	}
-	switch {
-	case why == toRemove:
+	if w.remove {
 		return held != nil, bucket.Delete(w.key)
-	case bytes.Equal(held, w.record):
-		return false, nil
-	default:
-		return true, bucket.Put(w.key, w.record)
 	}
+	record := b.share(bucket, r, w).encode(w.key)
+	if bytes.Equal(bucket.Get(w.key), record) {
+		return false, nil
+	}
+	return true, bucket.Put(w.key, record)
 }
 
 // update runs fn in a transaction of bbolt, commits that unless fn fails, and

@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"time"
 
 	bolt "go.etcd.io/bbolt"
 )
@@ -76,8 +75,8 @@ func initialize(db *bolt.DB) error {
 			return err
 		}
 		for _, key := range []string{lowKey, highKey} {
-			never := time.Date(9999, 12, 31, 0, 0, 0, 0, time.UTC)
-			if err := entries.Put([]byte(key), encodeRecord(key, nil, time.Time{}, never)); err != nil {
+			sentinel := record{expires: never()}.encode([]byte(key))
+			if err := entries.Put([]byte(key), sentinel); err != nil {
 				return err
 			}
 		}

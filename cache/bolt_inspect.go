@@ -9,8 +9,8 @@ import (
 
 const (
 	// formatVersion is the version of what a store holds: the buckets, and the
-	// layout of a record. A file with a greater one is left alone.
-	formatVersion = 1
+	// layout of a record. A file with another one is left alone.
+	formatVersion = 2
 
 	versionKey = "version" // in metaBucket; the value is one octet
 
@@ -44,8 +44,8 @@ func inspect(file *os.File) (*state, error) {
 	if err != nil {
 		return nil, err
 	}
-	if version > formatVersion {
-		return nil, fmt.Errorf("the store has format version %d, and this program knows versions up to %d: use the newer program, or another file", version, formatVersion)
+	if version != formatVersion {
+		return nil, fmt.Errorf("the store has format version %d, and this program knows version %d: use the program that wrote it, or another file", version, formatVersion)
 	}
 	return currentState(file)
 }

@@ -80,14 +80,16 @@ func openBolt(path string) (*Bolt, error) {
 	if err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
-	return &Bolt{
+	b := &Bolt{
 		path:  path,
 		file:  file,
 		turn:  make(chan struct{}, 1),
 		db:    db,
 		swept: []byte(lowKey),
 		state: state,
-	}, nil
+	}
+	b.shared.load(&reader{file: file}, state)
+	return b, nil
 }
 
 // lookAt returns what is at path, nil if nothing is, and what is wrong with it.

@@ -210,7 +210,7 @@ func TestOpenBoltOfAnotherProgram(t *testing.T) {
 	wantOpenError(t, path, "another program", "file of its own")
 }
 
-func TestOpenBoltOfANewerFormat(t *testing.T) {
+func TestOpenBoltOfAnotherFormat(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "newer.db")
 	openBolt(t, path).Close()
 	setVersion := func(v []byte) {
@@ -232,9 +232,11 @@ func TestOpenBoltOfANewerFormat(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	setVersion([]byte{2})
-	wantOpenError(t, path, "format version 2", "up to 1", "newer program")
-	for _, v := range [][]byte{{0}, {}, {1, 0}, {1}} { // {1}: but without entries
+	for _, v := range []byte{1, 3} {
+		setVersion([]byte{v})
+		wantOpenError(t, path, fmt.Sprintf("format version %d", v), "knows version 2", "the program that wrote it")
+	}
+	for _, v := range [][]byte{{0}, {}, {2, 0}, {2}} { // {2}: but without entries
 		setVersion(v)
 		wantOpenError(t, path, "damaged", "backup")
 	}

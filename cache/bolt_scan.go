@@ -15,8 +15,8 @@ import (
 // no entry, nothing behind after can be read, or ctx has ended, or the store is
 // closed.
 func (b *Bolt) Scan(ctx context.Context, after string, limit int) (keys []string, values [][]byte, err error) {
-	s := scan{from: max(after, lowKey) + "\x00", limit: limit}
-	for s.from < highKey && len(s.keys) < limit {
+	s := scan{from: max(after, firstKey) + "\x00", until: highKey, limit: limit, shared: &b.shared}
+	for s.from < s.until && len(s.keys) < limit {
 		if err := ctx.Err(); err != nil {
 			return nil, nil, err
 		}
@@ -34,8 +34,10 @@ func (b *Bolt) Scan(ctx context.Context, after string, limit int) (keys []string
 
 // A scan collects entries in the order of their keys.
 type scan struct {
-	from  string // the keys still to come are not less
-	limit int
+	from   string // the keys still to come are not less
+	until  string // and less than this
+	limit  int
+	shared *sharedEnds
 
 	keys   []string
 	values [][]byte
@@ -58,15 +60,19 @@ func (s *scan) leaf(r *reader, entries node) {
 	}
 	for i := 0; i < leaf.count && len(s.keys) < s.limit; i++ {
 		key := string(leaf.key(i))
-		if key < s.from || key >= highKey {
+		if key < s.from || key >= s.until {
 			continue // if it is out of place, err has said so
 		}
+		var value []byte
 		rec, err := leaf.record(i)
+		if err == nil {
+			value, err = s.shared.value(leaf.key(i), rec)
+		}
 		if err != nil {
 			s.note(err)
 			continue
 		}
-		s.keys, s.values = append(s.keys, key), append(s.values, bytes.Clone(rec.value))
+		s.keys, s.values = append(s.keys, key), append(s.values, value)
 		s.from = key + "\x00"
 	}
 	if next == nil {

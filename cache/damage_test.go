@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/mtasts/go-mtasts/cache"
 )
@@ -42,6 +43,9 @@ func newGoodFile(tb testing.TB, entries int) goodFile {
 			size = 5000 + rnd.IntN(20000)
 		}
 		f.values[key] = strings.Repeat("mx: mail."+key+"\n", size/10)[:size]
+		if i%3 == 0 { // as with several others
+			f.values[key] = key[:5] + sharedText(i%5)
+		}
 		if i%7 == 3 {
 			gone = append(gone, key)
 		}
@@ -51,7 +55,7 @@ func newGoodFile(tb testing.TB, entries int) goodFile {
 	keys := f.keys()
 	n := 0
 	for _, keys := range [][]string{keys[:third], keys[third:], keys[:third]} {
-		n += len(atOnce(keys, func(key string) error { return inHour(s, key, f.values[key]) }))
+		n += len(atOnce(keys, func(key string) error { return sharedInHour(s, key, f.values[key]) }))
 	}
 	if n != len(keys)+third || len(atOnce(gone, func(key string) error { return remove(s, key) })) != len(gone) {
 		tb.Fatal("an entry could not be written")
@@ -66,6 +70,14 @@ func newGoodFile(tb testing.TB, entries int) goodFile {
 		tb.Fatal(err)
 	}
 	return f
+}
+
+// sharedText is what the values of many entries end with.
+func sharedText(n int) string { return strings.Repeat(fmt.Sprintf("mx: mx%d.example\n", n), 10) }
+
+// sharedInHour is inHour by PutShared.
+func sharedInHour(s *cache.Bolt, key, value string) error {
+	return s.PutShared(context.Background(), key, []byte(value), min(5, len(value)), time.Now(), time.Now().Add(time.Hour))
 }
 
 // clone returns a copy of f whose values may be changed.

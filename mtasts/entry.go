@@ -11,56 +11,67 @@ import (
 // about its contents: mode, patterns and life are read from it again each time,
 // so that they cannot come to differ from what a report quotes.
 //
-//	1  version of this layout
-//	8  fetched, nanoseconds since 1970, big-endian
-//	8  stamp, likewise
-//	8  last use, seconds since 1970, likewise
-//	1  length of the id
-//	   id
-//	   text of the policy file
-//	4  CRC-32C of the domain and all of the above
+//	1        version of this layout
+//	4        CRC-32C of the domain and of all that follows, big-endian
+//	8        fetched, nanoseconds since 1970, big-endian
+//	varint   stamp, nanoseconds after fetched
+//	varint   last use, seconds after fetched
+//	1        length of the id
+//	         id
+//	         text of the policy file
 //
 // The domain is under the checksum so that an entry that a damaged index returns
-// for another key is not taken for that key's.
+// for another key is not taken for that key's. The text is at the end, where a store
+// can tell that many entries have the same.
 const (
-	entryVersion = 1
-	entryHead    = 1 + 8 + 8 + 8 + 1
-	entrySum     = 4
+	entryVersion = 2
+	entrySum     = 1 + 4 // octets in front of what the checksum covers
+	maxEntryHead = entrySum + 8 + 2*binary.MaxVarintLen64 + 1 + 32
 )
 
-var errDamaged = errors.New("the stored entry is damaged or was written by a newer version")
+var errDamaged = errors.New("the stored entry is damaged or was written by another version")
 
-// encodeEntry is the stored form of p, which was last used at used.
-func encodeEntry(p *Policy, used time.Time) []byte {
-	b := make([]byte, 0, entryHead+len(p.ID)+len(p.Text)+entrySum)
-	b = append(b, entryVersion)
-	b = binary.BigEndian.AppendUint64(b, uint64(p.Fetched.UnixNano()))
-	b = binary.BigEndian.AppendUint64(b, uint64(p.stamp.UnixNano()))
-	b = binary.BigEndian.AppendUint64(b, uint64(used.Unix()))
+// encodeEntry is the stored form of p, which was last used at used, and the index at
+// which its text begins.
+func encodeEntry(p *Policy, used time.Time) (entry []byte, text int) {
+	b := make([]byte, entrySum, maxEntryHead+len(p.Text))
+	b[0] = entryVersion
+	fetched := p.Fetched.UnixNano()
+	b = binary.BigEndian.AppendUint64(b, uint64(fetched))
+	b = binary.AppendVarint(b, p.stamp.UnixNano()-fetched)
+	b = binary.AppendVarint(b, used.Unix()-p.Fetched.Unix())
 	b = append(b, byte(len(p.ID))) // 32 at most (RFC 8461, Section 3.1)
 	b = append(b, p.ID...)
+	text = len(b)
 	b = append(b, p.Text...)
-	return binary.BigEndian.AppendUint32(b, checksum(p.Domain, b))
+	binary.BigEndian.PutUint32(b[1:], checksum(p.Domain, b[entrySum:]))
+	return b, text
 }
 
 // decodeEntry returns the policy in a stored entry, valid or expired, and its last
 // use. The error wraps errDamaged.
 func decodeEntry(domain string, b []byte) (p *Policy, used time.Time, err error) {
-	if len(b) < entryHead+entrySum || b[0] != entryVersion {
+	if len(b) < entrySum+8 || b[0] != entryVersion || binary.BigEndian.Uint32(b[1:]) != checksum(domain, b[entrySum:]) {
 		return nil, used, errDamaged
 	}
-	body, sum := b[:len(b)-entrySum], b[len(b)-entrySum:]
-	idEnd := entryHead + int(body[entryHead-1])
-	if binary.BigEndian.Uint32(sum) != checksum(domain, body) || idEnd > len(body) {
+	b = b[entrySum:]
+	fetched := int64(binary.BigEndian.Uint64(b))
+	b = b[8:]
+	stamp, n := binary.Varint(b)
+	b = b[max(n, 0):]
+	use, m := binary.Varint(b)
+	b = b[max(m, 0):]
+	if n <= 0 || m <= 0 || len(b) == 0 || int(b[0]) >= len(b) {
 		return nil, used, errDamaged
 	}
-	fetched := time.Unix(0, int64(binary.BigEndian.Uint64(body[1:])))
-	p, err = newPolicy(domain, string(body[entryHead:idEnd]), string(body[idEnd:]), fetched)
+	idEnd := 1 + int(b[0])
+	id, text := string(b[1:idEnd]), string(b[idEnd:])
+	p, err = newPolicy(domain, id, text, time.Unix(0, fetched))
 	if err != nil {
 		return nil, used, errors.Join(errDamaged, err)
 	}
-	p.stamp = time.Unix(0, int64(binary.BigEndian.Uint64(body[9:])))
-	return p, time.Unix(int64(binary.BigEndian.Uint64(body[17:])), 0), nil
+	p.stamp = time.Unix(0, fetched+stamp)
+	return p, time.Unix(p.Fetched.Unix()+use, 0), nil
 }
 
 func checksum(domain string, body []byte) uint32 {

@@ -9,5 +9,6 @@ func Reseal(domain string, value []byte, fetched time.Time) []byte {
 		panic(err)
 	}
 	p.Fetched, p.stamp = fetched, fetched
-	return encodeEntry(p, used)
+	entry, _ := encodeEntry(p, used)
+	return entry
 }

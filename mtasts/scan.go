@@ -135,7 +135,7 @@ func (r *refresher) saveUses() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(c.ctx), storeLimit)
 		if value, ok, err := c.store.Get(ctx, domain); err == nil && ok {
 			if p, stored, err := decodeEntry(domain, value); err == nil && used.After(stored) {
-				c.store.Put(ctx, domain, encodeEntry(p, used), p.stamp, p.Expires)
+				c.put(ctx, p, used)
 			}
 		}
 		cancel()

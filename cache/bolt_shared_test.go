@@ -1,0 +1,158 @@
+package cache_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/mtasts/go-mtasts/cache"
+)
+
+// newSharedFile makes a store with n entries that all end in text, and closes it.
+func newSharedFile(t *testing.T, n int, text string) (path string) {
+	t.Helper()
+	path = filepath.Join(t.TempDir(), "store.db")
+	s := openBolt(t, path)
+	var keys []string
+	for i := range n {
+		keys = append(keys, fmt.Sprintf("d%d.example", i))
+	}
+	if len(atOnce(keys, func(key string) error { return sharedInHour(s, key, sharedHead(key)+text) })) != n {
+		t.Fatal("an entry could not be written")
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	checkFile(t, path)
+	return path
+}
+
+// sharedHead is the part of a value, 5 octets, that is not shared.
+func sharedHead(key string) string { return fmt.Sprintf("%-5.5s", key) }
+
+func TestBoltKeepsWhatManyValuesEndWithOnce(t *testing.T) {
+	const entries = 500
+	text := strings.Repeat("mx: mail.example.com\n", 20)
+	path := newSharedFile(t, entries, text)
+	file, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The first entry has a text of its own, the others have the one that is shared; and
+	// bbolt leaves old pages in the file.
+	if n := bytes.Count(file, []byte(text)); n == 0 || n > entries/10 {
+		t.Errorf("the text of %d entries is in the file %d times", entries, n)
+	}
+
+	ctx := context.Background()
+	check := func(s *cache.Bolt, skip ...string) {
+		t.Helper()
+		for i := range entries {
+			key := fmt.Sprintf("d%d.example", i)
+			value, ok, err := s.Get(ctx, key)
+			if want := sharedHead(key) + text; !slices.Contains(skip, key) && (!ok || err != nil || string(value) != want) {
+				t.Fatalf("Get(%q) = %q, %v, %v; want %q", key, value, ok, err, want)
+			}
+		}
+		keys, values, err := s.Scan(ctx, "", 2*entries)
+		if err != nil || len(keys) < entries-len(skip) || len(keys) > entries {
+			t.Fatalf("Scan finds %d of %d entries, %v", len(keys), entries, err)
+		}
+		for i, key := range keys {
+			if want := sharedHead(key) + text; !slices.Contains(skip, key) && string(values[i]) != want {
+				t.Fatalf("Scan: %q has %q, want %q", key, values[i], want)
+			}
+		}
+	}
+	s := openBolt(t, path)
+	check(s)
+	// One that goes takes nothing from the others; nor does one that changes.
+	if err := s.Delete(ctx, "d0.example", time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	check(s, "d0.example")
+	if err := sharedInHour(s, "d1.example", "new: "+text+"mx: new\n"); err != nil {
+		t.Fatal(err)
+	}
+	s.Close()
+	s = openBolt(t, path)
+	check(s, "d0.example", "d1.example")
+	if v, ok, err := s.Get(ctx, "d1.example"); !ok || err != nil || string(v) != "new: "+text+"mx: new\n" {
+		t.Errorf("Get = %q, %v, %v", v, ok, err)
+	}
+}
+
+// What is shared has a bound of its own: strangers can make any number of domains.
+func TestBoltSharesNoMoreThanItsBound(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "store.db")
+	s := openBolt(t, path)
+	text := func(i int) string { return strings.Repeat(fmt.Sprintf("%07d\n", i), 100) }
+	const texts = 2000 // of 800 octets
+	var keys []string
+	for i := range 3 * texts {
+		keys = append(keys, fmt.Sprintf("d%d.example", i))
+	}
+	value := func(key string) string {
+		var i int
+		fmt.Sscanf(key, "d%d.", &i)
+		return sharedHead(key) + text(i%texts)
+	}
+	if len(atOnce(keys, func(key string) error { return sharedInHour(s, key, value(key)) })) != len(keys) {
+		t.Fatal("an entry could not be written")
+	}
+	s.Close()
+	s = openBolt(t, path)
+	for _, key := range keys {
+		if v, ok, err := s.Get(t.Context(), key); !ok || err != nil || string(v) != value(key) {
+			t.Fatalf("Get(%q) = %q, %v, %v", key, v, ok, err)
+		}
+	}
+	if n := cache.SharedOctets(s); n < 1<<19 || n > 1<<20 {
+		t.Errorf("%d octets are shared, want a megabyte at most", n)
+	}
+}
+
+// Damage to what is shared is an error of all who have a part in it, until they
+// are written anew.
+func TestBoltDamageToWhatIsShared(t *testing.T) {
+	const entries = 50
+	text := strings.Repeat("mx: mail.example.com\n", 5)
+	path := newSharedFile(t, entries, text)
+	file, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file = bytes.ReplaceAll(file, []byte(text), bytes.ReplaceAll([]byte(text), []byte("mail"), []byte("evil")))
+	if err := os.WriteFile(path, file, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := openBolt(t, path)
+	ctx := context.Background()
+	for round := range 2 {
+		for i := range entries {
+			key := fmt.Sprintf("d%d.example", i)
+			value, ok, err := s.Get(ctx, key)
+			switch {
+			case round == 0 && (ok || err == nil || !strings.Contains(err.Error(), key)):
+				t.Fatalf("Get(%q) = %q, %v, %v; want an error that names the entry", key, value, ok, err)
+			case round == 1 && (!ok || err != nil || string(value) != sharedHead(key)+text):
+				t.Fatalf("Get(%q) = %q, %v, %v though it was written anew", key, value, ok, err)
+			}
+		}
+		for i := range entries {
+			key := fmt.Sprintf("d%d.example", i)
+			if err := sharedInHour(s, key, sharedHead(key)+text); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if keys, _, err := s.Scan(ctx, "", 2*entries); err != nil || len(keys) != entries {
+		t.Errorf("Scan finds %d of %d, %v", len(keys), entries, err)
+	}
+}
