@@ -50,8 +50,11 @@ func pick(txts []string, fits func(string) bool) (txt string, n int) {
 func isRecord(txt string) bool { return strings.HasPrefix(txt, recordVersion+";") }
 
 func isLooseRecord(txt string) bool {
-	rest, ok := strings.CutPrefix(txt, recordVersion)
-	return ok && strings.HasPrefix(strings.TrimLeft(rest, wsp), ";")
+	if !strings.HasPrefix(txt, recordVersion) {
+		return false
+	}
+	i := skipWSP(txt, len(recordVersion))
+	return i < len(txt) && txt[i] == ';'
 }
 
 // ParseRecord parses one TXT record by the grammar of RFC 8461, Section 3.1.
@@ -59,51 +62,63 @@ func isLooseRecord(txt string) bool {
 // hold (Section 3.2, last paragraph, which speaks of records too). Any other
 // departure from the grammar is a [*SyntaxError].
 func ParseRecord(txt string) (Record, error) {
-	rest, ok := strings.CutPrefix(txt, recordVersion)
-	if !ok {
+	if strings.HasPrefix(txt, recordVersion+";") {
+		// Nearly every record has no field but an id. The loop below would come
+		// to the same result.
+		if i := skipWSP(txt, len(recordVersion)+1); strings.HasPrefix(txt[i:], "id=") {
+			value := i + len("id=")
+			i = idEnd(txt, value)
+			if n := i - value; 0 < n && n <= 32 && (i == len(txt) || txt[i:] == ";") {
+				return Record{ID: txt[value:i]}, nil
+			}
+		}
+	}
+	if !strings.HasPrefix(txt, recordVersion) {
 		return badRecord(`does not begin with "v=STSv1"`, txt)
 	}
 	var id string
 	var seen map[string]bool // extension names; made only when one is malformed
-	for rest != "" {
+	for i := len(recordVersion); i < len(txt); {
 		// sts-field-delim = *WSP ";" *WSP
-		rest = strings.TrimLeft(rest, wsp)
-		if rest == "" || rest[0] != ';' {
-			return badRecord(`wants ";" before`, rest)
+		if i = skipWSP(txt, i); i == len(txt) || txt[i] != ';' {
+			return badRecord(`wants ";" before`, txt[i:])
 		}
-		rest = strings.TrimLeft(rest[1:], wsp)
-		if rest == "" {
+		if i = skipWSP(txt, i+1); i == len(txt) {
 			break // the final delimiter is optional
 		}
 
-		n := nameLen(rest)
-		if n == 0 || n == len(rest) || rest[n] != '=' {
-			return badRecord("wants a field name=value at", rest)
+		field := i
+		i = nameEnd(txt, i)
+		if i == field || i-field > 32 || i == len(txt) || txt[i] != '=' {
+			return badRecord("wants a field name=value at", txt[field:])
 		}
-		name, value := rest[:n], rest[n+1:]
-		size := valueLen(value)
-		wellFormed := size > 0 && endsField(value[size:])
-
-		switch {
+		name := txt[field:i]
+		i++
+		switch value := i; {
 		case name == "v" || name == "id" && id != "":
-			size = skipField(value)
+			i = skipField(txt, i)
 		case name == "id":
-			if !wellFormed || !isID(value[:size]) {
-				return badRecord("wants an id of 1 to 32 letters and digits at", rest)
+			i = idEnd(txt, i)
+			if i == value || i-value > 32 || !endsField(txt, i) {
+				return badRecord("wants an id of 1 to 32 letters and digits at", txt[field:])
 			}
-			id = value[:size]
-		case !wellFormed:
+			id = txt[value:i]
+		default:
+			i = valueEnd(txt, i)
+			if i > value && endsField(txt, i) {
+				if seen != nil {
+					seen[name] = true
+				}
+				continue
+			}
 			if seen == nil {
-				seen = fieldNames(txt[:len(txt)-len(rest)])
+				seen = fieldNames(txt[:field])
 			}
 			if !seen[name] {
-				return badRecord("has a malformed value at", rest)
+				return badRecord("has a malformed value at", txt[field:])
 			}
-			size = skipField(value)
-		case seen != nil:
-			seen[name] = true
+			i = skipField(txt, value)
 		}
-		rest = value[size:]
 	}
 	if id == "" {
 		return badRecord("has no id", txt)
@@ -117,38 +132,52 @@ func badRecord(reason, at string) (Record, error) {
 
 const wsp = " \t"
 
-// nameLen is the length of the sts-ext-name with which s begins, 0 for none:
-// a letter or digit, then at most 31 letters, digits, "_", "-" and ".".
-func nameLen(s string) int {
-	for i := 0; i < len(s) && i < 32; i++ {
-		if c := s[i]; !isAlnum(c) && (i == 0 || c != '_' && c != '-' && c != '.') {
-			return i
-		}
+// skipWSP is where the white space at i ends.
+func skipWSP(s string, i int) int {
+	for i < len(s) && (s[i] == ' ' || s[i] == '\t') {
+		i++
 	}
-	return min(len(s), 32)
+	return i
 }
 
-// valueLen is the length of the sts-ext-value with which s begins: printable
-// ASCII except "=", ";" and space.
-func valueLen(s string) int {
-	for i := 0; i < len(s); i++ {
-		if c := s[i]; c <= ' ' || c >= 0x7f || c == '=' || c == ';' {
-			return i
-		}
+// nameEnd is where the sts-ext-name at i ends, but for its length: a letter or
+// digit, then letters, digits, "_", "-" and ".".
+func nameEnd(s string, i int) int {
+	start := i
+	for i < len(s) && (isAlnum(s[i]) || i > start && (s[i] == '_' || s[i] == '-' || s[i] == '.')) {
+		i++
 	}
-	return len(s)
+	return i
 }
 
-// endsField reports whether a field may end before rest: at the end of the record
-// or at a sts-field-delim.
-func endsField(rest string) bool {
-	return rest == "" || strings.HasPrefix(strings.TrimLeft(rest, wsp), ";")
+// idEnd is where the sts-id at i ends, but for its length.
+func idEnd(s string, i int) int {
+	for i < len(s) && isAlnum(s[i]) {
+		i++
+	}
+	return i
 }
 
-// skipField is the length of what stands before the next sts-field-delim.
-func skipField(s string) int {
-	field, _, _ := strings.Cut(s, ";")
-	return len(strings.TrimRight(field, wsp))
+// valueEnd is where the sts-ext-value at i ends: printable ASCII except "=", ";"
+// and space.
+func valueEnd(s string, i int) int {
+	for i < len(s) && s[i] > ' ' && s[i] < 0x7f && s[i] != '=' && s[i] != ';' {
+		i++
+	}
+	return i
+}
+
+// endsField reports whether a field may end at i: at the end of the record or at a
+// sts-field-delim.
+func endsField(s string, i int) bool {
+	next := skipWSP(s, i)
+	return i == len(s) || next < len(s) && s[next] == ';'
+}
+
+// skipField is where what stands at i, up to the next sts-field-delim, ends.
+func skipField(s string, i int) int {
+	field, _, _ := strings.Cut(s[i:], ";")
+	return i + len(strings.TrimRight(field, wsp))
 }
 
 // fieldNames collects the names of the fields in a part of a record that has
@@ -162,15 +191,6 @@ func fieldNames(parsed string) map[string]bool {
 	return names
 }
 
-func isID(s string) bool {
-	for i := 0; i < len(s); i++ {
-		if !isAlnum(s[i]) {
-			return false
-		}
-	}
-	return 0 < len(s) && len(s) <= 32
-}
-
 func isAlnum(c byte) bool {
-	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'
+	return c-'0' < 10 || c|0x20-'a' < 26 // c|0x20 is the letter c in lower case
 }
