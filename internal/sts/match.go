@@ -1,47 +1,102 @@
 package sts
 
-import "strings"
+import (
+	"bytes"
+	"hash/maphash"
+	"strings"
+)
 
-// Match reports whether host, as returned by [Name], matches one of patterns,
-// as held by [Policy].MX.
+// Match reports whether host, an MX host as [Name] takes it, matches one of
+// patterns, as held by [Policy].MX.
 //
 // RFC 8461, Section 4.1: a pattern is a name, or "*." and a name, in which the
 // asterisk stands for exactly one label. "*.example.com" matches
 // mail.example.com, but neither example.com nor foo.bar.example.com.
 func Match(patterns []string, host string) bool {
-	_, parent, _ := strings.Cut(host, ".")
-	for _, p := range patterns {
-		base, wildcard := strings.CutPrefix(p, "*.")
-		if wildcard {
-			if base != parent {
-				continue
+	ps := Patterns{mx: patterns}
+	return ps.Match(host)
+}
+
+// Patterns are the mx patterns of a policy, made ready so that a match among
+// many costs little more than among few. Any number of callers may share them.
+type Patterns struct {
+	mx   []string
+	tags []byte // an octet of the hash of each pattern; nil if they are few
+}
+
+// NewPatterns makes patterns, as held by [Policy].MX, ready to be matched. It
+// keeps the slice, which must not be changed from then on.
+func NewPatterns(patterns []string) Patterns {
+	const few = 8
+	if len(patterns) <= few {
+		return Patterns{mx: patterns}
+	}
+	tags := make([]byte, len(patterns))
+	for i, p := range patterns {
+		tags[i] = byte(maphash.String(seed, p))
+	}
+	return Patterns{patterns, tags}
+}
+
+// seed is drawn once, so that no publisher knows which patterns share a tag.
+var seed = maphash.MakeSeed()
+
+// Match is [Match] among these patterns. It allocates nothing for a host in
+// ASCII, in whatever case.
+func (ps *Patterns) Match(host string) bool {
+	name := strings.TrimSuffix(host, ".")
+	found := scan(name)
+	if found == notASCII {
+		var err error
+		if name, err = Name(host); err != nil {
+			return false
+		}
+		found = scan(name)
+	}
+	if found&noName != 0 {
+		return false
+	}
+	// Two patterns can match: the name itself, and the name with an asterisk in
+	// the place of its first label. What is neither a name nor a wildcard, such as
+	// an IP address among the patterns, equals none of the two. A false A-label
+	// does: see canMatch.
+	var buf [maxName]byte
+	pattern := buf[:copy(buf[:], name)]
+	if found&upper != 0 {
+		lowerBytes(pattern)
+	}
+	if found&falseALabel == 0 && ps.have(pattern) {
+		return true
+	}
+	dot := bytes.IndexByte(pattern, '.')
+	if dot < 0 {
+		return false
+	}
+	pattern = pattern[dot-1:]
+	pattern[0] = '*'
+	return ps.have(pattern) && (found&falseALabel == 0 || scan(name[dot+1:])&falseALabel == 0)
+}
+
+// have reports whether pattern is one of ps.
+func (ps *Patterns) have(pattern []byte) bool {
+	if ps.tags == nil {
+		for _, p := range ps.mx {
+			if p == string(pattern) {
+				return true
 			}
-		} else if p != host {
-			continue
 		}
-		// A pattern that equals a valid name can still be one that is not to
-		// match: see canMatch. It is asked for the few that come so far.
-		if canMatch(p) {
+		return false
+	}
+	// A search for an octet looks at many tags at once, and few patterns besides
+	// the right one have its tag.
+	tag := byte(maphash.Bytes(seed, pattern))
+	for i := 0; ; i++ {
+		next := bytes.IndexByte(ps.tags[i:], tag)
+		if next < 0 {
+			return false
+		}
+		if i += next; ps.mx[i] == string(pattern) {
 			return true
 		}
 	}
-	return false
-}
-
-// canMatch reports whether any host can match pattern. An IP address, "*",
-// "a.*.b" or a label of 64 octets cannot, for they are no names; nor can a
-// false A-label ("--" in the third and fourth place without "xn"), which IDNA
-// reserves (RFC 5890, Section 2.3.1) and no publisher can have meant.
-func canMatch(pattern string) bool {
-	base := strings.TrimPrefix(pattern, "*.")
-	return len(pattern) <= maxName && check(base) == nameOK && !hasFalseALabel(base)
-}
-
-func hasFalseALabel(name string) bool {
-	for label := range strings.SplitSeq(name, ".") {
-		if len(label) >= 4 && label[2:4] == "--" && label[:2] != "xn" {
-			return true
-		}
-	}
-	return false
 }

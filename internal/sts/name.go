@@ -23,8 +23,8 @@ const maxName = 253
 // with other characters is converted, by IDNA2008, non-transitional.
 func Name(s string) (string, error) {
 	name := strings.TrimSuffix(s, ".")
-	verdict := check(name)
-	if verdict == nameNotASCII {
+	found := scan(name)
+	if found == notASCII {
 		ascii, err := idna.Lookup.ToASCII(name)
 		if err != nil || !utf8.ValidString(name) { // which ToASCII may let pass
 			return badName("cannot be converted to A-labels", s)
@@ -32,14 +32,15 @@ func Name(s string) (string, error) {
 		if name = ascii; !strings.HasSuffix(s, ".") {
 			name = strings.TrimSuffix(name, ".") // it was an ideographic full stop
 		}
-		verdict = check(name)
+		found = scan(name)
 	}
-	switch verdict {
-	case nameOK:
+	switch {
+	case found&noName == 0:
+		if found&upper != 0 {
+			name = lower(name)
+		}
 		return name, nil
-	case nameUpper:
-		return lower(name), nil
-	case nameNumeric:
+	case found&numeric != 0:
 		return badName("is an IP address or ends in a number, and so is no domain name", s)
 	default:
 		return badName("is not a domain name", s)
@@ -57,6 +58,9 @@ func badName(reason, s string) (string, error) {
 // an address literal, [192.0.2.1] or [IPv6:2001:db8::1], with or without a
 // port, the error is [ErrLiteral] (RFC 8461, Section 3.4).
 func PolicyDomain(hop string) (string, error) {
+	if name := strings.TrimSuffix(hop, "."); scan(name) == 0 {
+		return name, nil // the usual form, asked about for each message
+	}
 	if !strings.ContainsAny(hop, "[:") {
 		return Name(hop)
 	}
@@ -103,77 +107,5 @@ func isPort(s string) bool {
 		n, err := strconv.ParseUint(port, 10, 16)
 		return err == nil && n > 0
 	}
-	return len(port) <= 15 && check(port) <= nameUpper && !strings.ContainsAny(port, "._")
-}
-
-type verdict uint8
-
-const (
-	nameOK       verdict = iota // in the form of comparison
-	nameUpper                   // needs its ASCII letters lowered
-	nameNotASCII                // needs conversion to A-labels
-	nameNumeric                 // ends in a number, as an IPv4 address does
-	nameBad
-)
-
-// check judges a name written without its final dot: labels of 1 to 63 letters,
-// digits, hyphens and underscores that neither begin nor end in a hyphen. It
-// stops at the first octet that is not ASCII.
-func check(name string) verdict {
-	// The bound is beyond the U-label form of any name. Conversion to A-labels
-	// takes quadratic time.
-	if len(name) == 0 || len(name) > 4*maxName {
-		return nameBad
-	}
-	var (
-		start   int         // of the label
-		numeric = true      // the label has only digits
-		last    = byte('.') // the octet before this one
-		upper   bool
-	)
-	for i := 0; i < len(name); i++ {
-		c := name[i]
-		switch {
-		case 'a' <= c && c <= 'z' || c == '_':
-			numeric = false
-		case '0' <= c && c <= '9':
-		case 'A' <= c && c <= 'Z':
-			upper, numeric = true, false
-		case c == '-' && last != '.':
-			numeric = false
-		case c == '.' && last != '.' && last != '-' && i-start <= 63:
-			start, numeric = i+1, true
-		case c >= 0x80:
-			return nameNotASCII
-		default:
-			return nameBad
-		}
-		last = c
-	}
-	switch {
-	case last == '.' || last == '-' || len(name)-start > 63 || len(name) > maxName:
-		return nameBad
-	case numeric:
-		return nameNumeric
-	case upper:
-		return nameUpper
-	}
-	return nameOK
-}
-
-// lower folds the letters A to Z and nothing else. strings.ToLower would fold
-// U+0130 and its like, and change what a stranger's name means.
-func lower(s string) string {
-	for i := 0; i < len(s); i++ {
-		if 'A' <= s[i] && s[i] <= 'Z' {
-			b := []byte(s)
-			for ; i < len(b); i++ {
-				if 'A' <= b[i] && b[i] <= 'Z' {
-					b[i] += 'a' - 'A'
-				}
-			}
-			return string(b)
-		}
-	}
-	return s
+	return len(port) <= 15 && scan(port)&noName == 0 && !strings.ContainsAny(port, "._")
 }

@@ -2,7 +2,6 @@ package sts
 
 import (
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 )
@@ -39,8 +38,10 @@ func ParsePolicy(text string) (Policy, error) {
 	}
 	var (
 		p                     Policy
+		mx                    []string
 		version, mode, maxAge bool // seen
-		useful                int  // patterns that can match a host
+		dropped               int  // mx values that are not kept
+		inert                 int  // those of mx that can match no host
 	)
 	rest := strings.TrimPrefix(text, "\ufeff") // editors on Windows put it there
 	for rest != "" {
@@ -53,8 +54,11 @@ func ParsePolicy(text string) (Policy, error) {
 		} else {
 			rest = ""
 		}
-		colon := strings.IndexByte(line, ':')
-		if colon < 0 {
+		colon := 0
+		for colon < len(line) && line[colon] != ':' {
+			colon++
+		}
+		if colon == len(line) {
 			continue
 		}
 		key, value := trim(line[:colon]), trim(line[colon+1:])
@@ -87,20 +91,20 @@ func ParsePolicy(text string) (Policy, error) {
 				return badPolicy("has max_age " + quote(value) + "; it must be 1 to 10 digits, in seconds")
 			}
 		case "mx":
-			pattern, ok := parsePattern(value)
-			if !ok {
-				p.Odd++
-				continue
+			pattern := strings.TrimSuffix(value, ".")
+			if !canMatch(pattern) { // but it may, in lower case
+				if !isPrintable(pattern) {
+					dropped++
+					continue
+				}
+				if pattern = lower(pattern); !canMatch(pattern) {
+					inert++
+				}
 			}
-			if canMatch(pattern) {
-				useful++
-			} else {
-				p.Odd++
+			if mx == nil {
+				mx = make([]string, 0, patternsAhead(rest))
 			}
-			if p.MX == nil {
-				p.MX = make([]string, 0, patternsAhead(rest))
-			}
-			p.MX = append(p.MX, pattern)
+			mx = append(mx, pattern)
 		}
 	}
 	switch {
@@ -111,11 +115,11 @@ func ParsePolicy(text string) (Policy, error) {
 		return badPolicy("has no mode line")
 	case !maxAge:
 		return badPolicy("has no max_age line")
-	case p.Mode != None && useful == 0:
+	case p.Mode != None && inert == len(mx):
 		// To accept it would be to refuse every MX, and so to stop all mail.
 		return badPolicy("has mode " + string(p.Mode) + " but no mx pattern that a host could match")
 	}
-	p.MX = fit(p.MX)
+	p.MX, p.Odd = fit(mx), dropped+inert
 	return p, nil
 }
 
@@ -126,46 +130,55 @@ func badPolicy(reason string) (Policy, error) {
 // parseMaxAge reads 1*10(DIGIT) seconds. What exceeds [MaxMaxAge] is cut to it;
 // more than ten digits have no safe reading.
 func parseMaxAge(s string) (time.Duration, bool) {
-	if len(s) > 10 {
+	if s == "" || len(s) > 10 {
 		return 0, false
 	}
-	n, err := strconv.ParseUint(s, 10, 64)
-	if err != nil {
-		return 0, false
+	var seconds uint64
+	for i := range len(s) {
+		if s[i] < '0' || '9' < s[i] {
+			return 0, false
+		}
+		seconds = 10*seconds + uint64(s[i]-'0')
 	}
-	return time.Duration(min(n, uint64(MaxMaxAge/time.Second))) * time.Second, true
+	return time.Duration(min(seconds, uint64(MaxMaxAge/time.Second))) * time.Second, true
 }
 
-// parsePattern brings an mx value into the form in which it is compared. It
-// reports false for what is not worth keeping: nothing, what is longer than any
-// name, and what is not printable ASCII, such as a U-label (Section 3.2: the
-// value MUST be the A-label).
-func parsePattern(value string) (string, bool) {
-	value = strings.TrimSuffix(value, ".")
-	if value == "" || len(value) > 255 {
-		return "", false
-	}
-	for i := 0; i < len(value); i++ {
+// canMatch reports whether any host can match pattern, which is in lower case. An
+// IP address, "*", "a.*.b" or a label of 64 octets cannot, for they are no names;
+// nor can a false A-label, which IDNA reserves and no publisher can have meant.
+func canMatch(pattern string) bool {
+	return scan(strings.TrimPrefix(pattern, "*.")) == 0 && len(pattern) <= maxName
+}
+
+// isPrintable reports whether an mx value is worth keeping for reports, even if it
+// can match no host: it is not if it is empty, longer than any name, or not
+// printable ASCII, such as a U-label (Section 3.2: the value MUST be the A-label).
+func isPrintable(value string) bool {
+	for i := range len(value) {
 		if c := value[i]; c <= ' ' || c >= 0x7f {
-			return "", false
+			return false
 		}
 	}
-	return lower(value), true
+	return value != "" && len(value) <= maxPattern
 }
+
+// maxPattern bounds the mx values that are kept, in octets.
+const maxPattern = 255
 
 // trim removes white space and stray carriage returns, and nothing else: what
 // Unicode calls space stays, and makes a value differ.
 func trim(s string) string {
-	for s != "" && isBlank(s[0]) {
-		s = s[1:]
+	start, end := 0, len(s)
+	for start < end && isBlank(s[start]) {
+		start++
 	}
-	for s != "" && isBlank(s[len(s)-1]) {
-		s = s[:len(s)-1]
+	for start < end && isBlank(s[end-1]) {
+		end--
 	}
-	return s
+	return s[start:end]
 }
 
-func isBlank(c byte) bool { return c == ' ' || c == '\t' || c == '\r' }
+func isBlank(c byte) bool { return c <= ' ' && (c == ' ' || c == '\t' || c == '\r') }
 
 // patternsAhead guesses how many patterns a policy has when its first has just
 // been read and rest follows. The bound keeps a file of blank lines cheap.
