@@ -1,0 +1,116 @@
+package sts_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/mtasts/go-mtasts/internal/sts"
+)
+
+// Each benchmark has its floor beside it: the least that the same work costs when
+// it is written by hand for valid input, in the forms that are usual. A floor
+// checks the grammar as the package does; it names no error and forgives nothing.
+
+var benchSizes = []string{"3mx", "100mx"}
+
+// benchPolicy is the policy of RFC 8461, Section 3.2, or a large one, a quarter
+// of it wildcards.
+func benchPolicy(size string) string {
+	if size == "3mx" {
+		return "version: STSv1\r\nmode: enforce\r\nmx: mail.example.com\r\n" +
+			"mx: *.example.net\r\nmx: backupmx.example.com\r\nmax_age: 604800\r\n"
+	}
+	var hundred strings.Builder
+	hundred.WriteString("version: STSv1\r\nmode: enforce\r\n")
+	for i := range 100 {
+		if i%4 == 3 {
+			fmt.Fprintf(&hundred, "mx: *.pool%02d.example.net\r\n", i)
+		} else {
+			fmt.Fprintf(&hundred, "mx: mx%02d.mail.example.com\r\n", i)
+		}
+	}
+	hundred.WriteString("max_age: 604800\r\n")
+	return hundred.String()
+}
+
+// bench measures f, which reports whether it did its work.
+func bench(b *testing.B, name string, f func() bool) {
+	b.Run(name, func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			if !f() {
+				b.Fatal("a wrong result")
+			}
+		}
+	})
+}
+
+func BenchmarkParseRecord(b *testing.B) {
+	const txt, id = "v=STSv1; id=20160831085700Z;", "20160831085700Z"
+	bench(b, "ours", func() bool {
+		r, err := sts.ParseRecord(txt)
+		return err == nil && r.ID == id
+	})
+	bench(b, "floor", func() bool {
+		got, ok := floorRecord(txt)
+		return ok && got == id
+	})
+}
+
+func BenchmarkParsePolicy(b *testing.B) {
+	for _, size := range benchSizes {
+		text := benchPolicy(size)
+		n := strings.Count(text, "mx: ")
+		bench(b, size+"/ours", func() bool {
+			p, err := sts.ParsePolicy(text)
+			return err == nil && len(p.MX) == n && p.Odd == 0
+		})
+		bench(b, size+"/floor", func() bool {
+			p, ok := floorPolicy(text)
+			return ok && len(p.MX) == n
+		})
+	}
+}
+
+// Hosts as they stand in MX records: in any case, with the root's full stop or
+// without; of four, two are listed by name, one by a wildcard, one is not.
+func benchHosts(size string) (hosts []string, listed []bool) {
+	listed = []bool{true, true, true, false}
+	if size == "3mx" {
+		return []string{"mail.example.com", "BackupMX.Example.com.", "Mx1.EXAMPLE.net", "mx2.example.com."}, listed
+	}
+	return []string{"mx02.mail.example.com", "MX98.Mail.Example.com.", "Mx1.POOL51.EXAMPLE.net", "mx99.mail.example.com."}, listed
+}
+
+func BenchmarkMatch(b *testing.B) {
+	for _, size := range benchSizes {
+		p, err := sts.ParsePolicy(benchPolicy(size))
+		if err != nil {
+			b.Fatal(err)
+		}
+		hosts, listed := benchHosts(size)
+		benchMatch := func(name string, match func(host string) bool) {
+			var i int
+			bench(b, size+"/"+name, func() bool {
+				i++
+				return match(hosts[i%4]) == listed[i%4]
+			})
+		}
+		patterns := sts.NewPatterns(p.MX)
+		benchMatch("ours", patterns.Match)
+		benchMatch("floor", func(mx string) bool { return floorMatch(p.MX, mx) })
+	}
+}
+
+func BenchmarkPolicyDomain(b *testing.B) {
+	const hop = "mail.example.com"
+	bench(b, "ours", func() bool {
+		name, err := sts.PolicyDomain(hop)
+		return err == nil && name == hop
+	})
+	bench(b, "floor", func() bool {
+		name, ok := floorDomain(hop)
+		return ok && name == hop
+	})
+}
