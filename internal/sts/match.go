@@ -13,37 +13,36 @@ import (
 // asterisk stands for exactly one label. "*.example.com" matches
 // mail.example.com, but neither example.com nor foo.bar.example.com.
 func Match(patterns []string, host string) bool {
-	ps := Patterns{mx: patterns}
-	return ps.Match(host)
+	return (*Index)(nil).Match(patterns, host)
 }
 
-// Patterns are the mx patterns of a policy, made ready so that a match among
-// many costs little more than among few. Any number of callers may share them.
-type Patterns struct {
-	mx   []string
-	tags []byte // an octet of the hash of each pattern; nil if they are few
+// An Index makes a match among many patterns cost little more than among few. Any
+// number of callers may share it. Nil is the index of few patterns.
+type Index struct {
+	first *string // of the patterns, to know them again
+	tags  []byte  // an octet of the hash of each
 }
 
-// NewPatterns makes patterns, as held by [Policy].MX, ready to be matched. It
-// keeps the slice, which must not be changed from then on.
-func NewPatterns(patterns []string) Patterns {
+// NewIndex makes the index of patterns, as held by [Policy].MX, none of which may
+// be changed from then on.
+func NewIndex(patterns []string) *Index {
 	const few = 8
 	if len(patterns) <= few {
-		return Patterns{mx: patterns}
+		return nil
 	}
 	tags := make([]byte, len(patterns))
 	for i, p := range patterns {
 		tags[i] = byte(maphash.String(seed, p))
 	}
-	return Patterns{patterns, tags}
+	return &Index{&patterns[0], tags}
 }
 
 // seed is drawn once, so that no publisher knows which patterns share a tag.
 var seed = maphash.MakeSeed()
 
-// Match is [Match] among these patterns. It allocates nothing for a host in
-// ASCII, in whatever case.
-func (ps *Patterns) Match(host string) bool {
+// Match is the function [Match]. If patterns is not the slice that x was made of,
+// it does without x. It allocates nothing for a host in ASCII, in whatever case.
+func (x *Index) Match(patterns []string, host string) bool {
 	name := strings.TrimSuffix(host, ".")
 	found := scan(name)
 	if found == notASCII {
@@ -65,7 +64,7 @@ func (ps *Patterns) Match(host string) bool {
 	if found&upper != 0 {
 		lowerBytes(pattern)
 	}
-	if found&falseALabel == 0 && ps.have(pattern) {
+	if found&falseALabel == 0 && x.have(patterns, pattern) {
 		return true
 	}
 	dot := bytes.IndexByte(pattern, '.')
@@ -74,13 +73,13 @@ func (ps *Patterns) Match(host string) bool {
 	}
 	pattern = pattern[dot-1:]
 	pattern[0] = '*'
-	return ps.have(pattern) && (found&falseALabel == 0 || scan(name[dot+1:])&falseALabel == 0)
+	return x.have(patterns, pattern) && (found&falseALabel == 0 || scan(name[dot+1:])&falseALabel == 0)
 }
 
-// have reports whether pattern is one of ps.
-func (ps *Patterns) have(pattern []byte) bool {
-	if ps.tags == nil {
-		for _, p := range ps.mx {
+// have reports whether pattern is one of patterns.
+func (x *Index) have(patterns []string, pattern []byte) bool {
+	if x == nil || len(x.tags) != len(patterns) || x.first != &patterns[0] {
+		for _, p := range patterns {
 			if p == string(pattern) {
 				return true
 			}
@@ -91,11 +90,11 @@ func (ps *Patterns) have(pattern []byte) bool {
 	// the right one have its tag.
 	tag := byte(maphash.Bytes(seed, pattern))
 	for i := 0; ; i++ {
-		next := bytes.IndexByte(ps.tags[i:], tag)
+		next := bytes.IndexByte(x.tags[i:], tag)
 		if next < 0 {
 			return false
 		}
-		if i += next; ps.mx[i] == string(pattern) {
+		if i += next; patterns[i] == string(pattern) {
 			return true
 		}
 	}

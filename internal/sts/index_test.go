@@ -9,9 +9,9 @@ import (
 	"github.com/mtasts/go-mtasts/internal/sts"
 )
 
-// Patterns that were made ready, few or many of them, match what Match matches,
-// and take the host as it stands in the MX record.
-func TestPatternsMatchAsMatchDoes(t *testing.T) {
+// With an index, of few or many patterns, the same matches as without; and both
+// take the host as it stands in the MX record.
+func TestIndexMatchesAsMatchDoes(t *testing.T) {
 	var others []string
 	for i := range 50 {
 		others = append(others, fmt.Sprintf("mx%d.unrelated.invalid", i), fmt.Sprintf("*.%d.unrelated.invalid", i))
@@ -21,9 +21,9 @@ func TestPatternsMatchAsMatchDoes(t *testing.T) {
 		few := patterns(t, values...)
 		many := slices.Concat(others[:50], few, others[50:], few)
 		for _, list := range [][]string{few, many} {
-			ready := sts.NewPatterns(list)
+			index := sts.NewIndex(list)
 			want := v.get("expect") == "match"
-			if got := ready.Match(mx); got != want {
+			if got := index.Match(list, mx); got != want {
 				t.Errorf("%s: %q among %d patterns: got %v", v.name, mx, len(list), got)
 			}
 			if got := sts.Match(list, mx); got != want {
@@ -34,12 +34,12 @@ func TestPatternsMatchAsMatchDoes(t *testing.T) {
 }
 
 // One of many patterns is found wherever it stands, and none where it does not.
-func TestPatternsAreFoundAmongMany(t *testing.T) {
+func TestIndexFindsOneOfManyPatterns(t *testing.T) {
 	var list []string
 	for i := range 1000 {
 		list = append(list, fmt.Sprintf("mx%d.example.com", i), fmt.Sprintf("*.pool%d.example.net", i))
 	}
-	ready := sts.NewPatterns(list)
+	index := sts.NewIndex(list)
 	for i := range 1000 {
 		for mx, want := range map[string]bool{
 			fmt.Sprintf("mx%d.example.com", i):          true,
@@ -49,25 +49,38 @@ func TestPatternsAreFoundAmongMany(t *testing.T) {
 			fmt.Sprintf("a.b.pool%d.example.net", i):    false,
 			fmt.Sprintf("a.pool%d.example.net", 1000+i): false,
 		} {
-			if got := ready.Match(mx); got != want {
+			if got := index.Match(list, mx); got != want {
 				t.Errorf("%s: got %v", mx, got)
 			}
 		}
 	}
 }
 
-func TestPatternsMatchWithoutAllocation(t *testing.T) {
+func TestIndexMatchesWithoutAllocation(t *testing.T) {
 	for _, n := range []int{3, 100} {
 		list := slices.Repeat([]string{"other.example"}, n)
 		list[n-1] = "*.a-rather-long-name-of-a-mail-provider.example.com"
-		ready := sts.NewPatterns(list)
+		index := sts.NewIndex(list)
 		for _, first := range []string{"mx1.", "mx1.mx1."} { // a hit and a miss
 			mx := first + strings.ToUpper(list[n-1][2:]) + "."
-			if got := ready.Match(mx); got != (first == "mx1.") {
+			if got := index.Match(list, mx); got != (first == "mx1.") {
 				t.Errorf("%s: got %v", mx, got)
 			}
-			if allocs := testing.AllocsPerRun(100, func() { ready.Match(mx) }); allocs > 0 {
+			if allocs := testing.AllocsPerRun(100, func() { index.Match(list, mx) }); allocs > 0 {
 				t.Errorf("%s among %d patterns: %v allocations", mx, n, allocs)
+			}
+		}
+	}
+}
+
+// Other patterns than those of the index are matched without it.
+func TestIndexOfOtherPatternsIsNotUsed(t *testing.T) {
+	list := slices.Repeat([]string{"mx.example.com"}, 100)
+	index := sts.NewIndex(list)
+	for _, other := range [][]string{nil, {"mx.example.net"}, list[:50], list[1:], slices.Repeat([]string{"mx.example.net"}, 100)} {
+		for _, mx := range []string{"mx.example.com", "mx.example.net"} {
+			if got, want := index.Match(other, mx), slices.Contains(other, mx); got != want {
+				t.Errorf("%s among %d other patterns: got %v", mx, len(other), got)
 			}
 		}
 	}
