@@ -143,9 +143,10 @@ func parseMaxAge(s string) (time.Duration, bool) {
 	return time.Duration(min(seconds, uint64(MaxMaxAge/time.Second))) * time.Second, true
 }
 
-// canMatch reports whether any host can match pattern, which is in lower case. An
-// IP address, "*", "a.*.b" or a label of 64 octets cannot, for they are no names;
-// nor can a false A-label, which IDNA reserves and no publisher can have meant.
+// canMatch reports whether any host can match pattern as it is spelled, in lower
+// case. An IP address, "*", "a.*.b" or a label of 64 octets cannot be matched, for
+// they are no names; nor can a false A-label, which IDNA reserves and no publisher
+// can have meant.
 func canMatch(pattern string) bool {
 	return scan(strings.TrimPrefix(pattern, "*.")) == 0 && len(pattern) <= maxName
 }
