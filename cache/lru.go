@@ -4,16 +4,17 @@ import (
 	"hash/maphash"
 	"math/bits"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/golang-lru/v2/simplelru"
 )
 
 const (
-	// maxShards bounds the number of locks. With 16, two of a few dozen cores
-	// seldom meet at one lock, and the exclusive one is held for less than a
-	// microsecond.
-	maxShards = 16
+	// shardBits of a hash say which shard a key belongs to. With 16 shards, two of a
+	// few dozen cores that change something seldom meet at one lock.
+	shardBits = 4
+	maxShards = 1 << shardBits
 
 	// minShare is the smallest share of a shard in an LRU that has several.
 	// Keys spread over shards by chance, so a shard fills up before the whole
@@ -34,12 +35,11 @@ const (
 // times the memory of an ordinary one should cost ten, so that a stranger who
 // makes his entries large gets fewer of them rather than more memory.
 //
-// Get takes a read lock and allocates nothing. A list of the most recently used
-// is in order only if every use moves an entry to its front, under an exclusive
-// lock; an LRU moves an entry only if its last move is more than a second ago.
-// Its order is therefore exact to about a second, which is all that eviction
-// needs: only if everything is replaced within one second does an entry fall
-// out that was used within that second.
+// Get allocates nothing, and it takes a lock only to move an entry. A list of the most
+// recently used is in order only if every use moves an entry to its front, under a lock;
+// an LRU moves an entry only if its last move is more than a second ago. Its order is
+// therefore exact to about a second, which is all that eviction needs: only if everything
+// is replaced within one second does an entry fall out that was used within that second.
 //
 // An LRU of 2048 units and more is divided into up to 16 shards, each with its
 // own lock, its own list and an equal share of the units. Which shard a key
@@ -53,20 +53,24 @@ type LRU[V any] struct {
 	shards []shard[V] // their number is a power of two
 }
 
+// A shard finds its nodes by index, and has them in the order of their last moves.
 type shard[V any] struct {
-	mu    sync.RWMutex
-	list  *simplelru.LRU[string, slot[V]]
-	cost  int // of all entries together, at most share
-	share int
+	index index[V]
+	_     [64]byte // what Get reads is not on a cache line with what others write
 
-	_ [64]byte // keeps the locks of two shards on different cache lines
+	mu    sync.Mutex // held by who changes something
+	order *simplelru.LRU[*lruNode[V], struct{}]
+	cost  int // of all nodes together, at most share
+	share int
+	_     [64]byte
 }
 
-// A slot is held by value: one pointer less to follow on each Get.
-type slot[V any] struct {
+// An lruNode is an entry. To add another value under its key is to replace it.
+type lruNode[V any] struct {
+	key      string
 	value    V
+	promoted atomic.Int64 // since LRU.start
 	cost     int
-	promoted time.Duration // since LRU.start
 }
 
 // NewLRU returns an LRU of at most size units. A size below 1 is taken as 1.
@@ -85,27 +89,36 @@ func NewLRU[V any](size int) *LRU[V] {
 		if i < size%n {
 			s.share++
 		}
-		s.list, _ = simplelru.NewLRU(s.share, s.evicted) // errs only below 1
+		s.index.init()
+		s.order, _ = simplelru.NewLRU[*lruNode[V], struct{}](s.share, nil) // errs only below 1
 	}
 	return l
 }
 
 // Get returns the value that was added last under key, unless it has been
 // evicted or removed.
-func (l *LRU[V]) Get(key string) (value V, ok bool) {
-	s := l.shard(key)
-	s.mu.RLock()
-	e, ok := s.list.Peek(key)
-	s.mu.RUnlock()
-	if !ok {
-		return value, false
-	}
+func (l *LRU[V]) Get(key string) (value V, ok bool) { return l.GetAt(key, l.Since()) }
+
+// Since returns for how long l has existed. It is monotonic.
+func (l *LRU[V]) Since() time.Duration {
 	// Since a fixed instant: time.Since then reads the monotonic clock only,
 	// at half the cost of time.Now.
-	if now := time.Since(l.start); now-e.promoted > promoteAfter {
-		s.promote(key, now)
+	return time.Since(l.start)
+}
+
+// GetAt is Get for a caller who needs to know the time as well: to read it twice would
+// be a good part of what Get costs. It is now, as [LRU.Since] has just returned it.
+func (l *LRU[V]) GetAt(key string, now time.Duration) (value V, ok bool) {
+	hash := l.hash(key)
+	s := l.shard(hash)
+	n := s.index.get(hash, key)
+	if n == nil {
+		return value, false
 	}
-	return e.value, true
+	if last := n.promoted.Load(); int64(now)-last > int64(promoteAfter) {
+		s.promote(n, last, now)
+	}
+	return n.value, true
 }
 
 // Add puts value under key, in place of an earlier one, and evicts what was not
@@ -114,32 +127,39 @@ func (l *LRU[V]) Get(key string) (value V, ok bool) {
 // A cost below 1 is taken as 1. An entry that costs more than the share of its
 // shard counts as much as the whole share: it is held, alone in its shard.
 func (l *LRU[V]) Add(key string, value V, cost int) {
-	s := l.shard(key)
-	e := slot[V]{
-		value:    value,
-		cost:     min(max(cost, 1), s.share),
-		promoted: time.Since(l.start),
-	}
+	hash := l.hash(key)
+	s := l.shard(hash)
+	n := &lruNode[V]{key: key, value: value, cost: min(max(cost, 1), s.share)}
+	n.promoted.Store(int64(l.Since()))
 
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if old, ok := s.list.Peek(key); ok {
+	old := s.index.get(hash, key)
+	if old != nil {
+		s.order.Remove(old)
 		s.cost -= old.cost
 	}
-	s.cost += e.cost
-	s.list.Add(key, e)
-	// The new entry is in front and fits alone, so it is never the one to go.
-	for s.cost > s.share {
-		s.list.RemoveOldest()
+	s.index.put(hash, old, n)
+	for s.cost+n.cost > s.share {
+		oldest, _, _ := s.order.RemoveOldest()
+		s.index.remove(l.hash(oldest.key), oldest)
+		s.cost -= oldest.cost
 	}
+	s.order.Add(n, struct{}{})
+	s.cost += n.cost
 }
 
 // Remove forgets key.
 func (l *LRU[V]) Remove(key string) {
-	s := l.shard(key)
+	hash := l.hash(key)
+	s := l.shard(hash)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.list.Remove(key)
+	if n := s.index.get(hash, key); n != nil {
+		s.index.remove(hash, n)
+		s.order.Remove(n)
+		s.cost -= n.cost
+	}
 }
 
 // Len returns the number of entries.
@@ -147,29 +167,27 @@ func (l *LRU[V]) Len() int {
 	n := 0
 	for i := range l.shards {
 		s := &l.shards[i]
-		s.mu.RLock()
-		n += s.list.Len()
-		s.mu.RUnlock()
+		s.mu.Lock()
+		n += s.order.Len()
+		s.mu.Unlock()
 	}
 	return n
 }
 
-func (l *LRU[V]) shard(key string) *shard[V] {
-	return &l.shards[maphash.String(l.seed, key)&uint64(len(l.shards)-1)]
+// hash returns the hash of key, which for an [index] is never 0.
+func (l *LRU[V]) hash(key string) uint64 { return max(maphash.String(l.seed, key), 1) }
+
+func (l *LRU[V]) shard(hash uint64) *shard[V] {
+	return &l.shards[hash&uint64(len(l.shards)-1)]
 }
 
-// promote moves key to the front of the list, unless another reader has done so
-// by now or it is no longer there.
-func (s *shard[V]) promote(key string, now time.Duration) {
+// promote moves n to the front of the list, unless it is no longer there, or another
+// reader does so, who has seen the same last promotion.
+func (s *shard[V]) promote(n *lruNode[V], last int64, now time.Duration) {
+	if !n.promoted.CompareAndSwap(last, int64(now)) {
+		return
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if e, ok := s.list.Peek(key); ok && now-e.promoted > promoteAfter {
-		e.promoted = now
-		s.list.Add(key, e)
-	}
-}
-
-// evicted is called, under the lock, for each entry that leaves the list.
-func (s *shard[V]) evicted(_ string, e slot[V]) {
-	s.cost -= e.cost
+	s.order.Get(n)
 }

@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -218,4 +219,70 @@ func TestLRUConcurrentUse(t *testing.T) {
 		})
 	}
 	wg.Wait()
+}
+
+// Whatever comes and goes around it, an entry in use is found each time, with the value
+// that it has or is just being given.
+func TestLRUFindsWhatStays(t *testing.T) {
+	l := cache.NewLRU[int](3000)
+	stays := make([]string, 100)
+	for i := range stays {
+		stays[i] = fmt.Sprint("stays", i)
+		l.Add(stays[i], 0, 1)
+	}
+	var changers, readers sync.WaitGroup
+	var done atomic.Bool
+	for w := range 2 {
+		changers.Go(func() { // strangers, fewer than could push anything out
+			for i := range 40_000 {
+				key := fmt.Sprint("comes and goes", w, i%500)
+				if i%1000 < 500 {
+					l.Add(key, i, 1)
+				} else {
+					l.Remove(key)
+				}
+				if w == 0 {
+					l.Add(stays[i%len(stays)], i, 1)
+				}
+			}
+		})
+		readers.Go(func() {
+			seen := make([]int, len(stays))
+			for i := 0; !done.Load(); i = (i + 1) % len(stays) {
+				v, ok := l.Get(stays[i])
+				if !ok || v < seen[i] {
+					t.Errorf("Get(%q) = %d, %v after %d", stays[i], v, ok, seen[i])
+					return
+				}
+				seen[i] = v
+			}
+		})
+	}
+	changers.Wait()
+	done.Store(true)
+	readers.Wait()
+}
+
+// What the LRU holds is what a map would that never forgets, less what was evicted.
+func TestLRUAgreesWithAMap(t *testing.T) {
+	l, m := cache.NewLRU[int](5000), make(map[string]int)
+	rnd := rand.New(rand.NewPCG(8461, 0))
+	for i := range 300_000 {
+		key := strconv.Itoa(rnd.IntN(4000)) // which all have room
+		switch rnd.IntN(3) {
+		case 0:
+			l.Add(key, i, 1)
+			m[key] = i
+		case 1:
+			l.Remove(key)
+			delete(m, key)
+		}
+		want, there := m[key]
+		if got, ok := l.Get(key); ok != there || got != want {
+			t.Fatalf("step %d: Get(%q) = %d, %v; want %d, %v", i, key, got, ok, want, there)
+		}
+	}
+	if l.Len() != len(m) {
+		t.Errorf("Len = %d, want %d", l.Len(), len(m))
+	}
 }

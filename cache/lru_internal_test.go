@@ -1,0 +1,57 @@
+package cache
+
+import (
+	"runtime"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// Who changes a shard holds its lock; readers do not wait for him, except to move an
+// entry, which one of them does once a second.
+func TestLRUGetWaitsForNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := NewLRU[int](10)
+		l.Add("a", 1, 1)
+		time.Sleep(2 * promoteAfter)
+
+		mu := &l.shards[0].mu
+		mu.Lock()
+		moved := make(chan struct{})
+		go func() {
+			l.Get("a")
+			close(moved)
+		}()
+		for n := l.shards[0].index.get(l.hash("a"), "a"); n.promoted.Load() == 0; {
+			runtime.Gosched() // until somebody is about to move it
+		}
+		for range 1000 { // would wait for ever, if it did
+			if v, ok := l.Get("a"); !ok || v != 1 {
+				t.Fatalf("Get = %d, %v", v, ok)
+			}
+			l.Get("b")
+		}
+		select {
+		case <-moved:
+			t.Error("nobody waits to move the entry")
+		default:
+		}
+		mu.Unlock()
+		<-moved
+	})
+}
+
+// To remove and add for ever takes no more room than what is there.
+func TestLRUIndexDoesNotGrow(t *testing.T) {
+	l := NewLRU[int](100)
+	for i := range 100_000 {
+		key := string(rune('a'+i%26)) + string(rune('a'+i/26%26))
+		l.Add(key, i, 1)
+		if i%3 == 0 {
+			l.Remove(key)
+		}
+		if n := len(*l.shards[0].index.slots.Load()); n > 512 {
+			t.Fatalf("%d slots for %d entries", n, l.Len())
+		}
+	}
+}
