@@ -124,7 +124,6 @@ type Client struct {
 	fetches chan struct{} // a place for each request to a policy host
 	saving  chan struct{} // a place for each policy that is being stored
 
-	start  time.Time       // what memo.fresh counts from
 	ctx    context.Context // ends with Close
 	cancel context.CancelFunc
 	work   sync.WaitGroup
@@ -166,7 +165,6 @@ func New(store Store, opts *Options) *Client {
 		override: opts.Override,
 		report:   opts.Report,
 		log:      opts.Logger,
-		start:    time.Now(),
 		flights:  make(map[string]*flight),
 	}
 	if c.resolver == nil {
@@ -221,12 +219,19 @@ func New(store Store, opts *Options) *Client {
 // message is to be deferred: ctx ended first, the store could not be read, the
 // client is closed, or 20,000 other domains are being looked at. Only [ErrInvalidDomain] is no reason to try again.
 func (c *Client) PolicyFor(ctx context.Context, domain string) (*Policy, error) {
+	// What is a key in memory has the form in which domains are compared: to find it is
+	// to know that, which is cheaper than to look at each octet.
+	if p := c.fresh(domain); p != nil {
+		return c.overridden(p), nil
+	}
 	name, err := sts.PolicyDomain(domain)
 	if err != nil {
 		return notADomain(domain, err)
 	}
-	if m, ok := c.memory.Get(name); ok && m.policy != nil && c.since() < m.freshUntil() {
-		return c.overridden(m.policy), nil
+	if name != domain {
+		if p := c.fresh(name); p != nil {
+			return c.overridden(p), nil
+		}
 	}
 	p, err := c.find(ctx, name)
 	return c.overridden(p), err
@@ -281,6 +286,6 @@ func (c *Client) Close() error {
 	return nil
 }
 
-// since is the time by which memos are measured. It is monotonic, and cheaper to
-// read than the clock.
-func (c *Client) since() time.Duration { return time.Since(c.start) }
+// since is the time by which memos are measured, and memory as well: one look at the
+// clock serves both. It is monotonic.
+func (c *Client) since() time.Duration { return c.memory.Since() }

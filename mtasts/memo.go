@@ -67,6 +67,15 @@ const (
 
 func (m *memo) freshUntil() time.Duration { return time.Duration(m.fresh.Load()) }
 
+// fresh returns what is to be answered without a look, or nil.
+func (c *Client) fresh(name string) *Policy {
+	now := c.since()
+	if m, ok := c.memory.GetAt(name, now); ok && now < m.freshUntil() {
+		return m.policy
+	}
+	return nil
+}
+
 // remembers reports whether m holds a policy that may be applied now.
 func (m *memo) remembers(now time.Time) bool { return m != nil && m.policy.valid(now) }
 
