@@ -28,69 +28,6 @@ func benchKeys(n int) []string {
 // Values of 300 octets: an ordinary policy and what is known about it.
 var benchValue = make([]byte, 300)
 
-func BenchmarkLRUGet(b *testing.B) {
-	for _, n := range []int{1, 10_000, 100_000} {
-		keys := benchKeys(n)
-		b.Run(fmt.Sprintf("entries=%d", n), func(b *testing.B) {
-			l := cache.NewLRU[*int](2 * n)
-			for _, k := range keys {
-				l.Add(k, new(int), 1)
-			}
-			benchGet(b, keys, func(k string) bool { _, ok := l.Get(k); return ok })
-		})
-		b.Run(fmt.Sprintf("entries=%d/floor", n), func(b *testing.B) {
-			var mu sync.RWMutex
-			type entry struct {
-				value *int
-				used  time.Duration
-			}
-			m := make(map[string]*entry)
-			for _, k := range keys {
-				m[k] = &entry{value: new(int)}
-			}
-			start := time.Now()
-			benchGet(b, keys, func(k string) bool {
-				mu.RLock()
-				e, ok := m[k]
-				mu.RUnlock()
-				return ok && time.Since(start) > e.used
-			})
-		})
-	}
-}
-
-func benchGet(b *testing.B, keys []string, get func(string) bool) {
-	b.Run("one", func(b *testing.B) {
-		b.ReportAllocs()
-		for i := 0; b.Loop(); i++ {
-			if !get(keys[i*7919%len(keys)]) {
-				b.Fatal("a key is missing")
-			}
-		}
-	})
-	b.Run("parallel", func(b *testing.B) {
-		b.ReportAllocs()
-		var worker atomic.Int64
-		b.RunParallel(func(pb *testing.PB) {
-			for i := int(worker.Add(1)) * 104729; pb.Next(); i++ {
-				if !get(keys[i*7919%len(keys)]) {
-					b.Error("a key is missing")
-					return
-				}
-			}
-		})
-	})
-}
-
-func BenchmarkLRUAdd(b *testing.B) {
-	keys := benchKeys(100_000)
-	l := cache.NewLRU[*int](10_000)
-	b.ReportAllocs()
-	for i := 0; b.Loop(); i++ {
-		l.Add(keys[i%len(keys)], nil, 1)
-	}
-}
-
 func BenchmarkBoltPut(b *testing.B) {
 	ctx := context.Background()
 	now := time.Now()

@@ -27,7 +27,8 @@ func BenchmarkMemory(b *testing.B) {
 					texts := make(map[string]string)
 					table := make(map[string]*known)
 					for i, domain := range domains {
-						k := &known{used: time.Now().Unix()}
+						now := time.Now().Unix()
+						k := &known{fetched: now, expires: now, used: now}
 						if published {
 							text := benchText(i)
 							if _, ok := texts[text]; !ok {

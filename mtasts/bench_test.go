@@ -56,7 +56,7 @@ func benchAnswer(tb testing.TB, i int, domain string, published bool) *Policy {
 		return noPolicy(domain, &Error{Domain: domain, Reason: "no-txt-record",
 			Err: fmt.Errorf("%w: %s", sts.ErrNoRecord, domain)})
 	}
-	p, err := newPolicy(domain, "20260101T000000", benchText(i), time.Now())
+	p, _, err := newPolicy(domain, "20260101T000000", benchText(i), time.Now())
 	if err != nil {
 		tb.Fatal(err)
 	}

@@ -14,7 +14,7 @@ func largest(t *testing.T) *Policy {
 	t.Helper()
 	const begin = "version: STSv1\nmode: enforce\nmax_age: 604800\n"
 	text := begin + strings.Repeat("mx:A\n", (64<<10-len(begin))/5)
-	p, err := newPolicy("example.com", strings.Repeat("9", 32), text, time.Now())
+	p, _, err := newPolicy("example.com", strings.Repeat("9", 32), text, time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -131,13 +131,13 @@ func (c *Client) fetchPolicy(domain, id string) (*Policy, *Error) {
 	if err != nil {
 		return nil, fetchFailure(domain, err)
 	}
-	p, err := newPolicy(domain, id, text, time.Now())
+	p, odd, err := newPolicy(domain, id, text, time.Now())
 	if err != nil {
 		return nil, &Error{Domain: domain, Result: ResultPolicyInvalid, Reason: "policy-invalid",
 			Err: fmt.Errorf("https://%s/.well-known/mta-sts.txt: %w", host, err)}
 	}
-	if p.odd > 0 {
-		c.log.Warn("mtasts: a policy has mx values that can match no host", "domain", domain, "values", p.odd)
+	if odd > 0 {
+		c.log.Warn("mtasts: a policy has mx values that can match no host", "domain", domain, "values", odd)
 	}
 	return p, nil
 }

@@ -66,7 +66,7 @@ func decodeEntry(domain string, b []byte) (p *Policy, used time.Time, err error)
 	}
 	idEnd := 1 + int(b[0])
 	id, text := string(b[1:idEnd]), string(b[idEnd:])
-	p, err = newPolicy(domain, id, text, time.Unix(0, fetched))
+	p, _, err = newPolicy(domain, id, text, time.Unix(0, fetched))
 	if err != nil {
 		return nil, used, errors.Join(errDamaged, err)
 	}

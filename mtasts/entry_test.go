@@ -14,7 +14,7 @@ const entryText = "version: STSv1\r\nmode: enforce\r\nmx: mx.example.com\r\nmax_
 
 func sample(t testing.TB) *Policy {
 	t.Helper()
-	p, err := newPolicy("example.com", "20160831085700Z", entryText, time.Unix(1700000000, 123456789))
+	p, _, err := newPolicy("example.com", "20160831085700Z", entryText, time.Unix(1700000000, 123456789))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,6 +2,7 @@ package mtasts
 
 import (
 	"time"
+	"unique"
 
 	"github.com/mtasts/go-mtasts/internal/sts"
 )
@@ -59,18 +60,23 @@ type Policy struct {
 
 	client *Client
 
-	odd int // mx values that can match no host
+	// shared holds Text, of which memory has one copy however many domains publish
+	// it: most policy files are those of a few providers.
+	shared unique.Handle[string]
 
 	// stamp orders the writes of one domain in a [Store]. It is Fetched, except
 	// after the clock has been set back.
 	stamp time.Time
 }
 
-// newPolicy makes the Policy of text. The error is a *sts.SyntaxError.
-func newPolicy(domain, id, text string, fetched time.Time) (*Policy, error) {
+// newPolicy makes the Policy of text, and counts the mx values in it that can match no
+// host. The error is a *sts.SyntaxError.
+func newPolicy(domain, id, text string, fetched time.Time) (p *Policy, odd int, err error) {
+	shared := unique.Make(text)
+	text = shared.Value() // MX is made of parts of it
 	parsed, err := sts.ParsePolicy(text)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	// Without its monotonic reading, a time follows the clock that also ruled
 	// before a restart and while the machine slept.
@@ -83,9 +89,9 @@ func newPolicy(domain, id, text string, fetched time.Time) (*Policy, error) {
 		Fetched: fetched,
 		Expires: fetched.Add(parsed.MaxAge),
 		Text:    text,
-		odd:     parsed.Odd,
+		shared:  shared,
 		stamp:   fetched,
-	}, nil
+	}, parsed.Odd, nil
 }
 
 // noPolicy is the answer for a domain without a policy.
