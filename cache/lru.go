@@ -56,7 +56,7 @@ type LRU[V any] struct {
 // A shard finds its nodes by index, and has them in the order of their last moves.
 type shard[V any] struct {
 	index index[V]
-	_     [64]byte // what Get reads is not on a cache line with what others write
+	_     [64]byte // keeps the lock, which others write, off the cache line that Get reads
 
 	mu    sync.Mutex // held by who changes something
 	order *simplelru.LRU[*lruNode[V], struct{}]
