@@ -111,8 +111,7 @@ type Client struct {
 	// lookupNetIP is the resolver's, nil if it has none.
 	lookupNetIP func(ctx context.Context, network, host string) ([]netip.Addr, error)
 
-	policies *fetch.Client                                                         // policy hosts
-	get      func(ctx context.Context, policyHost string) (text string, err error) // policies.Get
+	get      func(ctx context.Context, policyHost string) (text string, err error) // fetch.Client.Get
 	store    Store
 	memory   *cache.LRU[*memo]
 	recheck  time.Duration
@@ -196,8 +195,7 @@ func New(store Store, opts *Options) *Client {
 		c.lookupNetIP = r.LookupNetIP
 	}
 	cfg.LookupNetIP = c.lookupNetIP
-	c.policies = fetch.New(cfg)
-	c.get = c.policies.Get
+	c.get = fetch.New(cfg).Get
 	c.fetches = make(chan struct{}, maxFetches)
 	c.saving = make(chan struct{}, maxSaving)
 	c.ctx, c.cancel = context.WithCancel(context.Background())
@@ -276,7 +274,6 @@ func (c *Client) Close() error {
 	c.cancel()
 	c.work.Wait()
 	err := c.lastSave()
-	c.policies.Close()
 	if closer, ok := c.store.(io.Closer); ok {
 		err = errors.Join(err, closer.Close())
 	}

@@ -15,5 +15,8 @@ func TestMain(m *testing.M) {
 	if path := os.Getenv(crashEnv); path != "" {
 		learnUntilKilled(path)
 	}
+	if os.Getenv(coldEnv) != "" {
+		coldServer()
+	}
 	leak.Main(m)
 }

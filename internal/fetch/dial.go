@@ -1,17 +1,17 @@
 package fetch
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net"
 	"net/netip"
+	"slices"
 	"syscall"
 	"time"
 )
 
 const (
-	port = 443 // of https; RFC 8461, Section 3.3 leaves no choice
-
 	// attemptDelay is how long an address may keep silent before the next one
 	// is tried beside it. RFC 8305, Section 8: "Connection Attempt Delay ...
 	// Recommended to be 250 milliseconds".
@@ -27,14 +27,19 @@ const (
 type dialer struct {
 	lookup  func(ctx context.Context, network, host string) ([]netip.Addr, error)
 	guard   guard
+	port    uint16
 	connect func(ctx context.Context, network, address string) (net.Conn, error)
 }
 
-func newDialer(lookup func(context.Context, string, string) ([]netip.Addr, error), allowed []netip.Prefix) *dialer {
-	if lookup == nil {
-		lookup = net.DefaultResolver.LookupNetIP
+func newDialer(config Config) *dialer {
+	d := &dialer{
+		lookup: config.LookupNetIP,
+		guard:  guard{allowed: slices.Clone(config.AllowNets)},
+		port:   cmp.Or(config.Port, 443),
 	}
-	d := &dialer{lookup: lookup, guard: guard{allowed: append([]netip.Prefix(nil), allowed...)}}
+	if d.lookup == nil {
+		d.lookup = net.DefaultResolver.LookupNetIP
+	}
 	tcp := &net.Dialer{
 		KeepAlive: -1, // the connection does not last
 		// The address has been judged before; here it is judged as the kernel
@@ -98,7 +103,7 @@ func (d *dialer) race(ctx context.Context, addrs []netip.Addr) (net.Conn, error)
 			if len(addrs) == 0 {
 				continue
 			}
-			address := netip.AddrPortFrom(addrs[0], port).String()
+			address := netip.AddrPortFrom(addrs[0], d.port).String()
 			addrs = addrs[1:]
 			pending++
 			go func() {

@@ -30,7 +30,7 @@ func race(t *testing.T, addrs []string, outcome map[string]string) (attempts []a
 	}
 	start := time.Now()
 	var mu sync.Mutex
-	d := newDialer(resolveTo(found...), nil)
+	d := newDialer(Config{LookupNetIP: resolveTo(found...)})
 	d.connect = func(ctx context.Context, _, address string) (net.Conn, error) {
 		addr := netip.MustParseAddrPort(address).Addr().String()
 		mu.Lock()

@@ -28,10 +28,6 @@ const (
 	// is one minute". A limit on each step would not end a body that drips.
 	timeLimit = time.Minute
 
-	// headerLimit is in bytes and bounds the header of an answer, which no
-	// part of the RFC does.
-	headerLimit = 64 << 10
-
 	// wireLimit is in octets too and bounds all that a host sends, from its
 	// hello to the end of the file, as it comes over the wire. It is the limit
 	// for what adds nothing to the header or the body, and would go on for the
@@ -39,7 +35,9 @@ const (
 	// unfolds to nothing. The largest file, its certificates and a header fit.
 	wireLimit = 80 << 10
 
-	path = "/.well-known/mta-sts.txt" // RFC 8461, Section 3.3
+	path         = "/.well-known/mta-sts.txt" // RFC 8461, Section 3.3
+	userAgent    = "go-mtasts"
+	cacheControl = "no-cache, no-store"
 )
 
 // A Config says how policy hosts are reached. Its zero value is ready: the
@@ -65,23 +63,24 @@ type Config struct {
 	// LookupNetIP finds the addresses of a policy host; network is "ip" and
 	// host ends in a dot. Nil stands for net.DefaultResolver's.
 	LookupNetIP func(ctx context.Context, network, host string) ([]netip.Addr, error)
+
+	// Port is where policy hosts listen. 0 stands for 443, and RFC 8461, Section
+	// 3.3 leaves no choice; but tests may not be allowed to listen there.
+	Port uint16
 }
 
 // A Client fetches policy files. Its methods may be called concurrently.
 type Client struct {
-	dialer    *dialer
-	tls       *tls.Config
-	transport *http.Transport   // the private one
-	foreign   http.RoundTripper // Config.Transport
-	roots     *x509.CertPool
+	dialer  *dialer
+	tls     *tls.Config
+	foreign http.RoundTripper // Config.Transport
+	roots   *x509.CertPool
 }
 
 // New returns a Client that works by config.
 func New(config Config) *Client {
-	protocols := new(http.Protocols)
-	protocols.SetHTTP1(true)
 	return &Client{
-		dialer: newDialer(config.LookupNetIP, config.AllowNets),
+		dialer: newDialer(config),
 		tls: &tls.Config{
 			RootCAs:    config.RootCAs,
 			MinVersion: tls.VersionTLS12, // RFC 8461, Section 7.2
@@ -90,15 +89,6 @@ func New(config Config) *Client {
 			// that keeps one from the quantum computers to come; without it,
 			// a fetch costs a third less. Authenticity is the certificate's.
 			CurvePreferences: []tls.CurveID{tls.X25519, tls.CurveP256, tls.CurveP384, tls.CurveP521},
-		},
-		transport: &http.Transport{
-			DialTLSContext: handOver,
-			Proxy:          nil, // the environment has no say in who vouches for a policy
-			Protocols:      protocols,
-			// A policy host is asked once a day at most: a connection kept
-			// would only be a socket and two goroutines kept.
-			DisableKeepAlives:      true,
-			MaxResponseHeaderBytes: headerLimit,
 		},
 		foreign: config.Transport,
 		roots:   config.RootCAs,
@@ -135,31 +125,61 @@ func (c *Client) get(ctx context.Context, host string) (string, error) {
 	if err := checkHost(host); err != nil {
 		return "", err
 	}
-	var transport http.RoundTripper = c.transport
 	if c.foreign != nil {
-		transport = c.foreign
-	} else {
-		conn, err := c.connect(ctx, host)
-		if err != nil {
-			return "", err
-		}
-		// The connection ends with ctx, hence with the Get. To close the TLS
-		// session would not do: it waits for a peer that reads nothing.
-		context.AfterFunc(ctx, func() { conn.NetConn().Close() })
-		ctx = context.WithValue(ctx, connKey{}, conn)
+		return c.getForeign(ctx, host)
 	}
+	raw, err := c.dialer.dial(ctx, host)
+	if err != nil {
+		return "", err
+	}
+	// A connection knows nothing of ctx. To close the TLS session would not do:
+	// it waits for a peer that reads nothing.
+	stop := context.AfterFunc(ctx, func() { raw.Close() })
+	defer stop()
+	defer raw.Close()
+
+	conn, err := c.secure(raw, host)
+	if err != nil {
+		return "", err
+	}
+	resp, err := exchange(conn, host)
+	if err != nil {
+		return "", err
+	}
+	body, err := readPolicy(resp)
+	if err == nil {
+		err = checkEnd(resp, body)
+	}
+	if err != nil {
+		return "", err
+	}
+	conn.Close() // RFC 8446, Section 6.1: each side says that it closes
+	return body, nil
+}
+
+// secure returns a TLS session on raw with host, whose certificate has been verified.
+func (c *Client) secure(raw net.Conn, host string) (*tls.Conn, error) {
+	config := c.tls.Clone()
+	// It is both what SNI says (RFC 8461, Section 7.1) and the DNS-ID that
+	// crypto/tls looks for in the certificate (Section 3.3). A common name
+	// does not count with it.
+	config.ServerName = host
+	conn := tls.Client(&bounded{raw, wireLimit}, config)
+	return conn, conn.Handshake()
+}
+
+// getForeign is get by a transport of the caller's.
+func (c *Client) getForeign(ctx context.Context, host string) (string, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+host+path, nil)
 	if err != nil {
 		return "", err
 	}
-	req.Header.Set("User-Agent", "go-mtasts")
-	// RFC 8461, Section 3.3: "HTTP caching MUST NOT be used", not by a cache
-	// on the way either.
-	req.Header.Set("Cache-Control", "no-cache, no-store")
+	req.Header.Set("User-Agent", userAgent)
+	req.Header.Set("Cache-Control", cacheControl)
 
 	// A RoundTripper, unlike an http.Client, follows no redirects and keeps no
 	// cookies.
-	resp, err := transport.RoundTrip(req)
+	resp, err := c.foreign.RoundTrip(req)
 	if err != nil {
 		return "", err
 	}
@@ -169,58 +189,17 @@ func (c *Client) get(ctx context.Context, host string) (string, error) {
 	if resp.Body != nil {
 		defer resp.Body.Close()
 	}
-	if c.foreign != nil {
-		if err := verify(resp.TLS, host, c.roots); err != nil {
-			return "", err
-		}
+	if err := verify(resp.TLS, host, c.roots); err != nil {
+		return "", err
 	}
 	if to := redirected(resp, req.URL); to != "" {
 		return "", refuse("the transport followed a redirect to %s", quote(to))
 	}
 	body, err := readPolicy(resp)
-	if err == nil && (c.foreign == nil || resp.ProtoMajor == 1) {
+	if err == nil && resp.ProtoMajor == 1 {
 		err = checkEnd(resp, body)
 	}
 	return body, err
-}
-
-// Close lets go of what the Client holds. A Transport from the Config is the
-// caller's and stays as it is.
-func (c *Client) Close() {
-	c.transport.CloseIdleConnections()
-}
-
-type connKey struct{}
-
-// connect returns a TLS session with host, whose certificate has been verified.
-func (c *Client) connect(ctx context.Context, host string) (*tls.Conn, error) {
-	raw, err := c.dialer.dial(ctx, host)
-	if err != nil {
-		return nil, err
-	}
-	config := c.tls.Clone()
-	// It is both what SNI says (RFC 8461, Section 7.1) and the DNS-ID that
-	// crypto/tls looks for in the certificate (Section 3.3). A common name
-	// does not count with it.
-	config.ServerName = host
-	conn := tls.Client(&bounded{raw, wireLimit}, config)
-	if err := conn.HandshakeContext(ctx); err != nil {
-		raw.Close()
-		return nil, err
-	}
-	return conn, nil
-}
-
-// handOver gives the private transport the connection that its request brings
-// along. Left to connect by itself, the transport would do so in the
-// background and with a context of its own, and a handshake that never ends
-// would outlive the Get.
-func handOver(ctx context.Context, _, _ string) (net.Conn, error) {
-	conn, ok := ctx.Value(connKey{}).(*tls.Conn)
-	if !ok {
-		return nil, errors.New("fetch: a request without a connection")
-	}
-	return conn, nil
 }
 
 // checkHost makes sure that host is a name, so that it can not alter the URL,

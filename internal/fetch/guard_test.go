@@ -168,7 +168,7 @@ func TestTheSocketIsGuardedToo(t *testing.T) {
 		if allowed {
 			nets = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
 		}
-		conn, err := newDialer(nil, nets).connect(t.Context(), "tcp", listener.Addr().String())
+		conn, err := newDialer(Config{AllowNets: nets}).connect(t.Context(), "tcp", listener.Addr().String())
 		if err == nil {
 			conn.Close()
 		}

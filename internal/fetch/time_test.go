@@ -239,7 +239,6 @@ func TestNothingIsLeftOpenAfterAGet(t *testing.T) {
 				if n := w.open.Load(); n != 0 {
 					t.Errorf("%d connections are open", n)
 				}
-				client.Close()
 				server.Close()
 			})
 		})
