@@ -50,10 +50,14 @@ var rows = []row{
 	scaling("1"), scaling("10k"), scaling("100k"),
 	{name: "delivery", pkg: mtasts, ours: trial{bench: "BenchmarkDelivery/ours"}, most: 1500, allocs: new(6)},
 
-	cold("cold, 1 worker, time", "1worker", 0, "ns/op"),
-	cold("cold, 1 worker, CPU", "1worker", 0, "cpu-ns/op"),
-	cold("cold, 64 workers, time", "64workers", 10_000, "ns/op"),
-	cold("cold, 64 workers, CPU", "64workers", 10_000, "cpu-ns/op"),
+	against("floor", row{name: "memory, policy", pkg: mtasts, unit: "octets/domain"}, "BenchmarkMemory/policy"),
+	against("floor", row{name: "memory, none", pkg: mtasts, unit: "octets/domain"}, "BenchmarkMemory/none"),
+
+	cold("cold, 1 worker, time", "1worker", "floor", 0, "ns/op", 1.1),
+	cold("cold, 1 worker, CPU", "1worker", "floor", 0, "cpu-ns/op", 1.1),
+	cold("cold, 1 worker, CPU, address known", "1worker", "known", 0, "cpu-ns/op", 0),
+	cold("cold, 64 workers, time", "64workers", "floor", 10_000, "ns/op", 1.1),
+	cold("cold, 64 workers, CPU", "64workers", "floor", 10_000, "cpu-ns/op", 1.1),
 
 	against("peer", row{name: "BoltPut, 1 writer", pkg: cache, most: 1}, "BenchmarkBoltPut/1"),
 	against("peer", row{name: "BoltPut, 100 writers", pkg: cache, most: 1. / 3}, "BenchmarkBoltPut/100"),
@@ -89,12 +93,13 @@ func scaling(domains string) row {
 		ours: trial{bench: bench, procs: 2}, base: trial{bench: bench, procs: 1}}
 }
 
-// cold is PolicyFor for a domain of which nothing is known, times domains of them.
-func cold(name, workers string, times int, unit string) row {
+// cold is PolicyFor for domains of which nothing is known, so many in each round, or as
+// many as there is time for if times is 0.
+func cold(name, workers, base string, times int, unit string, most float64) row {
 	bench := "BenchmarkCold/" + workers
-	return row{name: name, pkg: mtasts, unit: unit, most: 1.1,
+	return row{name: name, pkg: mtasts, unit: unit, most: most,
 		ours: trial{bench: bench + "/ours", procs: 2, times: times},
-		base: trial{bench: bench + "/floor", procs: 2, times: times}}
+		base: trial{bench: bench + "/" + base, procs: 2, times: times}}
 }
 
 // pattern is the -test.bench that matches t's benchmark and no other.

@@ -41,7 +41,7 @@ func targets(r row, res result, p plan) (list []target) {
 	return list
 }
 
-const format = "%-28s %9s %9s %7s %9s %12s %15s  %s\n"
+const format = "%-34s %9s %9s %7s %9s %12s %15s  %s\n"
 
 func printHead(out io.Writer) {
 	fmt.Fprintf(out, format, "row", "ours", "floor", "ratio", "target", "allocs", "instructions", "")
