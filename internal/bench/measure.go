@@ -17,7 +17,7 @@ type plan struct {
 }
 
 var (
-	full  = plan{benchtime: 300 * time.Millisecond, budget: 9 * time.Second, least: 3, most: 9}
+	full  = plan{benchtime: 200 * time.Millisecond, budget: 7 * time.Second, least: 3, most: 9}
 	quick = plan{benchtime: 20 * time.Millisecond, budget: 200 * time.Millisecond, least: 1, most: 3, times: 300, short: true}
 )
 
