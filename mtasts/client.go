@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -215,7 +216,8 @@ func New(store Store, opts *Options) *Client {
 //
 // The error is an [*Error]. It means that the policy is not known, so that the
 // message is to be deferred: ctx ended first, the store could not be read, the
-// client is closed, or 20,000 other domains are being looked at. Only [ErrInvalidDomain] is no reason to try again.
+// client is closed, or 20,000 other domains are being looked at. Only
+// [ErrInvalidDomain] is no reason to try again.
 func (c *Client) PolicyFor(ctx context.Context, domain string) (*Policy, error) {
 	// What is a key in memory has the form in which domains are compared: to find it is
 	// to know that, which is cheaper than to look at each octet.
@@ -231,7 +233,8 @@ func (c *Client) PolicyFor(ctx context.Context, domain string) (*Policy, error) 
 			return c.overridden(p), nil
 		}
 	}
-	p, err := c.find(ctx, name)
+	// The name will be a key. As a part of a message it would keep all of that.
+	p, err := c.find(ctx, strings.Clone(name))
 	return c.overridden(p), err
 }
 
@@ -245,7 +248,7 @@ func (c *Client) Recheck(ctx context.Context, domain string) (*Policy, error) {
 	if err != nil {
 		return notADomain(domain, err)
 	}
-	p, err := c.lookNow(ctx, name)
+	p, err := c.lookNow(ctx, strings.Clone(name))
 	return c.overridden(p), err
 }
 

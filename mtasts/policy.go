@@ -64,6 +64,8 @@ type Policy struct {
 	// it: most policy files are those of a few providers.
 	shared unique.Handle[string]
 
+	index *sts.Index // of MX, if there are many
+
 	// stamp orders the writes of one domain in a [Store]. It is Fetched, except
 	// after the clock has been set back.
 	stamp time.Time
@@ -90,6 +92,7 @@ func newPolicy(domain, id, text string, fetched time.Time) (p *Policy, odd int, 
 		Expires: fetched.Add(parsed.MaxAge),
 		Text:    text,
 		shared:  shared,
+		index:   sts.NewIndex(parsed.MX),
 		stamp:   fetched,
 	}, parsed.Odd, nil
 }
@@ -130,7 +133,7 @@ func (p *Policy) Host(mx string) (*Host, error) {
 		// the caller to use, an address for example.
 		h.Name = mx
 	}
-	if p.Mode == ModeNone || err == nil && sts.Match(p.MX, name) {
+	if p.Mode == ModeNone || err == nil && p.index.Match(p.MX, name) {
 		return h, nil
 	}
 	// RFC 8461, Section 4: at least one pattern MUST match the MX host. RFC
