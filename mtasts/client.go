@@ -133,7 +133,7 @@ type Client struct {
 	closed  bool
 
 	unsaved    unsaved
-	readFailed atomic.Int64              // when the store could last not be read, in nanoseconds since 1970; 0: it can
+	readFailed atomic.Pointer[string]    // the domain of which the store could not be read; nil: it can
 	refresher  atomic.Pointer[refresher] // while Run runs
 }
 

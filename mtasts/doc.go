@@ -68,6 +68,7 @@
 //	a store that cannot be read defers, never opens      TestAStoreThatCannotBeReadDefers
 //	a store that cannot be written loses nothing         TestAStoreThatCannotBeWrittenLosesNothing
 //	a damaged entry is never a policy                    TestADamagedEntryIsNeverAPolicy
+//	  and harms no other                                 TestADamagedEntryKeepsNoOtherFromBeingRefreshed
 //	a process killed at any moment loses nothing stored  TestKilledAtAnyMoment
 //	one discovery at a time for a domain, whoever asks   TestManyCallersShareOneDiscovery
 //	a caller leaves at its own deadline                  TestACallerLeavesAtItsDeadlineAndTheDiscoveryIsRemembered
@@ -84,6 +85,7 @@
 //	a tls.Config is never looser than its base           TestTLSConfigOnlyEverTightensItsBase
 //	an override is seen in every answer and event        TestAnOverrideShowsInEveryEventAndLoosensNothingElse
 //	under the quota, what protects least goes first      TestUnderTheQuotaWhatProtectsLeastGoesFirst
+//	what a full store has refused is not given up        TestWhatAFullStoreHasRefusedIsStoredOnceThereIsRoom
 //	errors are one short line of printable ASCII         TestErrorsHoldNoStrangersOctets
 //
 // # Which way it fails

@@ -18,7 +18,7 @@ func (c *Client) load(name string) (p *Policy, used time.Time, err error) {
 		p, used, err = decodeEntry(name, value)
 	}
 	if err == nil {
-		c.readable()
+		c.readable(name)
 		if p != nil {
 			p.client = c
 		}
@@ -33,24 +33,28 @@ func (c *Client) load(name string) (p *Policy, used time.Time, err error) {
 	return nil, used, failure
 }
 
-// readableAfter is how long reading must have gone well for the store to count as
-// mended. With one damaged entry, most reads go well.
-const readableAfter = time.Minute
-
-// unreadable reports that the store could not be read.
+// unreadable reports that the store could not be read: what it has of err.Domain, or on
+// a walk through it.
 func (c *Client) unreadable(err *Error) {
 	c.emitError(EventStore, nil, err)
-	if c.readFailed.Swap(time.Now().UnixNano()) == 0 {
+	if c.readFailed.CompareAndSwap(nil, &err.Domain) {
 		c.log.Error("mtasts: the store cannot be read; a domain of which no policy is in memory defers", "domain", err.Domain, "error", err)
 	}
 }
 
-// readable ends what unreadable has begun.
-func (c *Client) readable() {
+// readable ends what unreadable has begun, once the same can be read: with one damaged
+// entry in it, most of a store can be.
+func (c *Client) readable(domain string) {
 	failed := c.readFailed.Load()
-	if failed == 0 || time.Since(time.Unix(0, failed)) < readableAfter || !c.readFailed.CompareAndSwap(failed, 0) {
-		return
+	if failed != nil && *failed == domain {
+		c.allReadable()
 	}
-	c.emit(Event{Kind: EventStore, Reason: "store-readable"})
-	c.log.Info("mtasts: the store can be read again")
+}
+
+// allReadable is readable for everything.
+func (c *Client) allReadable() {
+	if c.readFailed.Swap(nil) != nil {
+		c.emit(Event{Kind: EventStore, Reason: "store-readable"})
+		c.log.Info("mtasts: the store can be read again")
+	}
 }

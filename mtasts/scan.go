@@ -76,6 +76,9 @@ func (r *refresher) each(ctx context.Context, f func(key string, p *Policy, used
 			return false
 		}
 		if len(keys) < scanBatch {
+			if !complained {
+				c.allReadable()
+			}
 			return true
 		}
 		after = keys[len(keys)-1]
