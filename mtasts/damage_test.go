@@ -48,7 +48,7 @@ func TestADamagedEntryKeepsNoOtherFromBeingRefreshed(t *testing.T) {
 		stop := e.run()
 		e.sleep(25 * time.Hour)
 		for _, name := range []string{"a.example", "c.example"} {
-			if n := e.Requests(name); n != 2 {
+			if n := e.Requests(name); n < 2 {
 				t.Errorf("%s: %d requests in a day, want another one", name, n)
 			}
 		}
