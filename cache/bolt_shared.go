@@ -73,7 +73,7 @@ func (e *sharedEnds) load(r *reader, s *state) {
 		walk.leaf(r, s.entries)
 	}
 	for i, key := range walk.keys {
-		if id := (sharedID{}); len(key) == len(sharedPrefix)+copy(id[:], key[len(sharedPrefix):]) && idOf(walk.values[i]) == id {
+		if id := (sharedID{}); len(key) == len(sharedPrefix)+copy(id[:], key[len(sharedPrefix):]) {
 			ends[id] = walk.values[i]
 			size += len(walk.values[i])
 		}
