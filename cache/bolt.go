@@ -32,6 +32,7 @@ type Bolt struct {
 	path    string
 	file    *os.File // the one that db has open; all reading goes past db
 	readers sync.Pool
+	held    branches // of the state
 
 	// Writing. Whoever has put a value into turn commits, and is the only one
 	// to use db and what is below it.
@@ -39,8 +40,10 @@ type Bolt struct {
 	queue   []*write
 	turn    chan struct{} // of capacity 1
 	db      *bolt.DB
-	broken  error  // set once db must not be used any more
+	broken  error // set once db must not be used any more
+	reader  reader
 	swept   []byte // the key at which the next sweep begins
+	due     int    // entries that the next sweep may look at
 
 	shared sharedEnds
 
@@ -131,7 +134,7 @@ func (b *Bolt) view(fn func(r *reader, entries node) error) error {
 	}
 	r, _ := b.readers.Get().(*reader)
 	if r == nil {
-		r = &reader{file: b.file}
+		r = &reader{file: b.file, branches: &b.held}
 	}
 	defer b.readers.Put(r)
 	r.reset(b.state.meta)

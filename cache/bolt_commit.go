@@ -78,7 +78,10 @@ func (b *Bolt) commitQueue() {
 		return
 	}
 
-	r := &reader{file: b.file}
+	r := &b.reader
+	// What has been held for longer may be damaged in the file by now, and bbolt would
+	// read that.
+	r.branches = new(branches)
 	err := b.update(func(tx *bolt.Tx) error {
 		bucket := tx.Bucket([]byte(entriesBucket))
 		unchanged := true
@@ -92,7 +95,8 @@ func (b *Bolt) commitQueue() {
 		if unchanged {
 			return errUnchanged
 		}
-		return b.sweep(bucket, r, len(batch), time.Now())
+		b.due += entriesPerWrite * len(batch)
+		return b.sweep(bucket, r, time.Now())
 	})
 	b.shared.settle(err, r, b.state)
 	for _, w := range batch {
@@ -138,13 +142,13 @@ func (b *Bolt) update(fn func(tx *bolt.Tx) error) error {
 	case b.broken != nil:
 		return b.broken
 	}
-	s, err := currentState(b.file)
+	m, err := readMeta(b.file)
 	if err != nil {
 		return err
 	}
 	// bbolt keeps the list of free pages in memory. Should someone have copied
 	// another file over this one, it would write into the midst of that.
-	if s.meta != b.state.meta {
+	if m != b.state.meta {
 		return damage("another program has written to it while it was open")
 	}
 

@@ -81,12 +81,13 @@ func openBolt(path string) (*Bolt, error) {
 		return nil, errors.Join(err, db.Close())
 	}
 	b := &Bolt{
-		path:  path,
-		file:  file,
-		turn:  make(chan struct{}, 1),
-		db:    db,
-		swept: []byte(lowKey),
-		state: state,
+		path:   path,
+		file:   file,
+		turn:   make(chan struct{}, 1),
+		db:     db,
+		reader: reader{file: file},
+		swept:  []byte(lowKey),
+		state:  state,
 	}
 	b.shared.load(&reader{file: file}, state)
 	return b, nil

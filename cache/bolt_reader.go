@@ -23,8 +23,10 @@ const (
 // the reader is reset.
 type reader struct {
 	file     *os.File
+	branches *branches // nil: none are held
 	pageSize int
 	pages    uint64 // all pages in use have smaller numbers
+	txid     uint64
 
 	buffers [][]byte
 	used    int
@@ -32,7 +34,7 @@ type reader struct {
 
 // reset makes r read the state of m.
 func (r *reader) reset(m meta) {
-	r.pageSize, r.pages, r.used = m.pageSize, m.pages, 0
+	r.pageSize, r.pages, r.txid, r.used = m.pageSize, m.pages, m.txid, 0
 	for i, b := range r.buffers {
 		if len(b) > keepBuffer {
 			r.buffers[i] = nil
@@ -97,12 +99,19 @@ func (r *reader) page(id uint64) (node, error) {
 // child reads the page below the element i of a branch. bbolt keeps that
 // element's key equal to the first key of the page below.
 func (r *reader) child(n node, i int) (node, error) {
-	c, err := r.page(n.child(i))
-	if err != nil {
-		return node{}, err
+	id := n.child(i)
+	c, held := r.branches.get(id, r.txid)
+	if !held {
+		var err error
+		if c, err = r.page(id); err != nil {
+			return node{}, err
+		}
 	}
 	if c.count == 0 || !bytes.Equal(c.key(0), n.key(i)) {
-		return node{}, damagef("page %d is not the page that belongs in its place", n.child(i))
+		return node{}, damagef("page %d is not the page that belongs in its place", id)
+	}
+	if !held && !c.leaf && r.branches.put(id, r.txid, c) {
+		r.buffers[r.used-1] = nil // c stays in it
 	}
 	return c, nil
 }

@@ -315,3 +315,17 @@ func TestBoltRepairsADamagedEntry(t *testing.T) {
 		t.Errorf("Scan = %q, %q, %v", keys, values, err)
 	}
 }
+
+func openBolt(tb testing.TB, path string) *cache.Bolt {
+	tb.Helper()
+	s, err := cache.OpenBolt(path)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			tb.Error(err)
+		}
+	})
+	return s
+}

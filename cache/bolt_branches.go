@@ -1,0 +1,38 @@
+package cache
+
+import "sync/atomic"
+
+// branches are branch pages that have been read and checked, in memory: of the pages
+// on the way to an entry, then, only the last is read from the file. They belong to
+// one state each, and as the next transaction may put something else into any page
+// that this state no longer needs, they are of no use in another.
+//
+// One page has one slot, so that at most 2 MiB of ordinary pages are held: enough for
+// a million entries or so. All methods may be called concurrently, and on nil.
+type branches [512]atomic.Pointer[branch]
+
+type branch struct {
+	node
+	id, txid uint64
+}
+
+// get returns page id of the state after the transaction txid, if it is held.
+func (b *branches) get(id, txid uint64) (n node, ok bool) {
+	if b == nil {
+		return node{}, false
+	}
+	held := b[id%uint64(len(b))].Load()
+	if held == nil || held.id != id || held.txid != txid {
+		return node{}, false
+	}
+	return held.node, true
+}
+
+// put holds n, which must not change any more, and reports whether it does.
+func (b *branches) put(id, txid uint64, n node) bool {
+	if b == nil || len(n.data) > keepBuffer {
+		return false
+	}
+	b[id%uint64(len(b))].Store(&branch{n, id, txid})
+	return true
+}
