@@ -25,7 +25,7 @@ func create(path string) error {
 	if err := file.Close(); err != nil {
 		return newStoreError(err)
 	}
-	db, _, err := openDB(file.Name(), false)
+	db, _, err := openDB(file.Name(), false, nil)
 	if err != nil {
 		return err
 	}

@@ -48,29 +48,36 @@ func openBolt(path string) (*Bolt, error) {
 	if err != nil {
 		return nil, err
 	}
-	if info != nil && info.Size() > 0 {
-		// Opened for reading only, the file cannot be changed, whatever is
-		// wrong with it and whatever bbolt makes of that.
-		db, file, err := openDB(path, true)
-		if err != nil {
+	var seen *state
+	look := func(file *os.File) (err error) {
+		seen, err = inspect(file)
+		return err
+	}
+	if info == nil || info.Size() == 0 {
+		look = nil
+	}
+	db, file, err := openDB(path, false, look)
+	if errors.Is(err, errLooksBad) {
+		// What another process is just writing to may look worse than it is. With
+		// a lock on it, and opened for reading only so that it cannot be changed,
+		// whatever bbolt makes of it, the file shows what it is.
+		if db, file, err = openDB(path, true, nil); err != nil {
 			return nil, err
 		}
 		_, err = inspect(file)
 		if err := errors.Join(err, db.Close()); err != nil {
 			return nil, err
 		}
+		db, file, err = openDB(path, false, nil)
 	}
-
-	db, file, err := openDB(path, false)
 	if errors.Is(err, errNewStore) {
 		emptyAgain(path, info)
 	}
 	if err != nil {
 		return nil, err
 	}
-	// Another process may have had the file in between, so look again, now
-	// that nobody else can.
-	state, err := inspect(file)
+	// Now that nobody else can change it, the file may no longer be what was seen.
+	state, err := lookAgain(file, seen)
 	if err == nil && state == nil {
 		if err = initialize(db); err == nil {
 			syncDir(filepath.Dir(path))
@@ -117,8 +124,25 @@ func lookAt(path string) (fs.FileInfo, error) {
 	return info, nil
 }
 
-// openDB opens the file with bbolt and returns also bbolt's own handle on it.
-func openDB(path string, readOnly bool) (db *bolt.DB, file *os.File, err error) {
+// errLooksBad is what openDB returns if look has failed.
+var errLooksBad = errors.New("the file does not look like a store")
+
+// lookAgain is inspect, once there is a lock on the file, of which seen is what inspect
+// has said before. As each transaction has a number, the same number means that there
+// was none in between.
+func lookAgain(file *os.File, seen *state) (*state, error) {
+	if seen != nil {
+		if m, err := readMeta(file); err != nil || m == seen.meta {
+			return seen, err
+		}
+	}
+	return inspect(file)
+}
+
+// openDB opens the file with bbolt and returns also bbolt's own handle on it. If look
+// is not nil, the file is closed again unless look accepts it, before it is locked and
+// before bbolt has seen it.
+func openDB(path string, readOnly bool, look func(*os.File) error) (db *bolt.DB, file *os.File, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			if file != nil {
@@ -133,17 +157,25 @@ func openDB(path string, readOnly bool) (db *bolt.DB, file *os.File, err error) 
 		ReadOnly: readOnly,
 		Timeout:  lockWait,
 		// The list of free pages stays on the disk, as it does by default, so
-		// that opening need not walk the whole file to rebuild it. In memory
-		// it is a map, which remains fast when there are many.
-		FreelistType: bolt.FreelistMapType,
+		// that opening need not walk the whole file to rebuild it. In memory too
+		// it is bbolt's default, a list: a map would have to be made when the file
+		// is opened, which takes longer than all the rest.
+		FreelistType: bolt.FreelistArrayType,
 		NoStatistics: true,
 		OpenFile: func(name string, flag int, perm os.FileMode) (*os.File, error) {
 			f, err := os.OpenFile(name, flag, perm)
+			if err == nil && look != nil && look(f) != nil {
+				f.Close()
+				return nil, errLooksBad
+			}
 			file = f
 			return f, err
 		},
 	})
-	if err != nil {
+	switch {
+	case err == errLooksBad:
+		return nil, nil, err
+	case err != nil:
 		return nil, nil, openError(err)
 	}
 	return db, file, nil
