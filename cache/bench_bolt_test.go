@@ -6,7 +6,6 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -329,10 +328,6 @@ func usedOctets(tb testing.TB, path string) (size int64) {
 	defer db.Close()
 	if err := db.View(func(tx *bolt.Tx) error {
 		size = tx.Size()
-		if os.Getenv("DBG") != "" {
-			s := tx.Bucket(peerBucket).Stats()
-			fmt.Printf("%+v free %d\n", s, db.Stats().FreePageN)
-		}
 		return nil
 	}); err != nil {
 		tb.Fatal(err)

@@ -17,10 +17,10 @@ import (
 // and never removed, so that no entry can lose its end; there is a bound on all of
 // it together, and what comes later is kept with each entry.
 
-// A sharedID is the beginning of the SHA-256 of what is shared. Nobody can make
-// other octets with the identity of given ones, and those who make two with the
-// same one find that only the first are shared.
-type sharedID [8]byte
+// A sharedID is the beginning of the SHA-256 of what is shared. Of octets with the same
+// one, the first are shared; so nothing is shared anew where what has been before
+// cannot be told for sure.
+type sharedID [3]byte
 
 const (
 	sharedPrefix = "\x01" // then the sharedID; less than any entry's key
@@ -56,6 +56,7 @@ type sharedEnds struct {
 	mu   sync.RWMutex
 	ends map[sharedID][]byte
 	size int
+	full bool // or nobody knows what there is
 	more bool // than the file may have, if the transaction under way fails
 
 	seen map[sharedID]string // candidates, and the key of the first entry with it
@@ -80,7 +81,7 @@ func (e *sharedEnds) load(r *reader, s *state) {
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.ends, e.size = ends, size
+	e.ends, e.size, e.full = ends, size, walk.err != nil
 }
 
 // settle brings e in line with the file after a transaction that has come to err.
@@ -100,7 +101,7 @@ func (e *sharedEnds) get(id sharedID) ([]byte, bool) {
 
 // value returns a copy of the whole value of rec, which is under key.
 func (e *sharedEnds) value(key []byte, rec record) ([]byte, error) {
-	if rec.shared == (sharedID{}) {
+	if !rec.isShared {
 		return bytes.Clone(rec.value), nil
 	}
 	end, ok := e.get(rec.shared)
@@ -116,10 +117,10 @@ func (e *sharedEnds) value(key []byte, rec record) ([]byte, error) {
 func (b *Bolt) share(bucket *bolt.Bucket, r *reader, w *write) record {
 	rec, e := w.record, &b.shared
 	end := rec.value[w.shared:]
-	id := idOf(end)
-	if len(end) < minShared || len(end) > maxShared || id == (sharedID{}) {
+	if len(end) < minShared || len(end) > maxShared {
 		return rec
 	}
+	id := idOf(end)
 	known, ok := e.get(id)
 	if !ok {
 		first, seen := e.seen[id]
@@ -132,7 +133,7 @@ func (b *Bolt) share(bucket *bolt.Bucket, r *reader, w *write) record {
 		}
 		known = bytes.Clone(end)
 		key := append([]byte(sharedPrefix), id[:]...)
-		if e.size+len(end) > maxAllShared {
+		if e.full || e.size+len(end) > maxAllShared {
 			return rec
 		}
 		r.reset(b.state.meta)
@@ -150,7 +151,7 @@ func (b *Bolt) share(bucket *bolt.Bucket, r *reader, w *write) record {
 		e.mu.Unlock()
 	}
 	if bytes.Equal(known, end) {
-		rec.value, rec.shared = rec.value[:w.shared:w.shared], id
+		rec.value, rec.shared, rec.isShared = rec.value[:w.shared:w.shared], id, true
 	}
 	return rec
 }

@@ -14,9 +14,9 @@ import (
 //	1        version of this layout
 //	4        CRC-32C of the domain and of all that follows, big-endian
 //	8        fetched, nanoseconds since 1970, big-endian
-//	varint   stamp, nanoseconds after fetched
 //	varint   last use, seconds after fetched
-//	1        length of the id
+//	1        length of the id; and 128 if a stamp follows, which else is fetched
+//	varint   then: stamp, nanoseconds after fetched
 //	         id
 //	         text of the policy file
 //
@@ -26,6 +26,7 @@ import (
 const (
 	entryVersion = 2
 	entrySum     = 1 + 4 // octets in front of what the checksum covers
+	hasStamp     = 1 << 7
 	maxEntryHead = entrySum + 8 + 2*binary.MaxVarintLen64 + 1 + 32
 )
 
@@ -36,11 +37,15 @@ var errDamaged = errors.New("the stored entry is damaged or was written by anoth
 func encodeEntry(p *Policy, used time.Time) (entry []byte, text int) {
 	b := make([]byte, entrySum, maxEntryHead+len(p.Text))
 	b[0] = entryVersion
-	fetched := p.Fetched.UnixNano()
+	fetched, stamp := p.Fetched.UnixNano(), p.stamp.UnixNano()
 	b = binary.BigEndian.AppendUint64(b, uint64(fetched))
-	b = binary.AppendVarint(b, p.stamp.UnixNano()-fetched)
 	b = binary.AppendVarint(b, used.Unix()-p.Fetched.Unix())
-	b = append(b, byte(len(p.ID))) // 32 at most (RFC 8461, Section 3.1)
+	id := byte(len(p.ID)) // 32 at most (RFC 8461, Section 3.1)
+	if stamp == fetched {
+		b = append(b, id)
+	} else {
+		b = binary.AppendVarint(append(b, id|hasStamp), stamp-fetched)
+	}
 	b = append(b, p.ID...)
 	text = len(b)
 	b = append(b, p.Text...)
@@ -57,15 +62,21 @@ func decodeEntry(domain string, b []byte) (p *Policy, used time.Time, err error)
 	b = b[entrySum:]
 	fetched := int64(binary.BigEndian.Uint64(b))
 	b = b[8:]
-	stamp, n := binary.Varint(b)
-	b = b[max(n, 0):]
-	use, m := binary.Varint(b)
-	b = b[max(m, 0):]
-	if n <= 0 || m <= 0 || len(b) == 0 || int(b[0]) >= len(b) {
+	use, n := binary.Varint(b)
+	if n <= 0 || len(b) == n {
 		return nil, used, errDamaged
 	}
-	idEnd := 1 + int(b[0])
-	id, text := string(b[1:idEnd]), string(b[idEnd:])
+	idSize := int(b[n] &^ hasStamp)
+	stamp, m := int64(0), 0
+	if b[n]&hasStamp != 0 {
+		if stamp, m = binary.Varint(b[n+1:]); m <= 0 {
+			return nil, used, errDamaged
+		}
+	}
+	if b = b[n+1+m:]; idSize > len(b) {
+		return nil, used, errDamaged
+	}
+	id, text := string(b[:idSize]), string(b[idSize:])
 	p, _, err = newPolicy(domain, id, text, time.Unix(0, fetched))
 	if err != nil {
 		return nil, used, errors.Join(errDamaged, err)
