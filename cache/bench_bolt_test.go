@@ -258,10 +258,7 @@ func BenchmarkBoltGet(b *testing.B) {
 					db := s.open(b, filepath.Join(b.TempDir(), "store.db"))
 					defer db.Close()
 					fill(b, db, size.n)
-					keys := make([]string, min(size.n, 1<<16))
-					for i := range keys {
-						keys[i] = benchKey(int(random(i) % uint64(size.n)))
-					}
+					keys := benchKeys(size.n)
 					b.ReportAllocs()
 					for i := 0; b.Loop(); i++ {
 						key := keys[i%len(keys)]
@@ -273,6 +270,51 @@ func BenchmarkBoltGet(b *testing.B) {
 			}
 		})
 	}
+}
+
+// benchKeys are some of the first n domains, in no order.
+func benchKeys(n int) []string {
+	keys := make([]string, min(n, 1<<16))
+	for i := range keys {
+		keys[i] = benchKey(int(random(i) % uint64(n)))
+	}
+	return keys
+}
+
+// BenchmarkGrowth tells how much more a look-up costs among 1M domains than among 10k,
+// and how that compares with the peer. An operation is 10,000 look-ups on each side at
+// each size.
+func BenchmarkGrowth(b *testing.B) {
+	sizes := [2]int{10_000, 1_000_000}
+	var dbs [2][2]benchDB
+	var best [2][2]time.Duration
+	for i, s := range benchStores {
+		for j, n := range sizes {
+			dbs[i][j] = s.open(b, filepath.Join(b.TempDir(), "store.db"))
+			defer dbs[i][j].Close()
+			fill(b, dbs[i][j], n)
+		}
+	}
+	keys := [2][]string{benchKeys(sizes[0]), benchKeys(sizes[1])}
+	for round := 0; b.Loop(); round++ {
+		for i := range dbs {
+			for j, db := range dbs[i] {
+				start := time.Now()
+				for k := range 10_000 {
+					if value, err := db.get(keys[j][(round*10_000+k)%len(keys[j])]); len(value) == 0 || err != nil {
+						b.Fatal(len(value), err)
+					}
+				}
+				if took := time.Since(start); round == 0 || took < best[i][j] {
+					best[i][j] = took
+				}
+			}
+		}
+	}
+	growth := func(of [2]time.Duration) float64 { return float64(of[1]) / float64(of[0]) }
+	b.ReportMetric(growth(best[0]), "growth")
+	b.ReportMetric(growth(best[1]), "peer-growth")
+	b.ReportMetric(growth(best[0])/growth(best[1]), "growth-ratio")
 }
 
 // BenchmarkBoltMissing looks up domains that are not there.

@@ -79,9 +79,12 @@ func (b *Bolt) commitQueue() {
 	}
 
 	r := &b.reader
-	// What has been held for longer may be damaged in the file by now, and bbolt would
-	// read that.
-	r.branches = new(branches)
+	// Nothing is held for longer than a transaction: it may be damaged in the file by
+	// then, and bbolt would read that.
+	r.branches = nil
+	if len(batch) > 1 {
+		r.branches = new(branches)
+	}
 	err := b.update(func(tx *bolt.Tx) error {
 		bucket := tx.Bucket([]byte(entriesBucket))
 		unchanged := true
@@ -160,7 +163,7 @@ func (b *Bolt) update(fn func(tx *bolt.Tx) error) error {
 		err = fmt.Errorf("the file cannot be written: %w", withoutPath(err))
 	}
 	// Also after an error: bbolt goes on from what is in the file now.
-	s, stateErr := currentState(b.file)
+	s, stateErr := b.reader.currentState()
 	if stateErr != nil {
 		b.broken = stateErr
 		return errors.Join(err, stateErr)

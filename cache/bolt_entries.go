@@ -3,7 +3,6 @@ package cache
 import (
 	"bytes"
 	"encoding/binary"
-	"os"
 )
 
 // A store has two buckets. The entries lie between two records that no caller
@@ -24,13 +23,11 @@ type state struct {
 }
 
 // currentState reads the state that the file is in.
-func currentState(file *os.File) (*state, error) {
-	m, err := readMeta(file)
+func (r *reader) currentState() (*state, error) {
+	m, err := readMeta(r.file)
 	if err != nil {
 		return nil, err
 	}
-	// The state keeps a buffer of this reader.
-	r := &reader{file: file}
 	r.reset(m)
 	bucket, ok, err := r.bucket(m.root, entriesBucket)
 	if err == nil && !ok {
@@ -40,6 +37,7 @@ func currentState(file *os.File) (*state, error) {
 		return nil, err
 	}
 	root, err := r.rootPage(bucket)
+	r.keep()
 	return &state{m, root}, err
 }
 

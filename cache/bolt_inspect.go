@@ -47,7 +47,7 @@ func inspect(file *os.File) (*state, error) {
 	if version != formatVersion {
 		return nil, fmt.Errorf("the store has format version %d, and this program knows version %d: use the program that wrote it, or another file", version, formatVersion)
 	}
-	return currentState(file)
+	return r.currentState()
 }
 
 // checkFreelist checks that the list of free pages is one: bbolt allocates

@@ -80,6 +80,13 @@ func (r *reader) raw(id uint64, limit int) ([]byte, error) {
 	return b[:size], nil
 }
 
+// keep makes what was read last valid for ever.
+func (r *reader) keep() {
+	if r.used > 0 {
+		r.buffers[r.used-1] = nil
+	}
+}
+
 // page reads page id and checks it.
 func (r *reader) page(id uint64) (node, error) {
 	data, err := r.raw(id, maxPage)
@@ -111,7 +118,7 @@ func (r *reader) child(n node, i int) (node, error) {
 		return node{}, damagef("page %d is not the page that belongs in its place", id)
 	}
 	if !held && !c.leaf && r.branches.put(id, r.txid, c) {
-		r.buffers[r.used-1] = nil // c stays in it
+		r.keep()
 	}
 	return c, nil
 }
