@@ -7,9 +7,12 @@ import "sync/atomic"
 // one state each, and as the next transaction may put something else into any page
 // that this state no longer needs, they are of no use in another.
 //
-// One page has one slot, so that at most 2 MiB of ordinary pages are held: enough for
-// a million entries or so. All methods may be called concurrently, and on nil.
-type branches [512]atomic.Pointer[branch]
+// A page has one slot, which is its own for as long as the state lasts if it came
+// first: so nothing is thrown out to be read again, and the topmost branches, which
+// come before all others, are held however many there are. Of ordinary pages, at most
+// 4 MiB are held: most branches of a million entries. All methods may be called
+// concurrently, and on nil.
+type branches [1024]atomic.Pointer[branch]
 
 type branch struct {
 	node
@@ -33,6 +36,10 @@ func (b *branches) put(id, txid uint64, n node) bool {
 	if b == nil || len(n.data) > keepBuffer {
 		return false
 	}
-	b[id%uint64(len(b))].Store(&branch{n, id, txid})
+	slot := &b[id%uint64(len(b))]
+	if held := slot.Load(); held != nil && held.txid >= txid {
+		return false
+	}
+	slot.Store(&branch{n, id, txid})
 	return true
 }
