@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"runtime/debug"
 	"slices"
 	"strconv"
@@ -40,6 +41,9 @@ func (b *Bolt) write(ctx context.Context, w *write) error {
 	select {
 	case <-w.done:
 	case b.turn <- struct{}{}:
+		// Those whose writes have just been committed may have more: let them come
+		// along. If there are none, this takes no time.
+		runtime.Gosched()
 		b.commitQueue()
 		<-b.turn
 		<-w.done // by this commit or by one just before it
