@@ -67,7 +67,7 @@ func (b *Bolt) Get(ctx context.Context, key string) (value []byte, ok bool, err 
 		}
 		rec, err := p.leaf.record(p.index)
 		if err == nil {
-			value, err = b.shared.value([]byte(key), rec)
+			value, err = b.shared.value(r, entries, []byte(key), rec)
 		}
 		ok = err == nil
 		return err

@@ -105,7 +105,7 @@ func (b *Bolt) commitQueue() {
 		b.due += entriesPerWrite * len(batch)
 		return b.sweep(bucket, r, time.Now())
 	})
-	b.shared.settle(err, r, b.state)
+	b.shared.settle(err)
 	for _, w := range batch {
 		if err != nil {
 			w.err = err

@@ -87,7 +87,7 @@ func openBolt(path string) (*Bolt, error) {
 	if err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
-	b := &Bolt{
+	return &Bolt{
 		path:   path,
 		file:   file,
 		turn:   make(chan struct{}, 1),
@@ -95,9 +95,7 @@ func openBolt(path string) (*Bolt, error) {
 		reader: reader{file: file},
 		swept:  []byte(lowKey),
 		state:  state,
-	}
-	b.shared.load(&reader{file: file}, state)
-	return b, nil
+	}, nil
 }
 
 // lookAt returns what is at path, nil if nothing is, and what is wrong with it.

@@ -66,7 +66,7 @@ func (s *scan) leaf(r *reader, entries node) {
 		var value []byte
 		rec, err := leaf.record(i)
 		if err == nil {
-			value, err = s.shared.value(leaf.key(i), rec)
+			value, err = s.shared.value(r, entries, leaf.key(i), rec)
 		}
 		if err != nil {
 			s.note(err)

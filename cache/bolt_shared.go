@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 
@@ -51,65 +52,93 @@ func (b *Bolt) PutShared(ctx context.Context, key string, value []byte, shared i
 	}))
 }
 
-// sharedEnds is what is shared, in memory.
+// sharedEnds are those that have been asked for, in memory.
 type sharedEnds struct {
 	mu   sync.RWMutex
 	ends map[sharedID][]byte
-	size int
-	full bool // or nobody knows what there is
-	more bool // than the file may have, if the transaction under way fails
 
-	seen map[sharedID]string // candidates, and the key of the first entry with it
+	// Of whoever has the turn.
+	seen   map[sharedID]string // candidates, and the key of the first entry with it
+	walked bool                // room is known
+	room   int                 // octets that may still be shared
+	more   bool                // in ends than in the file, if the transaction fails
 }
 
-// load reads what the file has. What is damaged is missed by those who need it.
-func (e *sharedEnds) load(r *reader, s *state) {
-	ends, size := make(map[sharedID][]byte), 0
-	if e.seen == nil {
-		e.seen = make(map[sharedID]string)
+// get returns the end with an identity, which lies among entries.
+func (e *sharedEnds) get(r *reader, entries node, id sharedID) (end []byte, ok bool, err error) {
+	e.mu.RLock()
+	end, ok = e.ends[id]
+	e.mu.RUnlock()
+	if ok {
+		return end, true, nil
 	}
-	walk := scan{from: sharedPrefix, until: firstKey, limit: maxAllShared / minShared, shared: e}
-	for walk.from < walk.until && len(walk.keys) < walk.limit {
-		r.reset(s.meta)
-		walk.leaf(r, s.entries)
+	p, err := r.find(entries, id.key(), toRead)
+	if err != nil || !p.found {
+		return nil, false, err
 	}
-	for i, key := range walk.keys {
-		if id := (sharedID{}); len(key) == len(sharedPrefix)+copy(id[:], key[len(sharedPrefix):]) {
-			ends[id] = walk.values[i]
-			size += len(walk.values[i])
-		}
+	rec, err := p.leaf.record(p.index)
+	if err != nil {
+		return nil, false, err
 	}
+	end = bytes.Clone(rec.value)
+	e.put(id, end)
+	return end, true, nil
+}
+
+func (e *sharedEnds) put(id sharedID, end []byte) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.ends, e.size, e.full = ends, size, walk.err != nil
-}
-
-// settle brings e in line with the file after a transaction that has come to err.
-func (e *sharedEnds) settle(err error, r *reader, s *state) {
-	if e.more && err != nil {
-		e.load(r, s)
+	if e.ends == nil {
+		e.ends = make(map[sharedID][]byte)
 	}
-	e.more = false
-}
-
-func (e *sharedEnds) get(id sharedID) ([]byte, bool) {
-	e.mu.RLock()
-	defer e.mu.RUnlock()
-	end, ok := e.ends[id]
-	return end, ok
+	e.ends[id] = end
 }
 
 // value returns a copy of the whole value of rec, which is under key.
-func (e *sharedEnds) value(key []byte, rec record) ([]byte, error) {
+func (e *sharedEnds) value(r *reader, entries node, key []byte, rec record) ([]byte, error) {
 	if !rec.isShared {
 		return bytes.Clone(rec.value), nil
 	}
-	end, ok := e.get(rec.shared)
-	if !ok {
-		return nil, damagef("what the entry %+.80q shares with others is missing", key)
+	end, ok, err := e.get(r, entries, rec.shared)
+	if err == nil && !ok {
+		err = damage("it is missing")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("what the entry %+.80q shares with others: %w", key, err)
 	}
 	value := make([]byte, 0, len(rec.value)+len(end))
 	return append(append(value, rec.value...), end...), nil
+}
+
+// hasRoom reports whether another end may be shared. There is no room where it cannot be
+// told what is shared already.
+func (e *sharedEnds) hasRoom(r *reader, s *state, end []byte) bool {
+	if !e.walked {
+		e.walked, e.room = true, maxAllShared
+		walk := scan{from: sharedPrefix, until: firstKey, limit: maxAllShared / minShared, shared: e}
+		for walk.from < walk.until && len(walk.keys) < walk.limit {
+			r.reset(s.meta)
+			walk.leaf(r, s.entries)
+		}
+		for _, known := range walk.values {
+			e.room -= len(known)
+		}
+		if walk.err != nil {
+			e.room = 0
+		}
+	}
+	return len(end) <= e.room
+}
+
+// settle brings e in line with the file after a transaction that has come to err.
+func (e *sharedEnds) settle(err error) {
+	if e.more && err != nil {
+		e.mu.Lock()
+		clear(e.ends)
+		e.mu.Unlock()
+		e.walked = false
+	}
+	e.more = false
 }
 
 // share returns the record of w, of which the end is shared if another entry has the
@@ -120,41 +149,43 @@ func (b *Bolt) share(bucket *bolt.Bucket, r *reader, w *write) record {
 	if len(end) < minShared || len(end) > maxShared {
 		return rec
 	}
-	id := idOf(end)
-	known, ok := e.get(id)
+	id, entries := idOf(end), b.state.entries
+	known, ok, err := e.get(r, entries, id)
+	if err != nil {
+		return rec
+	}
 	if !ok {
-		first, seen := e.seen[id]
-		if !seen || first == string(w.key) {
-			if len(e.seen) >= maxSeen {
-				clear(e.seen)
+		if first, seen := e.seen[id]; !seen || first == string(w.key) {
+			if e.seen == nil || len(e.seen) >= maxSeen {
+				e.seen = make(map[sharedID]string)
 			}
 			e.seen[id] = string(w.key)
 			return rec
 		}
+		if !e.hasRoom(r, b.state, end) {
+			return rec
+		}
 		known = bytes.Clone(end)
-		key := append([]byte(sharedPrefix), id[:]...)
-		if e.full || e.size+len(end) > maxAllShared {
-			return rec
-		}
 		r.reset(b.state.meta)
-		if _, err := r.find(b.state.entries, key, toPut); err != nil {
+		if _, err := r.find(entries, id.key(), toPut); err != nil {
 			return rec
 		}
-		if bucket.Put(key, record{expires: never(), value: known}.encode(key)) != nil {
+		if bucket.Put(id.key(), record{expires: never(), value: known}.encode(id.key())) != nil {
 			return rec
 		}
 		// Readers see it before they can see an entry that needs it.
-		e.mu.Lock()
-		e.ends[id] = known
-		e.size += len(known)
+		e.put(id, known)
+		e.room -= len(known)
 		e.more = true
-		e.mu.Unlock()
 	}
 	if bytes.Equal(known, end) {
 		rec.value, rec.shared, rec.isShared = rec.value[:w.shared:w.shared], id, true
 	}
 	return rec
 }
+
+// key is what an end is kept under.
+func (id sharedID) key() []byte { return append([]byte(sharedPrefix), id[:]...) }
 
 // never is when the records expire that are the store's own.
 func never() time.Time { return time.Date(9999, 12, 31, 0, 0, 0, 0, time.UTC) }

@@ -2,7 +2,8 @@ package cache
 
 // SharedOctets is how much b keeps that several values end with.
 func SharedOctets(b *Bolt) int {
-	b.shared.mu.RLock()
-	defer b.shared.mu.RUnlock()
-	return b.shared.size
+	b.turn <- struct{}{}
+	defer func() { <-b.turn }()
+	b.shared.hasRoom(&b.reader, b.state, nil)
+	return maxAllShared - b.shared.room
 }

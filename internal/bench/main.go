@@ -4,6 +4,7 @@
 //	go run ./internal/bench           # all rows, less than ten minutes on two cores
 //	go run ./internal/bench -short    # as CI runs it: less than a minute
 //	go run ./internal/bench -run Bolt # only the rows whose name matches
+//	go run ./internal/bench -scale 10000000 # a store of so many domains instead
 //
 // The benchmarks are those of the packages: each has a floor in the same file, a
 // lower bound for the same work written by hand, or a peer, which is another
@@ -43,14 +44,22 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	flags.SetOutput(stderr)
 	short := flags.Bool("short", false, "let only allocations and instructions decide, in less than a minute")
 	pattern := flags.String("run", "", "run only the rows whose name matches this `regexp`")
+	domains := flags.Int("scale", 0, "instead of the rows, make a store of `n` domains and measure it")
 	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
 		return 0
 	} else if err != nil {
 		return 2
 	}
-	if flags.NArg() > 0 {
-		fmt.Fprintln(stderr, "bench: there are no arguments, only flags")
+	if flags.NArg() > 0 || *domains < 0 {
+		fmt.Fprintln(stderr, "bench: there are no arguments, only flags, and no fewer than no domains")
 		return 2
+	}
+	if *domains != 0 {
+		if err := scale(stdout, *domains); err != nil {
+			fmt.Fprintln(stderr, "bench:", err)
+			return 2
+		}
+		return 0
 	}
 	chosen, err := choose(rows, *pattern)
 	if err != nil {

@@ -31,27 +31,27 @@ type trial struct {
 }
 
 const (
-	sts    = "internal/sts"
-	mtasts = "mtasts"
-	cache  = "cache"
+	inSTS    = "internal/sts"
+	inMTASTS = "mtasts"
+	inCache  = "cache"
 )
 
 var rows = []row{
-	against("floor", row{name: "ParseRecord", pkg: sts, most: 1.2, allocs: new(0), instructions: 750}, "BenchmarkParseRecord"),
-	against("floor", row{name: "ParsePolicy, 3 mx", pkg: sts, most: 1.3, allocs: new(3), instructions: 3_200}, "BenchmarkParsePolicy/3mx"),
-	against("floor", row{name: "ParsePolicy, 100 mx", pkg: sts, most: 1.3, allocs: new(3), instructions: 65_000}, "BenchmarkParsePolicy/100mx"),
-	against("floor", row{name: "Match, 3 mx", pkg: sts, most: 1.5, allocs: new(0)}, "BenchmarkMatch/3mx"),
-	against("floor", row{name: "Match, 100 mx", pkg: sts, most: 1.5, allocs: new(0)}, "BenchmarkMatch/100mx"),
-	{name: "Match, 100 mx against 3", pkg: sts, most: 2,
+	against("floor", row{name: "ParseRecord", pkg: inSTS, most: 1.2, allocs: new(0), instructions: 750}, "BenchmarkParseRecord"),
+	against("floor", row{name: "ParsePolicy, 3 mx", pkg: inSTS, most: 1.3, allocs: new(3), instructions: 3_200}, "BenchmarkParsePolicy/3mx"),
+	against("floor", row{name: "ParsePolicy, 100 mx", pkg: inSTS, most: 1.3, allocs: new(3), instructions: 65_000}, "BenchmarkParsePolicy/100mx"),
+	against("floor", row{name: "Match, 3 mx", pkg: inSTS, most: 1.5, allocs: new(0)}, "BenchmarkMatch/3mx"),
+	against("floor", row{name: "Match, 100 mx", pkg: inSTS, most: 1.5, allocs: new(0)}, "BenchmarkMatch/100mx"),
+	{name: "Match, 100 mx against 3", pkg: inSTS, most: 2,
 		ours: trial{bench: "BenchmarkMatch/100mx/ours"}, base: trial{bench: "BenchmarkMatch/3mx/ours"}},
 
 	cached("1", "policy"), cached("10k", "policy"), cached("100k", "policy"), cached("1M", "policy"),
 	cached("1", "none"), cached("10k", "none"), cached("100k", "none"), cached("1M", "none"),
 	scaling("1"), scaling("10k"), scaling("100k"),
-	{name: "delivery", pkg: mtasts, ours: trial{bench: "BenchmarkDelivery/ours"}, most: 1500, allocs: new(6)},
+	{name: "delivery", pkg: inMTASTS, ours: trial{bench: "BenchmarkDelivery/ours"}, most: 1500, allocs: new(6)},
 
-	against("floor", row{name: "memory, policy", pkg: mtasts, unit: "octets/domain"}, "BenchmarkMemory/policy"),
-	against("floor", row{name: "memory, none", pkg: mtasts, unit: "octets/domain"}, "BenchmarkMemory/none"),
+	against("floor", row{name: "memory, policy", pkg: inMTASTS, unit: "octets/domain"}, "BenchmarkMemory/policy"),
+	against("floor", row{name: "memory, none", pkg: inMTASTS, unit: "octets/domain"}, "BenchmarkMemory/none"),
 
 	cold("cold, 1 worker, time", "1worker", "floor", 0, "ns/op", 1.1),
 	cold("cold, 1 worker, CPU", "1worker", "floor", 0, "cpu-ns/op", 1.1),
@@ -59,13 +59,14 @@ var rows = []row{
 	cold("cold, 64 workers, time", "64workers", "floor", 10_000, "ns/op", 1.1),
 	cold("cold, 64 workers, CPU", "64workers", "floor", 10_000, "cpu-ns/op", 1.1),
 
-	against("peer", row{name: "BoltPut, 1 writer", pkg: cache, most: 1}, "BenchmarkBoltPut/1"),
-	against("peer", row{name: "BoltPut, 100 writers", pkg: cache, most: 1. / 3}, "BenchmarkBoltPut/100"),
-	against("peer", row{name: "BoltOpen, 100k", pkg: cache, most: 1.5}, "BenchmarkBoltOpen/100k"),
-	against("peer", row{name: "BoltOpen, 1M", pkg: cache, most: 1.5, slow: true}, "BenchmarkBoltOpen/1M"),
-	against("peer", row{name: "BoltGet, 100k", pkg: cache, most: 1.5}, "BenchmarkBoltGet/100k"),
-	against("peer", row{name: "BoltGet, 1M", pkg: cache, most: 1.5, slow: true}, "BenchmarkBoltGet/1M"),
-	{name: "BoltDisk", pkg: cache, ours: trial{bench: "BenchmarkBoltDisk", times: 1}, unit: "disk-ratio", most: 0.5, slow: true},
+	against("peer", row{name: "BoltPut, 1 writer", pkg: inCache, most: 1}, "BenchmarkBoltPut/1"),
+	against("peer", row{name: "BoltPut, 100 writers", pkg: inCache, most: 1. / 3}, "BenchmarkBoltPut/100"),
+	against("peer", row{name: "BoltOpen, 100k", pkg: inCache, most: 1.5}, "BenchmarkBoltOpen/100k"),
+	against("peer", row{name: "BoltOpen, 1M", pkg: inCache, most: 1.5, slow: true}, "BenchmarkBoltOpen/1M"),
+	against("peer", row{name: "BoltGet, 100k", pkg: inCache, most: 1.5}, "BenchmarkBoltGet/100k"),
+	against("peer", row{name: "BoltGet, 1M", pkg: inCache, most: 1.5, slow: true}, "BenchmarkBoltGet/1M"),
+	{name: "BoltGet, 1M against 10k", pkg: inCache, ours: trial{bench: "BenchmarkGrowth", times: 20}, unit: "growth-ratio", most: 1, slow: true},
+	{name: "BoltDisk", pkg: inCache, ours: trial{bench: "BenchmarkBoltDisk", times: 1}, unit: "disk-ratio", most: 0.5, slow: true},
 }
 
 // against is r with the benchmarks "ours" and base below bench.
@@ -76,7 +77,7 @@ func against(base string, r row, bench string) row {
 
 // cached is PolicyFor with so many domains remembered.
 func cached(domains, what string) row {
-	r := row{name: "cached " + what + ", " + domains, pkg: mtasts, most: 1.5, allocs: new(0)}
+	r := row{name: "cached " + what + ", " + domains, pkg: inMTASTS, most: 1.5, allocs: new(0)}
 	switch domains {
 	case "1":
 		r.instructions = 500 // of the larger ones, the setting up is what valgrind would look at
@@ -89,7 +90,7 @@ func cached(domains, what string) row {
 // scaling is the throughput of PolicyFor on two cores, at least 1.6 times that of one.
 func scaling(domains string) row {
 	bench := "BenchmarkPolicyForParallel/" + domains + "/ours"
-	return row{name: "cached, " + domains + ", 2 cores against 1", pkg: mtasts, most: 1 / 1.6,
+	return row{name: "cached, " + domains + ", 2 cores against 1", pkg: inMTASTS, most: 1 / 1.6,
 		ours: trial{bench: bench, procs: 2}, base: trial{bench: bench, procs: 1}}
 }
 
@@ -97,7 +98,7 @@ func scaling(domains string) row {
 // many as there is time for if times is 0.
 func cold(name, workers, base string, times int, unit string, most float64) row {
 	bench := "BenchmarkCold/" + workers
-	return row{name: name, pkg: mtasts, unit: unit, most: most,
+	return row{name: name, pkg: inMTASTS, unit: unit, most: most,
 		ours: trial{bench: bench + "/ours", procs: 2, times: times},
 		base: trial{bench: bench + "/" + base, procs: 2, times: times}}
 }
