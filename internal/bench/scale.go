@@ -211,7 +211,7 @@ func (s scalePeer) scan(after string, limit int) (last string, n int, err error)
 		for ; k != nil && len(keys) < limit; k, v = c.Next() {
 			keys, values = append(keys, string(k)), append(values, bytes.Clone(v))
 		}
-		if n = len(keys); n > 0 {
+		if n = len(values); n > 0 {
 			last = keys[n-1]
 		}
 		return nil
