@@ -40,10 +40,14 @@ const (
 )
 
 // PutShared is [Bolt.Put] for a value whose octets from the index shared on may well
-// be those of other values too: if they are short, the store keeps them once.
+// be those of other values too: if there are few, up to a kilobyte, the store keeps them
+// once. An index that value does not have is an error.
 func (b *Bolt) PutShared(ctx context.Context, key string, value []byte, shared int, fetched, expires time.Time) error {
 	if err := errors.Join(ctx.Err(), checkKey(key), checkValue(value)); err != nil {
 		return err
+	}
+	if shared < 0 || shared > len(value) {
+		return fmt.Errorf("cache: the value has %d octets, and those from %d on are to be shared", len(value), shared)
 	}
 	return b.wrap(b.write(ctx, &write{
 		key:    []byte(key),

@@ -156,3 +156,16 @@ func TestBoltDamageToWhatIsShared(t *testing.T) {
 		t.Errorf("Scan finds %d of %d, %v", len(keys), entries, err)
 	}
 }
+
+func TestBoltPutSharedRefusesAnIndexOutsideTheValue(t *testing.T) {
+	s := openBolt(t, filepath.Join(t.TempDir(), "store.db"))
+	for _, shared := range []int{-1, 6, 1 << 30} {
+		err := s.PutShared(t.Context(), "example.com", []byte("value"), shared, time.Now(), time.Now().Add(time.Hour))
+		if err == nil || !strings.Contains(err.Error(), "5 octets") {
+			t.Errorf("PutShared of 5 octets, shared from %d on: %v", shared, err)
+		}
+	}
+	if err := sharedInHour(s, "example.com", "value"); err != nil {
+		t.Error(err)
+	}
+}

@@ -229,7 +229,7 @@ func scaleValue(i int) (value []byte, text int) {
 	if i%10 == 0 {
 		host = scaleKey(i)
 	}
-	head := fmt.Sprintf("%016d%014d", i, 20260101000000+i)
+	head := fmt.Sprintf("%016d%014d", i, 20260101000000+int64(i))
 	lines := []string{"version: STSv1", "mode: enforce", "mx: mx1." + host, "mx: mx2." + host, "mx: mx3." + host, "max_age: 2592000", ""}
 	return []byte(head + strings.Join(lines, "\r\n")), len(head)
 }
