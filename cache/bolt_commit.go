@@ -99,7 +99,7 @@ func (b *Bolt) commitQueue() {
 				unchanged = false
 			}
 		}
-		if unchanged {
+		if unchanged && !b.shared.more {
 			return errUnchanged
 		}
 		b.due += entriesPerWrite * len(batch)

@@ -12,6 +12,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	bolt "go.etcd.io/bbolt"
 )
 
 func openInternal(t *testing.T) *Bolt {
@@ -209,5 +211,46 @@ func TestReaderOfPagesThatCannotBe(t *testing.T) {
 	}
 	if _, err := r.walk(root, []byte("key"), toRead); err == nil || !strings.Contains(err.Error(), "circles") {
 		t.Errorf("walk: %v", err)
+	}
+}
+
+// What was shared in a transaction that has failed is not in the file, and nothing may
+// refer to it.
+func TestBoltForgetsWhatAFailedTransactionShared(t *testing.T) {
+	b := openInternal(t)
+	ctx, now := context.Background(), time.Now()
+	value := func(key string) []byte { return []byte(key[:5] + strings.Repeat("mx: mail.example.com\n", 5)) }
+	put := func(key string) {
+		t.Helper()
+		if err := b.PutShared(ctx, key, value(key), 5, now, now.Add(time.Hour)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put("first.example")
+	b.turn <- struct{}{}
+	w := &write{key: []byte("other.example"), record: record{fetched: now, expires: now.Add(time.Hour), value: value("other")}, shared: 5}
+	b.reader.branches = nil
+	err := b.update(func(tx *bolt.Tx) error {
+		b.reader.reset(b.state.meta)
+		if _, err := b.apply(tx.Bucket([]byte(entriesBucket)), &b.reader, w); err != nil || !b.shared.more {
+			t.Errorf("nothing was shared: %v", err)
+		}
+		return errors.New("the disk is full")
+	})
+	b.shared.settle(err)
+	<-b.turn
+	put("third.example")
+	if err := b.Close(); err != nil {
+		t.Fatal(err)
+	}
+	again, err := OpenBolt(b.path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer again.Close()
+	for _, key := range []string{"first.example", "third.example"} {
+		if got, ok, err := again.Get(ctx, key); !ok || err != nil || string(got) != string(value(key)) {
+			t.Errorf("Get(%q) = %q, %v, %v", key, got, ok, err)
+		}
 	}
 }

@@ -146,7 +146,7 @@ func TestBoltScanPassesDamagedPages(t *testing.T) {
 // Expired entries are dropped on both sides of damage.
 func TestBoltSweepPassesDamage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		const n = 300
+		const n = 900
 		key := func(i int) string { return fmt.Sprintf("%03d.example", i) }
 		file := newFile(t, n, key)
 		size := int(binary.NativeEndian.Uint32(file[24:]))

@@ -169,3 +169,41 @@ func TestBoltPutSharedRefusesAnIndexOutsideTheValue(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// What is shared anew where it was damaged is in the file, whatever else is written.
+func TestBoltRepairsWhatIsShared(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "store.db")
+	text := strings.Repeat("mx: mail.example.com\n", 5)
+	fetched := time.Now().Round(0)
+	put := func(s *cache.Bolt, key string) {
+		t.Helper()
+		if err := s.PutShared(t.Context(), key, []byte(sharedHead(key)+text), 5, fetched, fetched.Add(time.Hour)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	keys := []string{"d0.example", "d1.example", "d2.example"}
+	s := openBolt(t, path)
+	for _, key := range keys {
+		put(s, key)
+	}
+	s.Close()
+	file, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file = bytes.ReplaceAll(file, []byte(text), bytes.ReplaceAll([]byte(text), []byte("mail"), []byte("evil")))
+	if err := os.WriteFile(path, file, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s = openBolt(t, path)
+	for _, key := range append(keys, "new.example") {
+		put(s, key) // in part just what is in the file
+	}
+	s.Close()
+	s = openBolt(t, path)
+	for _, key := range append(keys, "new.example") {
+		if v, ok, err := s.Get(t.Context(), key); !ok || err != nil || string(v) != sharedHead(key)+text {
+			t.Errorf("Get(%q) = %q, %v, %v, though it was reported as stored", key, v, ok, err)
+		}
+	}
+}

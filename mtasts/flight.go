@@ -63,6 +63,7 @@ func (c *Client) find(ctx context.Context, name string) (*Policy, error) {
 			select {
 			case <-f.answered:
 				if f.remembered.valid(time.Now()) {
+					c.usedNow(name)
 					return f.remembered, nil
 				}
 			case <-ctx.Done():
@@ -70,14 +71,17 @@ func (c *Client) find(ctx context.Context, name string) (*Policy, error) {
 		}
 		select {
 		case <-f.looked:
-			if first && f.began < called && f.err == nil {
+			if f.err == nil && (first && f.began < called || f.policy == nil) {
 				continue // it may have been too early to see what this caller waits for
 			}
+			c.usedNow(name)
 			return f.policy, f.err
 		case <-ctx.Done():
 		}
-		if m.remembers(time.Now()) {
-			return m.policy, nil // no newer one in time
+		// No newer one in time; or there is one already, and only storing it takes long.
+		if m, ok := c.memory.Get(name); ok && m.remembers(time.Now()) {
+			c.used(m)
+			return m.policy, nil
 		}
 		return nil, leftError(ctx, name)
 	}
@@ -169,11 +173,17 @@ func (c *Client) fly(name string, f *flight) {
 		m = c.newest(name, m)
 	}
 	remembers := m.remembers(time.Now())
+	if f.job != nil && !remembers && unread == nil {
+		// Given up for the quota, or expired: nobody has asked for it to be found anew.
+		c.land(name, f)
+		return
+	}
 	refresh := f.job != nil && remembers
 	if refresh {
 		f.held, f.used = m.policy, m.lastUse()
 	}
-	if refresh && m.policy.Fetched.After(f.job.fetched) || !refresh && !f.force && c.since() < m.freshUntil() {
+	answers := m.policy != nil || unread != nil
+	if refresh && m.policy.Fetched.After(f.job.fetched) || !refresh && !f.force && answers && c.since() < m.freshUntil() {
 		// Another process has done the job, or another flight has landed
 		// meanwhile; or what could not be read was looked for a moment ago.
 		if f.policy = m.policy; f.policy == nil {

@@ -8,8 +8,8 @@ import (
 
 // load reads a policy and its last use from the store. It is nil if there is none.
 func (c *Client) load(name string) (p *Policy, used time.Time, err error) {
-	if p := c.unsaved.get(name); p != nil {
-		return p, time.Now(), nil
+	if h := c.unsaved.get(name); h != nil {
+		return h.policy, h.used, nil
 	}
 	ctx, cancel := context.WithTimeout(c.ctx, storeLimit)
 	defer cancel()

@@ -38,7 +38,8 @@ func rank(p *Policy, used, now time.Time) int {
 	case ModeTesting:
 		return rankTesting
 	}
-	days := int(now.Sub(used) / (24 * time.Hour))
+	// A use is noted once a day, so the last one may be a day later than what is noted.
+	days := int(now.Sub(used)/(24*time.Hour)) - 1
 	return rankKept - min(max(days, 0), idleDays)
 }
 
@@ -62,7 +63,7 @@ var (
 // room says why the store has no room for an entry of p: errFull if it is to do without,
 // errCrowded if there may soon be some.
 func (r *refresher) room(p *Policy) error {
-	if r == nil {
+	if r == nil || !r.known.Load() {
 		return nil
 	}
 	percent := r.stored.Load() / max(1, r.client.quota/100)
@@ -78,7 +79,7 @@ func (r *refresher) room(p *Policy) error {
 // noteStored counts an entry that has been written. What it took the place of is counted
 // too, until the next walk.
 func (r *refresher) noteStored(size int) {
-	if r == nil || r.stored.Add(int64(size)) <= r.client.quota || r.stuck.Load() {
+	if r == nil || r.stored.Add(int64(size)) <= r.client.quota || r.stuck.Load() || !r.known.Load() {
 		return
 	}
 	select {
@@ -118,13 +119,16 @@ func (r *refresher) makeRoom(ctx context.Context, t tally) {
 			if c.store.Delete(ctx, key, p.stamp) == nil {
 				freed.Add(int64(size))
 				r.stored.Add(-int64(size))
+				if m, ok := c.memory.Get(key); ok && m.policy != nil && m.policy.stamp.Equal(p.stamp) {
+					m.unsaved.Store(refused) // should somebody ask about it again
+				}
 				c.emit(Event{Kind: EventEvicted, Domain: key, Policy: p, Reason: "store-full"})
 			}
 		})
 		return planned < excess
 	})
 	deletes.Wait()
-	stuck := t.total-freed.Load() > c.quota
+	stuck := t.total-freed.Load() > c.quota && ctx.Err() == nil
 	if stuck && !r.stuck.Load() {
 		c.log.Error("mtasts: the store is full of policies in use; new ones are kept in memory only", "octets", r.stored.Load(), "quota", c.quota)
 	}

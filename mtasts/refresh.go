@@ -57,6 +57,14 @@ func (c *Client) Run(ctx context.Context) error {
 		return &Error{Reason: "already-running", Err: errors.New("Run is running already")}
 	}
 	defer c.refresher.Store(nil)
+	c.mu.Lock()
+	if c.closed {
+		c.mu.Unlock()
+		return nil
+	}
+	c.work.Add(1) // Close waits for what is learnt and noted here
+	c.mu.Unlock()
+	defer c.work.Done()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	stop := context.AfterFunc(c.ctx, cancel)
@@ -81,6 +89,7 @@ type refresher struct {
 	wake     chan struct{} // of capacity 1: the first of jobs has changed
 
 	stored  atomic.Int64  // octets in the store, at most
+	known   atomic.Bool   // as the last walk has found: without that, nothing is refused
 	crowded chan struct{} // of capacity 1: they are above the quota
 	stuck   atomic.Bool   // and nothing could be given up
 

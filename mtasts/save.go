@@ -40,13 +40,11 @@ const (
 // memory.
 const maxUnsaved = 64 << 10
 
-func (u *unsaved) get(name string) *Policy {
+// get returns what is held of a domain, nil if nothing is.
+func (u *unsaved) get(name string) *held {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if h := u.policies[name]; h != nil {
-		return h.policy
-	}
-	return nil
+	return u.policies[name]
 }
 
 // hold keeps p until release, or until a newer policy of its domain is held. before is
@@ -59,7 +57,7 @@ func (u *unsaved) hold(p *Policy, used time.Time, replaces bool, before uint32) 
 		u.policies = make(map[string]*held)
 	}
 	if older := u.policies[p.Domain]; older != nil {
-		h.replaces = older.replaces
+		h.replaces = older.replaces || !older.waits // it is being written
 		u.cost -= cost(older.policy)
 	}
 	if before == dropped {
@@ -90,26 +88,35 @@ func (u *unsaved) remove(h *held) bool {
 // save writes h. No caller waits for it, and none is told if it fails: h goes on to be
 // held, and writing is tried again.
 func (c *Client) save(h *held) {
-	err := c.write(h)
-	if c.settled(h, err) {
+	u := &c.unsaved
+	var err error
+	if c.ctx.Err() != nil && u.isBroken() {
+		err = errCrowded // Close tries it once more, and not each for itself
+	} else if err = c.write(h); c.settled(h, err) {
 		return
 	}
-	u := &c.unsaved
 	u.mu.Lock()
-	defer u.mu.Unlock()
 	h.waits = true
 	if u.cost > maxUnsaved && u.remove(h) {
 		u.lost++
 		c.letGo(h, dropped)
 	}
-	if err != errCrowded && !u.broken {
-		u.broken = true
-		c.log.Error("mtasts: policies cannot be stored and are kept in memory until they can", "domain", h.policy.Domain, "error", err)
-	}
+	broke := err != errCrowded && !u.broken
+	u.broken = u.broken || broke
 	if !u.retrying {
 		u.retrying = true
 		c.work.Go(c.saveAgain)
 	}
+	u.mu.Unlock()
+	if broke {
+		c.log.Error("mtasts: policies cannot be stored and are kept in memory until they can", "domain", h.policy.Domain, "error", err)
+	}
+}
+
+func (u *unsaved) isBroken() bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.broken
 }
 
 // settled reports whether nothing is left to be done about h, of which a write has come

@@ -49,6 +49,7 @@ func (r *refresher) walk(ctx context.Context) {
 	if whole {
 		r.stored.Add(t.total - before) // what has come meanwhile may count twice
 	}
+	r.known.Store(whole)
 	r.makeRoom(ctx, t)
 }
 
@@ -114,6 +115,13 @@ func (c *Client) used(m *memo) {
 	r.uses[m.policy.Domain] = now
 	r.mu.Unlock()
 	r.consider(m.policy, now)
+}
+
+// usedNow is used for an answer that did not come from memory.
+func (c *Client) usedNow(name string) {
+	if m, ok := c.memory.Get(name); ok && m.remembers(time.Now()) {
+		c.used(m)
+	}
 }
 
 // lastUse is the later of what the store says and what is not stored yet.

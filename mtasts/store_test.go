@@ -38,10 +38,14 @@ func TestAStoreThatCannotBeReadDefers(t *testing.T) {
 		if ev := e.events(mtasts.EventStore); len(ev) != 1 || !errors.Is(ev[0].Err, errBroken) {
 			t.Errorf("events are %+v, want one of the store", ev)
 		}
+		if _, err := e.client.PolicyFor(t.Context(), "absent.example"); err == nil {
+			t.Error("no error for another domain")
+		}
 		broken.fail(nil, nil)
+		e.want(e.policyFor("absent.example"), mtasts.ModeNone, "")
 		e.policyFor("other.example")
 		e.want(e.policy(), mtasts.ModeEnforce, "1")
-		if ev := e.events(mtasts.EventStore); len(ev) != 2 || ev[1].Err != nil || ev[1].Reason != "store-readable" {
+		if ev := e.events(mtasts.EventStore); len(ev) != 3 || ev[2].Err != nil || ev[2].Reason != "store-readable" {
 			t.Errorf("events are %+v, want one more when the store has recovered", ev)
 		}
 		if text := log.String(); strings.Count(text, "level=ERROR") != 1 || strings.Count(text, "level=INFO") != 1 {

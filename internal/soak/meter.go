@@ -99,10 +99,18 @@ func (m *meter) ever() int {
 }
 
 // read returns what is in use, without garbage.
+//
+// What was in a sync.Pool survives the first collection, and package unique lets go of
+// its values on a goroutine of its own after one.
 func (m *meter) read() reading {
-	runtime.GC()
-	runtime.GC() // what was in a sync.Pool survives the first
-	r := sample()
+	var r reading
+	for before := int64(-1); ; before = r.heap {
+		runtime.GC()
+		if r = sample(); before >= 0 && r.heap > before-before/100 {
+			break
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
 	r.files = m.openFiles()
 	m.note(r)
 	return r

@@ -1,0 +1,193 @@
+package mtasts_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/mtasts/go-mtasts/mtasts"
+	"github.com/mtasts/go-mtasts/mtasts/mtaststest"
+)
+
+// A policy that is asked for once a day stays alive, also where memory has forgotten it
+// each time.
+func TestUseIsNotedWhereMemoryHasForgotten(t *testing.T) {
+	for _, how := range []string{"by restart", "by other domains"} {
+		t.Run(how, func(t *testing.T) {
+			play(t, func(t *testing.T, e *env) {
+				e.opts.Memory = 1
+				e.restart()
+				e.Publish(domain, "1", mtaststest.Policy(mtasts.ModeEnforce, 60*day, "mx.example.com"))
+				e.policy()
+				stop := e.run()
+				for d := range 100 {
+					e.sleep(day)
+					if how == "by restart" {
+						stop()
+						e.restart()
+						stop = e.run()
+						e.sleep(time.Minute)
+					} else {
+						e.policyFor("other.example") // memory holds one
+					}
+					p := e.policy()
+					e.want(p, mtasts.ModeEnforce, "1")
+					if age := time.Since(p.Fetched); age > 26*time.Hour {
+						t.Fatalf("on day %d the policy was fetched %v ago", d, age)
+					}
+				}
+				stop()
+			})
+		})
+	}
+}
+
+// closedStore tells of writes after Close.
+type closedStore struct {
+	mtasts.Store
+	closed    bool
+	puts, bad int
+}
+
+func (s *closedStore) Put(ctx context.Context, key string, value []byte, fetched, expires time.Time) error {
+	s.puts++
+	if s.closed {
+		s.bad++
+	}
+	return s.Store.Put(ctx, key, value, fetched, expires)
+}
+
+func (s *closedStore) Close() error {
+	s.closed = true
+	return nil
+}
+
+func TestCloseStoresTheUsesThatRunHasNoted(t *testing.T) {
+	play(t, func(t *testing.T, e *env) {
+		store := &closedStore{Store: e.store}
+		e.store = store
+		e.restart()
+		e.Publish(domain, "1", mtaststest.Policy(mtasts.ModeEnforce, 365*day, "mx.example.com"))
+		e.policy()
+		e.restart()
+		e.sleep(25 * time.Hour)
+		done := make(chan error)
+		go func() { done <- e.client.Run(context.Background()) }()
+		synctest.Wait()
+		e.policy()
+		store.closed, store.puts = false, 0
+		e.stop()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		if store.puts == 0 || store.bad > 0 {
+			t.Errorf("%d writes, %d of them after the store was closed; want the use that was noted", store.puts, store.bad)
+		}
+		if err := e.client.Run(context.Background()); err != nil {
+			t.Errorf("Run of a closed client: %v", err)
+		}
+		e.start()
+	})
+}
+
+// What the quota has taken does not come back because its refresh was planned, but when
+// somebody asks.
+func TestWhatTheQuotaTookComesBackOnlyWhenItIsUsed(t *testing.T) {
+	play(t, func(t *testing.T, e *env) {
+		e.opts.Quota = 300_000
+		e.opts.Memory = 30
+		e.restart()
+		stop := e.run()
+		defer stop()
+		ask := func(kind string, n int) {
+			for i := range n {
+				name := fmt.Sprintf("%s%d.example", kind, i)
+				e.Publish(name, "1", kilobyte(mtasts.ModeEnforce))
+				e.policyFor(name)
+			}
+		}
+		ask("idle", 250)
+		e.sleep(10 * day)
+		ask("new", 100)
+		e.sleep(time.Second)
+		taken := make(map[string]int)
+		for _, ev := range e.events(mtasts.EventEvicted) {
+			taken[ev.Domain] = e.Requests(ev.Domain)
+		}
+		if len(taken) == 0 {
+			t.Fatal("nothing was given up")
+		}
+		e.sleep(3 * day)
+		for name, before := range taken {
+			if n := e.Requests(name); n != before {
+				t.Errorf("%s was fetched again, though nobody has asked", name)
+			}
+		}
+	})
+}
+
+func TestWhatTheQuotaTookIsStoredAgainWhenItIsUsed(t *testing.T) {
+	play(t, func(t *testing.T, e *env) {
+		e.opts.Quota = 30_000
+		e.restart()
+		stop := e.run()
+		ask := func(kind string, n int) {
+			for i := range n {
+				name := fmt.Sprintf("%s%d.example", kind, i)
+				e.Publish(name, "1", kilobyte(mtasts.ModeEnforce))
+				e.policyFor(name)
+			}
+		}
+		ask("idle", 25)
+		e.sleep(10 * day)
+		ask("new", 10)
+		e.sleep(time.Second)
+		taken := e.events(mtasts.EventEvicted)
+		if len(taken) == 0 {
+			t.Fatal("nothing was given up")
+		}
+		name := taken[0].Domain
+		e.policyFor(name) // and a look behind the answer
+		e.sleep(time.Minute)
+		stop()
+		if _, ok, err := e.store.Get(t.Context(), name); !ok || err != nil {
+			t.Errorf("%s, in use again, is not stored: %v", name, err)
+		}
+	})
+}
+
+// A use is noted once a day; the last one counts all the same.
+func TestTheQuotaTakesNothingThatWasInUseWithinADay(t *testing.T) {
+	for offset := range 10 {
+		play(t, func(t *testing.T, e *env) {
+			e.opts.Quota = 30_000
+			e.restart()
+			stop := e.run()
+			defer stop()
+			last := make(map[string]time.Time)
+			ask := func(kind string, n int) {
+				for i := range n {
+					name := fmt.Sprintf("%s%d.example", kind, i)
+					e.Publish(name, "1", kilobyte(mtasts.ModeEnforce))
+					e.policyFor(name)
+					last[name] = time.Now()
+				}
+			}
+			ask("used", 24)
+			for range 9 + offset {
+				e.sleep(7 * time.Hour)
+				ask("used", 24)
+			}
+			e.sleep(6 * time.Hour)
+			ask("new", 20)
+			e.sleep(time.Minute)
+			for _, ev := range e.events(mtasts.EventEvicted) {
+				if age := ev.Time.Sub(last[ev.Domain]); age < day {
+					t.Errorf("%s was given up %v after it was in use", ev.Domain, age)
+				}
+			}
+		})
+	}
+}
