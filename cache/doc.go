@@ -26,8 +26,9 @@
 // # The file
 //
 // The file of a Bolt is a bbolt file with two buckets: "go-mtasts store" has the
-// format version, "entries" has the entries. Each value begins with the times of
-// the entry and a checksum. A new one is made as "go-mtasts-new-store-" and a number
+// format version, "entries" has the entries, and in front of them, under keys that
+// begin with the octet 1, what the values of several entries end with. Each value begins
+// with a checksum and the times of the entry. A new one is made as "go-mtasts-new-store-" and a number
 // beside it; what a crash leaves under such a name is of no use and may be removed.
 // One process has the file open at a time. To copy it,
 // stop the program: a copy of a file that is being written is a damaged one, and
