@@ -79,9 +79,8 @@ func (c *Client) find(ctx context.Context, name string) (*Policy, error) {
 		case <-ctx.Done():
 		}
 		// No newer one in time; or there is one already, and only storing it takes long.
-		if m, ok := c.memory.Get(name); ok && m.remembers(time.Now()) {
-			c.used(m)
-			return m.policy, nil
+		if p := c.usedNow(name); p != nil {
+			return p, nil
 		}
 		return nil, leftError(ctx, name)
 	}

@@ -117,11 +117,15 @@ func (c *Client) used(m *memo) {
 	r.consider(m.policy, now)
 }
 
-// usedNow is used for an answer that did not come from memory.
-func (c *Client) usedNow(name string) {
-	if m, ok := c.memory.Get(name); ok && m.remembers(time.Now()) {
-		c.used(m)
+// usedNow is used for an answer that was not in memory when it was asked for. It returns
+// what is remembered now, nil if nothing is.
+func (c *Client) usedNow(name string) *Policy {
+	m, ok := c.memory.Get(name)
+	if !ok || !m.remembers(time.Now()) {
+		return nil
 	}
+	c.used(m)
+	return m.policy
 }
 
 // lastUse is the later of what the store says and what is not stored yet.

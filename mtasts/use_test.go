@@ -44,6 +44,19 @@ func TestUseIsNotedWhereMemoryHasForgotten(t *testing.T) {
 	}
 }
 
+// learnMany publishes policies that enforce, of a kilobyte each, for n domains of a kind,
+// and asks for them.
+func (e *env) learnMany(kind string, n int) (names []string) {
+	e.t.Helper()
+	for i := range n {
+		name := fmt.Sprintf("%s%d.example", kind, i)
+		e.Publish(name, "1", kilobyte(mtasts.ModeEnforce))
+		e.policyFor(name)
+		names = append(names, name)
+	}
+	return names
+}
+
 // closedStore tells of writes after Close.
 type closedStore struct {
 	mtasts.Store
@@ -101,16 +114,9 @@ func TestWhatTheQuotaTookComesBackOnlyWhenItIsUsed(t *testing.T) {
 		e.restart()
 		stop := e.run()
 		defer stop()
-		ask := func(kind string, n int) {
-			for i := range n {
-				name := fmt.Sprintf("%s%d.example", kind, i)
-				e.Publish(name, "1", kilobyte(mtasts.ModeEnforce))
-				e.policyFor(name)
-			}
-		}
-		ask("idle", 250)
+		e.learnMany("idle", 250)
 		e.sleep(10 * day)
-		ask("new", 100)
+		e.learnMany("new", 100)
 		e.sleep(time.Second)
 		taken := make(map[string]int)
 		for _, ev := range e.events(mtasts.EventEvicted) {
@@ -133,16 +139,9 @@ func TestWhatTheQuotaTookIsStoredAgainWhenItIsUsed(t *testing.T) {
 		e.opts.Quota = 30_000
 		e.restart()
 		stop := e.run()
-		ask := func(kind string, n int) {
-			for i := range n {
-				name := fmt.Sprintf("%s%d.example", kind, i)
-				e.Publish(name, "1", kilobyte(mtasts.ModeEnforce))
-				e.policyFor(name)
-			}
-		}
-		ask("idle", 25)
+		e.learnMany("idle", 25)
 		e.sleep(10 * day)
-		ask("new", 10)
+		e.learnMany("new", 10)
 		e.sleep(time.Second)
 		taken := e.events(mtasts.EventEvicted)
 		if len(taken) == 0 {
@@ -168,10 +167,7 @@ func TestTheQuotaTakesNothingThatWasInUseWithinADay(t *testing.T) {
 			defer stop()
 			last := make(map[string]time.Time)
 			ask := func(kind string, n int) {
-				for i := range n {
-					name := fmt.Sprintf("%s%d.example", kind, i)
-					e.Publish(name, "1", kilobyte(mtasts.ModeEnforce))
-					e.policyFor(name)
+				for _, name := range e.learnMany(kind, n) {
 					last[name] = time.Now()
 				}
 			}
