@@ -137,7 +137,7 @@ func (b *Bolt) view(fn func(r *reader, entries node) error) error {
 		r = &reader{file: b.file, branches: &b.held}
 	}
 	defer b.readers.Put(r)
-	r.reset(b.state.meta)
+	r.reset(b.state)
 	return fn(r, b.state.entries)
 }
 

@@ -93,7 +93,7 @@ func (b *Bolt) commitQueue() {
 		bucket := tx.Bucket([]byte(entriesBucket))
 		unchanged := true
 		for _, w := range batch {
-			r.reset(b.state.meta)
+			r.reset(b.state)
 			var changed bool
 			if changed, w.err = b.apply(bucket, r, w); changed {
 				unchanged = false

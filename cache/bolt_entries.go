@@ -19,26 +19,43 @@ const (
 // A state is the file after one of its transactions.
 type state struct {
 	meta
+	free    freelist
 	entries node // the root page of the entries
 }
 
 // currentState reads the state that the file is in.
 func (r *reader) currentState() (*state, error) {
+	s, err := r.begin()
+	if err == nil {
+		err = r.findEntries(s)
+	}
+	return s, err
+}
+
+// begin makes r read the state that the file is in, which is without its entries yet.
+func (r *reader) begin() (*state, error) {
 	m, err := readMeta(r.file)
 	if err != nil {
 		return nil, err
 	}
-	r.reset(m)
-	bucket, ok, err := r.bucket(m.root, entriesBucket)
+	s := &state{meta: m}
+	r.reset(s)
+	s.free, err = r.freelist(m.freelist)
+	return s, err
+}
+
+// findEntries completes a state.
+func (r *reader) findEntries(s *state) error {
+	bucket, ok, err := r.bucket(s.root, entriesBucket)
 	if err == nil && !ok {
 		err = damagef("it has no bucket %q", entriesBucket)
 	}
 	if err != nil {
-		return nil, err
+		return err
 	}
-	root, err := r.rootPage(bucket)
+	s.entries, err = r.rootPage(bucket)
 	r.keep()
-	return &state{m, root}, err
+	return err
 }
 
 // rootPage returns the root page of a bucket. If its number is 0, that is a leaf
@@ -75,7 +92,7 @@ func (r *reader) bucket(root uint64, name string) (value []byte, ok bool, err er
 
 // find looks for key among the entries. That it is not there is certain: damage
 // to one place of the file cannot hide an entry that is there, short of turning
-// the number of a page into that of an older copy of the same page.
+// the number of a page into that of the first of the pages below it.
 //
 // Damage can send the walk astray, but only to a place beside what is damaged.
 // So what is on both sides of the place must be sound; and as the entries begin

@@ -1,7 +1,6 @@
 package cache
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
@@ -13,29 +12,23 @@ const (
 	formatVersion = 2
 
 	versionKey = "version" // in metaBucket; the value is one octet
-
-	freelistMany = 0xFFFF // elements: so many that the first element is their number
 )
 
 // inspect checks what bbolt relies on from the start, and that the file is
 // a store of a version that we know. The state is nil if the file is bbolt's but
 // still empty, and so about to become a store. The caller has a lock on it.
 func inspect(file *os.File) (*state, error) {
-	m, err := readMeta(file)
+	r := &reader{file: file}
+	s, err := r.begin()
 	if err != nil {
 		return nil, err
 	}
-	r := &reader{file: file}
-	r.reset(m)
-	if err := r.checkFreelist(m.freelist); err != nil {
-		return nil, err
-	}
-	about, ok, err := r.bucket(m.root, metaBucket)
+	about, ok, err := r.bucket(s.root, metaBucket)
 	if err != nil {
 		return nil, err
 	}
 	if !ok {
-		if top, err := r.page(m.root); err != nil || top.count == 0 {
+		if top, err := r.page(s.root); err != nil || top.count == 0 {
 			return nil, err
 		}
 		return nil, errors.New("this is a bbolt file of another program: give the store a file of its own")
@@ -47,39 +40,7 @@ func inspect(file *os.File) (*state, error) {
 	if version != formatVersion {
 		return nil, fmt.Errorf("the store has format version %d, and this program knows version %d: use the program that wrote it, or another file", version, formatVersion)
 	}
-	return r.currentState()
-}
-
-// checkFreelist checks that the list of free pages is one: bbolt allocates
-// memory for as many numbers as the list claims to have, and writes to the pages
-// that it names.
-func (r *reader) checkFreelist(id uint64) error {
-	// There are no more free pages than pages. bbolt makes room for a few more.
-	data, err := r.raw(id, 8*int(r.pages)+4*r.pageSize)
-	if err != nil {
-		return err
-	}
-	ne := binary.NativeEndian
-	if kind := ne.Uint16(data[8:]); kind != freelistPage {
-		return damagef("the list of free pages has the kind %#x", kind)
-	}
-	list := data[pageHeader:]
-	count := uint64(ne.Uint16(data[10:]))
-	if count == freelistMany {
-		count, list = ne.Uint64(list), list[8:]
-	}
-	if count > uint64(len(list)/8) {
-		return damagef("the list of free pages says that it has %d entries", count)
-	}
-	last := uint64(firstPage - 1)
-	for i := range int(count) {
-		free := ne.Uint64(list[8*i:])
-		if free <= last || free >= r.pages {
-			return damagef("page %d is in the list of free pages after page %d", free, last)
-		}
-		last = free
-	}
-	return nil
+	return s, r.findEntries(s)
 }
 
 func (r *reader) version(about []byte) (byte, error) {

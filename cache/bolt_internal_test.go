@@ -192,7 +192,7 @@ func TestReaderOfPagesThatCannotBe(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := &reader{file: file}
-	r.reset(meta{pageSize: pageSize, pages: 4})
+	r.reset(&state{meta: meta{pageSize: pageSize, pages: 4}})
 	root, err := r.page(2)
 	if err != nil {
 		t.Fatal(err)
@@ -231,7 +231,7 @@ func TestBoltForgetsWhatAFailedTransactionShared(t *testing.T) {
 	w := &write{key: []byte("other.example"), record: record{fetched: now, expires: now.Add(time.Hour), value: value("other")}, shared: 5}
 	b.reader.branches = nil
 	err := b.update(func(tx *bolt.Tx) error {
-		b.reader.reset(b.state.meta)
+		b.reader.reset(b.state)
 		if _, err := b.apply(tx.Bucket([]byte(entriesBucket)), &b.reader, w); err != nil || !b.shared.more {
 			t.Errorf("nothing was shared: %v", err)
 		}

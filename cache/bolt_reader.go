@@ -24,17 +24,15 @@ const (
 type reader struct {
 	file     *os.File
 	branches *branches // nil: none are held
-	pageSize int
-	pages    uint64 // all pages in use have smaller numbers
-	txid     uint64
+	state    *state
 
 	buffers [][]byte
 	used    int
 }
 
-// reset makes r read the state of m.
-func (r *reader) reset(m meta) {
-	r.pageSize, r.pages, r.txid, r.used = m.pageSize, m.pages, m.txid, 0
+// reset makes r read s.
+func (r *reader) reset(s *state) {
+	r.state, r.used = s, 0
 	for i, b := range r.buffers {
 		if len(b) > keepBuffer {
 			r.buffers[i] = nil
@@ -44,18 +42,19 @@ func (r *reader) reset(m meta) {
 
 // raw reads page id with the pages that continue it, at most limit octets.
 func (r *reader) raw(id uint64, limit int) ([]byte, error) {
-	if id < firstPage || id >= r.pages {
+	pageSize := r.state.pageSize
+	if id < firstPage || id >= r.state.pages {
 		return nil, damagef("there is no page %d", id)
 	}
 	if r.used == len(r.buffers) {
 		r.buffers = append(r.buffers, nil)
 	}
 	b := r.buffers[r.used]
-	if len(b) < r.pageSize {
-		b = make([]byte, r.pageSize)
+	if len(b) < pageSize {
+		b = make([]byte, pageSize)
 	}
-	offset := int64(id) * int64(r.pageSize)
-	if err := readAt(r.file, b[:r.pageSize], offset); err != nil {
+	offset := int64(id) * int64(pageSize)
+	if err := readAt(r.file, b[:pageSize], offset); err != nil {
 		return nil, err
 	}
 	ne := binary.NativeEndian
@@ -63,15 +62,15 @@ func (r *reader) raw(id uint64, limit int) ([]byte, error) {
 		return nil, damagef("page %d says that it is page %d", id, self)
 	}
 	more := uint64(ne.Uint32(b[12:]))
-	if more >= r.pages-id || more > uint64(limit/r.pageSize) {
+	if more >= r.state.pages-id || more > uint64(limit/pageSize) {
 		return nil, damagef("page %d says that it goes on for %d pages", id, more)
 	}
-	size := int(more+1) * r.pageSize
+	size := int(more+1) * pageSize
 	if size > len(b) {
-		b = append(make([]byte, 0, size), b[:r.pageSize]...)[:size]
+		b = append(make([]byte, 0, size), b[:pageSize]...)[:size]
 	}
 	if more > 0 {
-		if err := readAt(r.file, b[r.pageSize:size], offset+int64(r.pageSize)); err != nil {
+		if err := readAt(r.file, b[pageSize:size], offset+int64(pageSize)); err != nil {
 			return nil, err
 		}
 	}
@@ -87,8 +86,12 @@ func (r *reader) keep() {
 	}
 }
 
-// page reads page id and checks it.
+// page reads page id and checks it. A free page may be what a page in use was once,
+// and fit in its place.
 func (r *reader) page(id uint64) (node, error) {
+	if r.state.free.has(id) {
+		return node{}, damagef("page %d is in use, and in the list of free pages", id)
+	}
 	data, err := r.raw(id, maxPage)
 	if err != nil {
 		return node{}, err
@@ -97,7 +100,7 @@ func (r *reader) page(id uint64) (node, error) {
 	if err != nil {
 		return node{}, err
 	}
-	if (size+r.pageSize-1)/r.pageSize*r.pageSize != len(data) {
+	if (size+r.state.pageSize-1)/r.state.pageSize*r.state.pageSize != len(data) {
 		return node{}, damagef("page %d is %d octets long and fills %d", id, len(data), size)
 	}
 	return n, nil
@@ -107,7 +110,7 @@ func (r *reader) page(id uint64) (node, error) {
 // element's key equal to the first key of the page below.
 func (r *reader) child(n node, i int) (node, error) {
 	id := n.child(i)
-	c, held := r.branches.get(id, r.txid)
+	c, held := r.branches.get(id, r.state.txid)
 	if !held {
 		var err error
 		if c, err = r.page(id); err != nil {
@@ -117,7 +120,7 @@ func (r *reader) child(n node, i int) (node, error) {
 	if c.count == 0 || !bytes.Equal(c.key(0), n.key(i)) {
 		return node{}, damagef("page %d is not the page that belongs in its place", id)
 	}
-	if !held && !c.leaf && r.branches.put(id, r.txid, c) {
+	if !held && !c.leaf && r.branches.put(id, r.state.txid, c) {
 		r.keep()
 	}
 	return c, nil

@@ -99,7 +99,8 @@ func (r *reader) leaf(root node, key []byte) (leaf node, next []byte, err error)
 			}
 			return n, next, err
 		}
-		below := -1
+		// The greatest keys that are not greater than key, and the least that is.
+		below, before := -1, -1
 		for i := range n.count {
 			k := n.key(i)
 			switch {
@@ -108,13 +109,20 @@ func (r *reader) leaf(root node, key []byte) (leaf node, next []byte, err error)
 					next = k
 				}
 			case below < 0 || bytes.Compare(k, n.key(below)) > 0:
-				below = i
+				below, before = i, below
+			case before < 0 || bytes.Compare(k, n.key(before)) > 0:
+				before = i
 			}
 		}
 		if below < 0 {
 			return node{}, next, errBeginning
 		}
 		c, childErr := r.child(n, below)
+		if childErr != nil && before >= 0 {
+			// If that key is the damaged one, key may belong below the one before.
+			err = childErr
+			c, childErr = r.child(n, before)
+		}
 		if childErr != nil {
 			return node{}, next, childErr
 		}

@@ -121,7 +121,7 @@ func (e *sharedEnds) hasRoom(r *reader, s *state, end []byte) bool {
 		e.walked, e.room = true, maxAllShared
 		walk := scan{from: sharedPrefix, until: firstKey, limit: maxAllShared / minShared, shared: e}
 		for walk.from < walk.until && len(walk.keys) < walk.limit {
-			r.reset(s.meta)
+			r.reset(s)
 			walk.leaf(r, s.entries)
 		}
 		for _, known := range walk.values {
@@ -170,7 +170,7 @@ func (b *Bolt) share(bucket *bolt.Bucket, r *reader, w *write) record {
 			return rec
 		}
 		known = bytes.Clone(end)
-		r.reset(b.state.meta)
+		r.reset(b.state)
 		if _, err := r.find(entries, id.key(), toPut); err != nil {
 			return rec
 		}

@@ -30,7 +30,7 @@ func (b *Bolt) sweep(bucket *bolt.Bucket, r *reader, now time.Time) error {
 		return err == nil && now.After(rec.expires)
 	}
 	for b.due > 0 {
-		r.reset(b.state.meta)
+		r.reset(b.state)
 		p, err := r.find(b.state.entries, b.swept, toRead)
 		count := p.leaf.count
 		if err != nil {
