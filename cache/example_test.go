@@ -54,14 +54,15 @@ func ExampleOpenBolt() {
 func ExampleLRU() {
 	// A unit is 1 KiB here: at most 100 KiB are held.
 	l := cache.NewLRU[string](100)
-	add := func(key, value string) { l.Add(key, value, 1+len(value)/1024) }
+	add := func(key, value string) {
+		l.Add(key, &cache.Entry[string]{Value: value}, 1+len(value)/1024)
+	}
 
 	add("small.example", "a short text")
 	add("large.example", string(make([]byte, 64<<10)))
 	fmt.Println(l.Len())
 	add("larger.example", string(make([]byte, 70<<10)))
-	_, ok := l.Get("large.example")
-	fmt.Println(l.Len(), ok)
+	fmt.Println(l.Len(), l.Get("large.example") != nil)
 	// Output:
 	// 2
 	// 1 false

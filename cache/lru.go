@@ -2,6 +2,7 @@ package cache
 
 import (
 	"hash/maphash"
+	"math"
 	"math/bits"
 	"sync"
 	"sync/atomic"
@@ -22,12 +23,12 @@ const (
 	// 1024 and more of anything smaller.
 	minShare = 1024
 
-	// promoteAfter is how long an entry may go on being used before it is
-	// moved to the front of its list again.
-	promoteAfter = time.Second
+	// tickBits of the nanoseconds since the start are a tick, about a second. An entry
+	// is moved to the front of its list at its first use in each.
+	tickBits = 30
 )
 
-// An LRU is a bounded memory of the most recently used values. All methods may
+// An LRU is a bounded memory of the most recently used entries. All methods may
 // be called concurrently.
 //
 // The bound is a number of units. What a unit is worth is the caller's choice:
@@ -37,9 +38,9 @@ const (
 //
 // Get allocates nothing, and it takes a lock only to move an entry. A list of the most
 // recently used is in order only if every use moves an entry to its front, under a lock;
-// an LRU moves an entry only if its last move is more than a second ago. Its order is
-// therefore exact to about a second, which is all that eviction needs: only if everything
-// is replaced within one second does an entry fall out that was used within that second.
+// an LRU moves an entry at most once in about a second. Its order is therefore exact to
+// about a second, which is all that eviction needs: only if everything is replaced within
+// one second does an entry fall out that was used within that second.
 //
 // An LRU of 2048 units and more is divided into up to 16 shards, each with its
 // own lock, its own list and an equal share of the units. Which shard a key
@@ -53,24 +54,29 @@ type LRU[V any] struct {
 	shards []shard[V] // their number is a power of two
 }
 
-// A shard finds its nodes by index, and has them in the order of their last moves.
+// An Entry is what an LRU holds under a key. The LRU does not touch Value: whoever
+// changes it after [LRU.Add] sees to it that others may look.
+//
+// It is one piece of memory with what the LRU itself needs to know. With a Value of up
+// to 40 octets all of it is one line of a processor's cache, and with many entries, to
+// wait for memory is most of what Get takes.
+type Entry[V any] struct {
+	key   string
+	moved atomic.Uint32 // the tick of the last move
+	cost  uint32
+	Value V
+}
+
+// A shard finds its entries by index, and has them in the order of their last moves.
 type shard[V any] struct {
 	index index[V]
 	_     [64]byte // keeps the lock, which others write, off the cache line that Get reads
 
 	mu    sync.Mutex // held by who changes something
-	order *simplelru.LRU[*lruNode[V], struct{}]
-	cost  int // of all nodes together, at most share
+	order *simplelru.LRU[*Entry[V], struct{}]
+	cost  int // of all entries together, at most share
 	share int
 	_     [64]byte
-}
-
-// An lruNode is an entry. To add another value under its key is to replace it.
-type lruNode[V any] struct {
-	key      string
-	value    V
-	promoted atomic.Int64 // since LRU.start
-	cost     int
 }
 
 // NewLRU returns an LRU of at most size units. A size below 1 is taken as 1.
@@ -90,14 +96,14 @@ func NewLRU[V any](size int) *LRU[V] {
 			s.share++
 		}
 		s.index.init()
-		s.order, _ = simplelru.NewLRU[*lruNode[V], struct{}](s.share, nil) // errs only below 1
+		s.order, _ = simplelru.NewLRU[*Entry[V], struct{}](s.share, nil) // errs only below 1
 	}
 	return l
 }
 
-// Get returns the value that was added last under key, unless it has been
-// evicted or removed.
-func (l *LRU[V]) Get(key string) (value V, ok bool) { return l.GetAt(key, l.Since()) }
+// Get returns the entry that was added last under key, nil if there is none: if none
+// was added, or it has been evicted or removed.
+func (l *LRU[V]) Get(key string) *Entry[V] { return l.GetAt(key, l.Since()) }
 
 // Since returns for how long l has existed. It is monotonic.
 func (l *LRU[V]) Since() time.Duration {
@@ -108,45 +114,47 @@ func (l *LRU[V]) Since() time.Duration {
 
 // GetAt is Get for a caller who needs to know the time as well: to read it twice would
 // be a good part of what Get costs. It is now, as [LRU.Since] has just returned it.
-func (l *LRU[V]) GetAt(key string, now time.Duration) (value V, ok bool) {
+func (l *LRU[V]) GetAt(key string, now time.Duration) *Entry[V] {
 	hash := l.hash(key)
 	s := l.shard(hash)
-	n := s.index.get(hash, key)
-	if n == nil {
-		return value, false
+	e := s.index.get(hash, key)
+	if e == nil {
+		return nil
 	}
-	if last := n.promoted.Load(); int64(now)-last > int64(promoteAfter) {
-		s.promote(n, last, now)
+	if last, now := e.moved.Load(), tick(now); last != now {
+		s.move(e, last, now)
 	}
-	return n.value, true
+	return e
 }
 
-// Add puts value under key, in place of an earlier one, and evicts what was not
-// used for longest until the costs of all entries are within bounds again.
+// Add puts e under key, in place of an earlier one, and evicts what was not used for
+// longest until the costs of all entries are within bounds again. e must be new: no
+// entry is added twice.
 //
 // A cost below 1 is taken as 1. An entry that costs more than the share of its
 // shard counts as much as the whole share: it is held, alone in its shard.
-func (l *LRU[V]) Add(key string, value V, cost int) {
+func (l *LRU[V]) Add(key string, e *Entry[V], cost int) {
 	hash := l.hash(key)
 	s := l.shard(hash)
-	n := &lruNode[V]{key: key, value: value, cost: min(max(cost, 1), s.share)}
-	n.promoted.Store(int64(l.Since()))
+	e.key = key
+	e.cost = uint32(min(max(cost, 1), s.share, math.MaxInt32))
+	e.moved.Store(tick(l.Since()))
 
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	old := s.index.get(hash, key)
 	if old != nil {
 		s.order.Remove(old)
-		s.cost -= old.cost
+		s.cost -= int(old.cost)
 	}
-	s.index.put(hash, old, n)
-	for s.cost+n.cost > s.share {
+	s.index.put(hash, old, e)
+	for s.cost+int(e.cost) > s.share {
 		oldest, _, _ := s.order.RemoveOldest()
 		s.index.remove(l.hash(oldest.key), oldest)
-		s.cost -= oldest.cost
+		s.cost -= int(oldest.cost)
 	}
-	s.order.Add(n, struct{}{})
-	s.cost += n.cost
+	s.order.Add(e, struct{}{})
+	s.cost += int(e.cost)
 }
 
 // Remove forgets key.
@@ -155,10 +163,10 @@ func (l *LRU[V]) Remove(key string) {
 	s := l.shard(hash)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if n := s.index.get(hash, key); n != nil {
-		s.index.remove(hash, n)
-		s.order.Remove(n)
-		s.cost -= n.cost
+	if e := s.index.get(hash, key); e != nil {
+		s.index.remove(hash, e)
+		s.order.Remove(e)
+		s.cost -= int(e.cost)
 	}
 }
 
@@ -181,13 +189,16 @@ func (l *LRU[V]) shard(hash uint64) *shard[V] {
 	return &l.shards[hash&uint64(len(l.shards)-1)]
 }
 
-// promote moves n to the front of the list, unless it is no longer there, or another
-// reader does so, who has seen the same last promotion.
-func (s *shard[V]) promote(n *lruNode[V], last int64, now time.Duration) {
-	if !n.promoted.CompareAndSwap(last, int64(now)) {
+// tick is the number of a tick, as far as it goes.
+func tick(now time.Duration) uint32 { return uint32(now >> tickBits) }
+
+// move moves e to the front of the list, unless it is no longer there, or another reader
+// does so, who has seen the same last move.
+func (s *shard[V]) move(e *Entry[V], last, now uint32) {
+	if !e.moved.CompareAndSwap(last, now) {
 		return
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.order.Get(n)
+	s.order.Get(e)
 }

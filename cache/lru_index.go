@@ -2,7 +2,7 @@ package cache
 
 import "sync/atomic"
 
-// An index finds nodes by their keys. Readers take no lock, and write nothing that
+// An index finds entries by their keys. Readers take no lock, and write nothing that
 // another core reads, so that they do not slow each other down; a map under a read lock
 // costs two writes to a word that all of them share. Whoever changes an index holds a
 // lock of his own that keeps out others who would.
@@ -10,7 +10,7 @@ import "sync/atomic"
 // It is a hash table with linear probing. What makes reading without a lock safe is that
 // a slot is taken by one key for good:
 //
-//	empty -> node -> another node of the same key -> ... -> gone
+//	empty -> entry -> another entry of the same key -> ... -> gone
 //
 // A reader who looks for a key thus meets every slot that it may be in, and stops only at
 // an empty one. A slot that is gone is not taken again: when three quarters have been
@@ -22,11 +22,11 @@ type index[V any] struct {
 	live  int                            // of these, the ones that are not gone
 }
 
-// An indexSlot is empty as long as its hash is 0, and gone if it has a hash but no node.
-// The hash is set once, after the node.
+// An indexSlot is empty as long as its hash is 0, and gone if it has a hash but no
+// entry. The hash is set once, after the entry.
 type indexSlot[V any] struct {
-	hash atomic.Uint64
-	node atomic.Pointer[lruNode[V]]
+	hash  atomic.Uint64
+	entry atomic.Pointer[Entry[V]]
 }
 
 const minSlots = 8
@@ -36,15 +36,15 @@ func (x *index[V]) init() {
 	x.slots.Store(&slots)
 }
 
-// get returns the node of key, whose hash is not 0, or nil.
-func (x *index[V]) get(hash uint64, key string) *lruNode[V] {
+// get returns the entry of key, whose hash is not 0, or nil.
+func (x *index[V]) get(hash uint64, key string) *Entry[V] {
 	slots := *x.slots.Load()
 	for i := hash >> shardBits; ; i++ {
 		s := &slots[i&uint64(len(slots)-1)]
 		switch s.hash.Load() {
 		case hash:
-			if n := s.node.Load(); n != nil && n.key == key {
-				return n
+			if e := s.entry.Load(); e != nil && e.key == key {
+				return e
 			}
 		case 0:
 			return nil
@@ -52,10 +52,10 @@ func (x *index[V]) get(hash uint64, key string) *lruNode[V] {
 	}
 }
 
-// put puts n in the place of old, which is what get has returned for its key.
-func (x *index[V]) put(hash uint64, old, n *lruNode[V]) {
+// put puts e in the place of old, which is what get has returned for its key.
+func (x *index[V]) put(hash uint64, old, e *Entry[V]) {
 	if old != nil {
-		x.slotOf(hash, old).node.Store(n)
+		x.slotOf(hash, old).entry.Store(e)
 		return
 	}
 	if x.taken >= len(*x.slots.Load())*3/4 {
@@ -63,20 +63,20 @@ func (x *index[V]) put(hash uint64, old, n *lruNode[V]) {
 	}
 	x.live++
 	x.taken++
-	take(*x.slots.Load(), hash, n)
+	take(*x.slots.Load(), hash, e)
 }
 
-// remove removes n, which is there.
-func (x *index[V]) remove(hash uint64, n *lruNode[V]) {
-	x.slotOf(hash, n).node.Store(nil)
+// remove removes e, which is there.
+func (x *index[V]) remove(hash uint64, e *Entry[V]) {
+	x.slotOf(hash, e).entry.Store(nil)
 	x.live--
 }
 
-// slotOf returns the slot of n, which is there.
-func (x *index[V]) slotOf(hash uint64, n *lruNode[V]) *indexSlot[V] {
+// slotOf returns the slot of e, which is there.
+func (x *index[V]) slotOf(hash uint64, e *Entry[V]) *indexSlot[V] {
 	slots := *x.slots.Load()
 	for i := hash >> shardBits; ; i++ {
-		if s := &slots[i&uint64(len(slots)-1)]; s.node.Load() == n {
+		if s := &slots[i&uint64(len(slots)-1)]; s.entry.Load() == e {
 			return s
 		}
 	}
@@ -91,19 +91,19 @@ func (x *index[V]) rebuild() {
 	next := make([]indexSlot[V], size)
 	old := *x.slots.Load()
 	for i := range old {
-		if n := old[i].node.Load(); n != nil {
-			take(next, old[i].hash.Load(), n)
+		if e := old[i].entry.Load(); e != nil {
+			take(next, old[i].hash.Load(), e)
 		}
 	}
 	x.slots.Store(&next)
 	x.taken = x.live
 }
 
-// take puts n into the first empty slot for hash.
-func take[V any](slots []indexSlot[V], hash uint64, n *lruNode[V]) {
+// take puts e into the first empty slot for hash.
+func take[V any](slots []indexSlot[V], hash uint64, e *Entry[V]) {
 	for i := hash >> shardBits; ; i++ {
 		if s := &slots[i&uint64(len(slots)-1)]; s.hash.Load() == 0 {
-			s.node.Store(n)
+			s.entry.Store(e)
 			s.hash.Store(hash)
 			return
 		}

@@ -12,8 +12,8 @@ import (
 func TestLRUGetWaitsForNobody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := NewLRU[int](10)
-		l.Add("a", 1, 1)
-		time.Sleep(2 * promoteAfter)
+		l.Add("a", &Entry[int]{Value: 1}, 1)
+		time.Sleep(2 << tickBits)
 
 		mu := &l.shards[0].mu
 		mu.Lock()
@@ -22,12 +22,12 @@ func TestLRUGetWaitsForNobody(t *testing.T) {
 			l.Get("a")
 			close(moved)
 		}()
-		for n := l.shards[0].index.get(l.hash("a"), "a"); n.promoted.Load() == 0; {
+		for n := l.shards[0].index.get(l.hash("a"), "a"); n.moved.Load() == 0; {
 			runtime.Gosched() // until somebody is about to move it
 		}
 		for range 1000 { // would wait for ever, if it did
-			if v, ok := l.Get("a"); !ok || v != 1 {
-				t.Fatalf("Get = %d, %v", v, ok)
+			if e := l.Get("a"); e == nil || e.Value != 1 {
+				t.Fatalf("Get = %v", e)
 			}
 			l.Get("b")
 		}
@@ -46,7 +46,7 @@ func TestLRUIndexDoesNotGrow(t *testing.T) {
 	l := NewLRU[int](100)
 	for i := range 100_000 {
 		key := string(rune('a'+i%26)) + string(rune('a'+i/26%26))
-		l.Add(key, i, 1)
+		l.Add(key, &Entry[int]{Value: i}, 1)
 		if i%3 == 0 {
 			l.Remove(key)
 		}

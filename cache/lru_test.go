@@ -13,22 +13,33 @@ import (
 	"github.com/mtasts/go-mtasts/cache"
 )
 
+func add[V any](l *cache.LRU[V], key string, value V, cost int) {
+	l.Add(key, &cache.Entry[V]{Value: value}, cost)
+}
+
+func get[V any](l *cache.LRU[V], key string) (value V, ok bool) {
+	if e := l.Get(key); e != nil {
+		return e.Value, true
+	}
+	return value, false
+}
+
 func TestLRUHoldsWhatWasAdded(t *testing.T) {
 	l := cache.NewLRU[string](10)
-	if v, ok := l.Get("a"); ok || v != "" {
+	if v, ok := get(l, "a"); ok || v != "" {
 		t.Errorf("Get of an empty LRU = %q, %v", v, ok)
 	}
-	l.Add("a", "one", 1)
-	l.Add("b", "two", 1)
-	l.Add("a", "three", 1)
+	add(l, "a", "one", 1)
+	add(l, "b", "two", 1)
+	add(l, "a", "three", 1)
 	for key, want := range map[string]string{"a": "three", "b": "two"} {
-		if v, ok := l.Get(key); !ok || v != want {
+		if v, ok := get(l, key); !ok || v != want {
 			t.Errorf("Get(%q) = %q, %v; want %q", key, v, ok, want)
 		}
 	}
 	l.Remove("a")
 	l.Remove("c")
-	if _, ok := l.Get("a"); ok || l.Len() != 1 {
+	if _, ok := get(l, "a"); ok || l.Len() != 1 {
 		t.Errorf("after Remove: there: %v, Len = %d", ok, l.Len())
 	}
 }
@@ -39,13 +50,13 @@ func TestLRUSmallSizesAreExact(t *testing.T) {
 		l := cache.NewLRU[int](size)
 		size = max(size, 1)
 		for i := range 3 * size {
-			l.Add(fmt.Sprint(i), i, 1)
+			add(l, fmt.Sprint(i), i, 1)
 			if want := min(i+1, size); l.Len() != want {
 				t.Fatalf("size %d: Len = %d after %d entries", size, l.Len(), i+1)
 			}
 		}
 		for i := range 3 * size {
-			if v, ok := l.Get(fmt.Sprint(i)); ok != (i >= 2*size) || ok && v != i {
+			if v, ok := get(l, fmt.Sprint(i)); ok != (i >= 2*size) || ok && v != i {
 				t.Errorf("size %d: Get(%d) = %v, %v", size, i, v, ok)
 			}
 		}
@@ -58,12 +69,12 @@ func TestLRUIsBoundedUnderAMillionKeys(t *testing.T) {
 		key := make([]byte, 0, 20)
 		for i := range keys {
 			key = strconv.AppendInt(key[:0], int64(i), 10)
-			l.Add(string(key), i, 1)
+			add(l, string(key), i, 1)
 		}
 		if n := l.Len(); n != size {
 			t.Errorf("size %d: Len = %d", size, n)
 		}
-		if v, ok := l.Get(string(key)); !ok || v != keys-1 {
+		if v, ok := get(l, string(key)); !ok || v != keys-1 {
 			t.Errorf("size %d: the last entry is gone", size)
 		}
 	}
@@ -75,7 +86,7 @@ func TestLRUHoldsSevenEighths(t *testing.T) {
 		l := cache.NewLRU[int](size)
 		n := size * 7 / 8
 		for i := range n {
-			l.Add(fmt.Sprint("host", i), i, 1)
+			add(l, fmt.Sprint("host", i), i, 1)
 		}
 		if l.Len() != n {
 			t.Errorf("size %d: %d of %d entries are left", size, l.Len(), n)
@@ -87,24 +98,24 @@ func TestLRUEvictsWhatWasNotUsed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := cache.NewLRU[int](100)
 		for i := range 100 {
-			l.Add(fmt.Sprint(i), i, 1)
+			add(l, fmt.Sprint(i), i, 1)
 		}
 		used := func(i int) bool { return i%7 == 0 }
 		for round := range 20 {
 			time.Sleep(2 * time.Second)
 			for i := range 100 {
 				if used(i) {
-					if _, ok := l.Get(fmt.Sprint(i)); !ok {
+					if _, ok := get(l, fmt.Sprint(i)); !ok {
 						t.Fatalf("round %d: %d was used two seconds ago and is gone", round, i)
 					}
 				}
 			}
 			for i := range 80 {
-				l.Add(fmt.Sprint("stranger", round, i), i, 1)
+				add(l, fmt.Sprint("stranger", round, i), i, 1)
 			}
 		}
 		for i := range 100 {
-			if _, ok := l.Get(fmt.Sprint(i)); ok != used(i) {
+			if _, ok := get(l, fmt.Sprint(i)); ok != used(i) {
 				t.Errorf("%d: there: %v, used: %v", i, ok, used(i))
 			}
 		}
@@ -114,30 +125,30 @@ func TestLRUEvictsWhatWasNotUsed(t *testing.T) {
 func TestLRUCountsCosts(t *testing.T) {
 	l := cache.NewLRU[string](100)
 	for i := range 90 {
-		l.Add(fmt.Sprint(i), "", 1)
+		add(l, fmt.Sprint(i), "", 1)
 	}
-	l.Add("large", "", 30) // 20 units too many
+	add(l, "large", "", 30) // 20 units too many
 	for i := range 90 {
-		if _, ok := l.Get(fmt.Sprint(i)); ok != (i >= 20) {
+		if _, ok := get(l, fmt.Sprint(i)); ok != (i >= 20) {
 			t.Errorf("%d: there: %v", i, ok)
 		}
 	}
 	// The cost of what is replaced or removed is given back.
-	l.Add("large", "", 1)
+	add(l, "large", "", 1)
 	for i := range 29 {
-		l.Add(fmt.Sprint("more", i), "", 1)
+		add(l, fmt.Sprint("more", i), "", 1)
 	}
 	if l.Len() != 100 {
 		t.Errorf("Len = %d, want all 100", l.Len())
 	}
 	l.Remove("more0")
-	l.Add("more0", "", -5) // counts as 1
+	add(l, "more0", "", -5) // counts as 1
 	if l.Len() != 100 {
 		t.Errorf("Len = %d, want all 100", l.Len())
 	}
 	// What becomes dearer pushes out others, not itself.
-	l.Add("large", "grown", 51)
-	if v, ok := l.Get("large"); !ok || v != "grown" || l.Len() != 50 {
+	add(l, "large", "grown", 51)
+	if v, ok := get(l, "large"); !ok || v != "grown" || l.Len() != 50 {
 		t.Errorf("large: %q, %v; Len = %d, want 50", v, ok, l.Len())
 	}
 }
@@ -145,13 +156,13 @@ func TestLRUCountsCosts(t *testing.T) {
 func TestLRUHoldsAnEntryDearerThanItself(t *testing.T) {
 	for _, size := range []int{1, 10} {
 		l := cache.NewLRU[string](size)
-		l.Add("small", "", 1)
-		l.Add("large", "held", 1000)
-		if v, ok := l.Get("large"); !ok || v != "held" || l.Len() != 1 {
+		add(l, "small", "", 1)
+		add(l, "large", "held", 1000)
+		if v, ok := get(l, "large"); !ok || v != "held" || l.Len() != 1 {
 			t.Errorf("size %d: large: %q, %v; Len = %d, want it alone", size, v, ok, l.Len())
 		}
-		l.Add("small", "", 1)
-		if _, ok := l.Get("small"); !ok || l.Len() != 1 {
+		add(l, "small", "", 1)
+		if _, ok := get(l, "small"); !ok || l.Len() != 1 {
 			t.Errorf("size %d: small: %v; Len = %d, want it alone", size, ok, l.Len())
 		}
 	}
@@ -171,11 +182,11 @@ func TestLRUBoundsTheSumOfCosts(t *testing.T) {
 		if i%2 == 0 {
 			cost = 1 + rnd.IntN(64)
 		}
-		l.Add(keys[i], sized{cost}, cost)
+		add(l, keys[i], sized{cost}, cost)
 	}
 	sum := 0
 	for _, key := range keys {
-		if v, ok := l.Get(key); ok {
+		if v, ok := get(l, key); ok {
 			sum += v.cost
 		}
 	}
@@ -186,8 +197,8 @@ func TestLRUBoundsTheSumOfCosts(t *testing.T) {
 
 func TestLRUGetDoesNotAllocate(t *testing.T) {
 	l := cache.NewLRU[*int](10)
-	l.Add("example.com", new(int), 1)
-	if n := testing.AllocsPerRun(1000, func() { l.Get("example.com"); l.Get("example.net") }); n != 0 {
+	add(l, "example.com", new(int), 1)
+	if n := testing.AllocsPerRun(1000, func() { get(l, "example.com"); get(l, "example.net") }); n != 0 {
 		t.Errorf("Get allocates %v times", n)
 	}
 }
@@ -203,7 +214,7 @@ func TestLRUConcurrentUse(t *testing.T) {
 				key := fmt.Sprint("host", i)
 				switch rnd.IntN(8) {
 				case 0:
-					l.Add(key, i, 1+i%5)
+					add(l, key, i, 1+i%5)
 				case 1:
 					l.Remove(key)
 				case 2:
@@ -211,7 +222,7 @@ func TestLRUConcurrentUse(t *testing.T) {
 						t.Errorf("Len = %d", n)
 					}
 				default:
-					if v, ok := l.Get(key); ok && v != i {
+					if v, ok := get(l, key); ok && v != i {
 						t.Errorf("Get(%q) = %d", key, v)
 					}
 				}
@@ -228,7 +239,7 @@ func TestLRUFindsWhatStays(t *testing.T) {
 	stays := make([]string, 100)
 	for i := range stays {
 		stays[i] = fmt.Sprint("stays", i)
-		l.Add(stays[i], 0, 1)
+		add(l, stays[i], 0, 1)
 	}
 	var changers, readers sync.WaitGroup
 	var done atomic.Bool
@@ -237,19 +248,19 @@ func TestLRUFindsWhatStays(t *testing.T) {
 			for i := range 40_000 {
 				key := fmt.Sprint("comes and goes", w, i%500)
 				if i%1000 < 500 {
-					l.Add(key, i, 1)
+					add(l, key, i, 1)
 				} else {
 					l.Remove(key)
 				}
 				if w == 0 {
-					l.Add(stays[i%len(stays)], i, 1)
+					add(l, stays[i%len(stays)], i, 1)
 				}
 			}
 		})
 		readers.Go(func() {
 			seen := make([]int, len(stays))
 			for i := 0; !done.Load(); i = (i + 1) % len(stays) {
-				v, ok := l.Get(stays[i])
+				v, ok := get(l, stays[i])
 				if !ok || v < seen[i] {
 					t.Errorf("Get(%q) = %d, %v after %d", stays[i], v, ok, seen[i])
 					return
@@ -271,14 +282,14 @@ func TestLRUAgreesWithAMap(t *testing.T) {
 		key := strconv.Itoa(rnd.IntN(4000)) // which all have room
 		switch rnd.IntN(3) {
 		case 0:
-			l.Add(key, i, 1)
+			add(l, key, i, 1)
 			m[key] = i
 		case 1:
 			l.Remove(key)
 			delete(m, key)
 		}
 		want, there := m[key]
-		if got, ok := l.Get(key); ok != there || got != want {
+		if got, ok := get(l, key); ok != there || got != want {
 			t.Fatalf("step %d: Get(%q) = %d, %v; want %d, %v", i, key, got, ok, want, there)
 		}
 	}

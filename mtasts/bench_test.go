@@ -75,7 +75,7 @@ func benchClient(tb testing.TB, domains []string, published bool) *Client {
 		p := benchAnswer(tb, i, domain, published)
 		p.client = c
 		m := newMemo(p, time.Now())
-		c.keepFresh(m, 0, c.recheck)
+		c.keepFresh(&m.Value, 0, c.recheck)
 		c.remember(domain, m)
 	}
 	return c

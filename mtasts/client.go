@@ -114,7 +114,7 @@ type Client struct {
 
 	get      func(ctx context.Context, policyHost string) (text string, err error) // fetch.Client.Get
 	store    Store
-	memory   *cache.LRU[*memo]
+	memory   *cache.LRU[memo]
 	recheck  time.Duration
 	quota    int64
 	override func(domain string) (Action, bool)
@@ -183,7 +183,7 @@ func New(store Store, opts *Options) *Client {
 	if memory <= 0 {
 		memory = defaultMemory
 	}
-	c.memory = cache.NewLRU[*memo](memory)
+	c.memory = cache.NewLRU[memo](memory)
 
 	cfg := fetch.Config{
 		Transport: opts.Transport,

@@ -46,7 +46,7 @@ var errBusy = errors.New("too many domains are being looked at")
 func (c *Client) find(ctx context.Context, name string) (*Policy, error) {
 	called := c.since()
 	for {
-		m, _ := c.memory.Get(name)
+		m := c.memo(name)
 		remembers := m.remembers(time.Now())
 		if remembers {
 			c.used(m)
@@ -179,7 +179,7 @@ func (c *Client) fly(name string, f *flight) {
 	}
 	refresh := f.job != nil && remembers
 	if refresh {
-		f.held, f.used = m.policy, m.lastUse()
+		f.held, f.used = m.policy, m.used.Load()
 	}
 	answers := m.policy != nil || unread != nil
 	if refresh && m.policy.Fetched.After(f.job.fetched) || !refresh && !f.force && answers && c.since() < m.freshUntil() {
@@ -235,7 +235,7 @@ func (c *Client) fly(name string, f *flight) {
 		m.owed.Store(owed && found.doubt != nil)
 		c.keepFresh(m, before, found.span(c))
 		if why := m.unsaved.Swap(0); why != 0 {
-			defer c.save(c.unsaved.hold(found.kept, m.lastUse(), false, why))
+			defer c.save(c.unsaved.hold(found.kept, m.used.Load(), false, why))
 		}
 	case unread != nil:
 		// There may be a policy that cannot be read, and nothing takes its place.
@@ -251,9 +251,9 @@ func (c *Client) fly(name string, f *flight) {
 // keepAbsent remembers in memory that there is no policy to apply, as p says, or as
 // an error does for which p is nil.
 func (c *Client) keepAbsent(name string, p *Policy, m *memo, found finding) {
-	absent := &memo{policy: p}
-	absent.blocked.Store(m.blocked.Load())
-	c.keepFresh(absent, 0, found.span(c))
+	absent := &memoEntry{Value: memo{policy: p}}
+	absent.Value.blocked.Store(m.blocked.Load())
+	c.keepFresh(&absent.Value, 0, found.span(c))
 	c.remember(name, absent)
 }
 
@@ -272,7 +272,7 @@ func (c *Client) adopt(name string, p *Policy, m *memo, used time.Time) {
 		return
 	}
 	next := newMemo(p, used)
-	c.keepFresh(next, 0, c.recheck)
+	c.keepFresh(&next.Value, 0, c.recheck)
 	c.remember(name, next)
 	if r := c.refresher.Load(); r != nil {
 		r.consider(p, used)

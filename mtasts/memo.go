@@ -1,12 +1,18 @@
 package mtasts
 
 import (
+	"math"
 	"sync/atomic"
 	"time"
+
+	"github.com/mtasts/go-mtasts/cache"
 )
 
 // A memo is what is held in memory about one domain: the answer to give, until
 // when to give it without a look, and the fetch that must not be tried again yet.
+//
+// It has 40 octets, so that with its key it is one line of a processor's cache: see
+// [cache.Entry].
 type memo struct {
 	// policy is nil in a memo that was made only to be due, or for a domain whose
 	// entry in the store cannot be read.
@@ -16,29 +22,40 @@ type memo struct {
 	// Client.since does; or due, or looking.
 	fresh atomic.Int64
 
+	blocked atomic.Pointer[block]
+
+	// used is when somebody last asked about the domain, and storedUse what the
+	// store says of it.
+	used, storedUse atomicSeconds
+
 	// owed means that the look for which policy was due told nothing certain.
 	owed atomic.Bool
 
 	// unsaved means that the store did not take policy, and that it is not held until
 	// the store does: the next look tries again.
 	unsaved atomic.Uint32 // 0, refused or dropped
-
-	blocked atomic.Pointer[block]
-
-	// used is when somebody last asked about the domain, and storedUse what the
-	// store says of it, in seconds since 1970.
-	used, storedUse atomic.Int64
 }
 
+// memoEntry is how a memo is held in memory, where it alone is under its domain.
+type memoEntry = cache.Entry[memo]
+
 // newMemo is the memo of a policy that was last used at used, as the store says.
-func newMemo(p *Policy, used time.Time) *memo {
-	m := &memo{policy: p}
-	m.used.Store(used.Unix())
-	m.storedUse.Store(used.Unix())
+func newMemo(p *Policy, used time.Time) *memoEntry {
+	m := &memoEntry{Value: memo{policy: p}}
+	m.Value.used.Store(used)
+	m.Value.storedUse.Store(used)
 	return m
 }
 
-func (m *memo) lastUse() time.Time { return time.Unix(m.used.Load(), 0) }
+// atomicSeconds is a time from 1970 to 2106, in seconds. Any other is the nearest of
+// these.
+type atomicSeconds struct{ since1970 atomic.Uint32 }
+
+func (s *atomicSeconds) Load() time.Time { return time.Unix(int64(s.since1970.Load()), 0) }
+
+func (s *atomicSeconds) Store(t time.Time) {
+	s.since1970.Store(uint32(min(max(t.Unix(), 0), math.MaxUint32)))
+}
 
 // A block is a failed fetch. RFC 8461, Section 3.3: further attempts SHOULD be
 // limited to one in five minutes for each id.
@@ -70,8 +87,16 @@ func (m *memo) freshUntil() time.Duration { return time.Duration(m.fresh.Load())
 // fresh returns what is to be answered without a look, or nil.
 func (c *Client) fresh(name string) *Policy {
 	now := c.since()
-	if m, ok := c.memory.GetAt(name, now); ok && now < m.freshUntil() {
-		return m.policy
+	if e := c.memory.GetAt(name, now); e != nil && now < e.Value.freshUntil() {
+		return e.Value.policy
+	}
+	return nil
+}
+
+// memo returns what is held in memory about a domain, nil if nothing is.
+func (c *Client) memo(name string) *memo {
+	if e := c.memory.Get(name); e != nil {
+		return &e.Value
 	}
 	return nil
 }
@@ -109,23 +134,24 @@ func (c *Client) keepFresh(m *memo, before int64, span time.Duration) {
 // that there may be a policy which cannot be read. A fetched one can take its place,
 // and nothing else can.
 func (c *Client) recall(name string) (*memo, error) {
-	m, ok := c.memory.Get(name)
-	if ok && m.remembers(time.Now()) {
+	m := c.memo(name)
+	if m.remembers(time.Now()) {
 		return m, nil
 	}
 	p, used, err := c.load(name)
 	if !p.valid(time.Now()) || !p.lasts() {
-		if !ok {
+		if m == nil {
 			m = &memo{}
 		}
 		return m, err
 	}
-	stored := newMemo(p, used)
-	if ok {
+	e := newMemo(p, used)
+	stored := &e.Value
+	if m != nil {
 		stored.fresh.Store(min(m.fresh.Load(), 0)) // a policy from elsewhere; still due if it was
 		stored.blocked.Store(m.blocked.Load())
 	}
-	c.remember(name, stored)
+	c.remember(name, e)
 	return stored, nil
 }
 
@@ -135,16 +161,18 @@ func (c *Client) newest(name string, m *memo) *memo {
 	if err != nil || p == nil || m.policy != nil && !p.stamp.After(m.policy.stamp) {
 		return m
 	}
-	if used.Unix() < m.used.Load() {
-		used = m.lastUse()
+	if last := m.used.Load(); used.Before(last) {
+		used = last
 	}
 	stored := newMemo(p, used)
 	c.remember(name, stored)
-	return stored
+	return &stored.Value
 }
 
 // remember puts m into memory.
-func (c *Client) remember(name string, m *memo) { c.memory.Add(name, m, cost(m.policy)) }
+func (c *Client) remember(name string, m *memoEntry) {
+	c.memory.Add(name, m, cost(m.Value.policy))
+}
 
 // cost is what it takes to hold p, in KiB and at least 1.
 func cost(p *Policy) int {
@@ -159,12 +187,13 @@ func cost(p *Policy) int {
 // Section 5 lets a publisher replace a long-lived policy on the fly, and a
 // violation is the sign that it may have happened.
 func (c *Client) makeDue(p *Policy) {
-	m, ok := c.memory.Get(p.Domain)
-	if !ok {
+	m := c.memo(p.Domain)
+	if m == nil {
 		// Evicted meanwhile. p itself may be out of date and must not come
 		// back; the store knows.
-		m = &memo{}
-		c.remember(p.Domain, m)
+		e := new(memoEntry)
+		m = &e.Value
+		c.remember(p.Domain, e)
 	} else if m.policy != nil && m.policy != p && p.stamp.Before(m.policy.stamp) {
 		return // a newer policy is in place already
 	}

@@ -119,7 +119,7 @@ func (r *refresher) makeRoom(ctx context.Context, t tally) {
 			if c.store.Delete(ctx, key, p.stamp) == nil {
 				freed.Add(int64(size))
 				r.stored.Add(-int64(size))
-				if m, ok := c.memory.Get(key); ok && m.policy != nil && m.policy.stamp.Equal(p.stamp) {
+				if m := c.memo(key); m != nil && m.policy != nil && m.policy.stamp.Equal(p.stamp) {
 					m.unsaved.Store(refused) // should somebody ask about it again
 				}
 				c.emit(Event{Kind: EventEvicted, Domain: key, Policy: p, Reason: "store-full"})

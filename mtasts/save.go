@@ -140,7 +140,7 @@ func (c *Client) settled(h *held, err error) bool {
 
 // letGo leaves it to memory to have h stored at the next look.
 func (c *Client) letGo(h *held, why uint32) {
-	if m, ok := c.memory.Get(h.policy.Domain); ok && m.policy == h.policy {
+	if m := c.memo(h.policy.Domain); m != nil && m.policy == h.policy {
 		m.unsaved.Store(why)
 	}
 }

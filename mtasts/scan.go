@@ -106,11 +106,11 @@ func (c *Client) used(m *memo) {
 		return
 	}
 	now := time.Now()
-	m.used.Store(now.Unix())
-	if now.Unix()-m.storedUse.Load() < int64(24*time.Hour/time.Second) {
+	m.used.Store(now)
+	if now.Sub(m.storedUse.Load()) < 24*time.Hour {
 		return
 	}
-	m.storedUse.Store(now.Unix())
+	m.storedUse.Store(now)
 	r.mu.Lock()
 	r.uses[m.policy.Domain] = now
 	r.mu.Unlock()
@@ -120,8 +120,8 @@ func (c *Client) used(m *memo) {
 // usedNow is used for an answer that was not in memory when it was asked for. It returns
 // what is remembered now, nil if nothing is.
 func (c *Client) usedNow(name string) *Policy {
-	m, ok := c.memory.Get(name)
-	if !ok || !m.remembers(time.Now()) {
+	m := c.memo(name)
+	if !m.remembers(time.Now()) {
 		return nil
 	}
 	c.used(m)
