@@ -42,6 +42,7 @@ type Bolt struct {
 	db      *bolt.DB
 	broken  error // set once db must not be used any more
 	reader  reader
+	metas   []byte // for readMetaAgain
 	swept   []byte // the key at which the next sweep begins
 	due     int    // entries that the next sweep may look at
 

@@ -149,7 +149,7 @@ func (b *Bolt) update(fn func(tx *bolt.Tx) error) error {
 	case b.broken != nil:
 		return b.broken
 	}
-	m, err := readMeta(b.file)
+	m, err := b.currentMeta()
 	if err != nil {
 		return err
 	}
@@ -167,7 +167,7 @@ func (b *Bolt) update(fn func(tx *bolt.Tx) error) error {
 		err = fmt.Errorf("the file cannot be written: %w", withoutPath(err))
 	}
 	// Also after an error: bbolt goes on from what is in the file now.
-	s, stateErr := b.reader.currentState()
+	s, stateErr := b.currentState()
 	if stateErr != nil {
 		b.broken = stateErr
 		return errors.Join(err, stateErr)
@@ -176,6 +176,26 @@ func (b *Bolt) update(fn func(tx *bolt.Tx) error) error {
 	b.state = s
 	b.mu.Unlock()
 	return err
+}
+
+// currentState reads the state that the file is in, on behalf of whoever has the turn.
+func (b *Bolt) currentState() (*state, error) {
+	m, err := b.currentMeta()
+	if err != nil {
+		return nil, err
+	}
+	s, err := b.reader.begin(m)
+	if err == nil {
+		err = b.reader.findEntries(s)
+	}
+	return s, err
+}
+
+func (b *Bolt) currentMeta() (meta, error) {
+	if b.metas == nil {
+		b.metas = make([]byte, b.state.pageSize+metaSize)
+	}
+	return readMetaAgain(b.file, b.metas)
 }
 
 // contain runs a transaction and turns a panic of bbolt, or a fault in its

@@ -23,22 +23,9 @@ type state struct {
 	entries node // the root page of the entries
 }
 
-// currentState reads the state that the file is in.
-func (r *reader) currentState() (*state, error) {
-	s, err := r.begin()
-	if err == nil {
-		err = r.findEntries(s)
-	}
-	return s, err
-}
-
-// begin makes r read the state that the file is in, which is without its entries yet.
-func (r *reader) begin() (*state, error) {
-	m, err := readMeta(r.file)
-	if err != nil {
-		return nil, err
-	}
-	s := &state{meta: m}
+// begin makes r read the state of m, which is without its entries yet.
+func (r *reader) begin(m meta) (s *state, err error) {
+	s = &state{meta: m}
 	r.reset(s)
 	s.free, err = r.freelist(m.freelist)
 	return s, err

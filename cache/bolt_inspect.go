@@ -18,8 +18,12 @@ const (
 // a store of a version that we know. The state is nil if the file is bbolt's but
 // still empty, and so about to become a store. The caller has a lock on it.
 func inspect(file *os.File) (*state, error) {
+	m, err := readMeta(file)
+	if err != nil {
+		return nil, err
+	}
 	r := &reader{file: file}
-	s, err := r.begin()
+	s, err := r.begin(m)
 	if err != nil {
 		return nil, err
 	}

@@ -37,19 +37,17 @@ type meta struct {
 // writes as a whole, so a meta page that does not match its checksum has been
 // damaged later.
 func readMeta(file *os.File) (meta, error) {
-	m, err := readMetaPage(file, 0)
+	b := make([]byte, metaSize)
+	if err := readAt(file, b, 0); err != nil {
+		return meta{}, err
+	}
+	first, err := parseMeta(b)
 	if err != nil {
 		return meta{}, err
 	}
-	other, err := readMetaPage(file, int64(m.pageSize))
+	m, err := readMetaAgain(file, make([]byte, first.pageSize+metaSize))
 	if err != nil {
 		return meta{}, err
-	}
-	if other.pageSize != m.pageSize {
-		return meta{}, damagef("its pages have %d octets, or %d", m.pageSize, other.pageSize)
-	}
-	if other.txid > m.txid {
-		m = other
 	}
 	info, err := file.Stat()
 	if err != nil {
@@ -61,15 +59,35 @@ func readMeta(file *os.File) (meta, error) {
 	return m, nil
 }
 
-func readMetaPage(file *os.File, offset int64) (meta, error) {
-	var b [metaSize]byte
-	if err := readAt(file, b[:], offset); err != nil {
+// readMetaAgain is readMeta for whoever knows the size of a page already: metaSize less
+// than that of b. It asks for nothing but what is in the file: since Linux 6.13 a look at
+// the times of a file makes the next write note them more exactly, which costs a commit
+// a further write to the disk.
+func readMetaAgain(file *os.File, b []byte) (meta, error) {
+	pageSize := len(b) - metaSize
+	if err := readAt(file, b, 0); err != nil {
 		return meta{}, err
 	}
-	return parseMeta(b[pageHeader:])
+	m, err := parseMeta(b)
+	if err != nil {
+		return meta{}, err
+	}
+	other, err := parseMeta(b[pageSize:])
+	if err != nil {
+		return meta{}, err
+	}
+	if m.pageSize != pageSize || other.pageSize != pageSize {
+		return meta{}, damagef("its pages have %d octets, or %d", m.pageSize, other.pageSize)
+	}
+	if other.txid > m.txid {
+		m = other
+	}
+	return m, nil
 }
 
-func parseMeta(b []byte) (meta, error) {
+// parseMeta parses the beginning of a meta page.
+func parseMeta(page []byte) (meta, error) {
+	b := page[pageHeader:]
 	ne := binary.NativeEndian
 	if ne.Uint32(b) != metaMagic || ne.Uint32(b[4:]) != metaVersion {
 		return meta{}, damage("a meta page is not one of bbolt, format 2")
