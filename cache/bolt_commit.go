@@ -134,7 +134,7 @@ func (b *Bolt) apply(bucket *bolt.Bucket, r *reader, w *write) (changed bool, er
 		return held != nil, bucket.Delete(w.key)
 	}
 	record := b.share(bucket, r, w).encode(w.key)
-	if bytes.Equal(bucket.Get(w.key), record) {
+	if bytes.Equal(held, record) {
 		return false, nil
 	}
 	return true, bucket.Put(w.key, record)
