@@ -26,12 +26,19 @@ const (
 // that many callers share: read it, never change it, and ask [Client.PolicyFor]
 // again for the next message rather than keep it.
 type Policy struct {
+	// Mode is what the policy demands; [ModeNone] without a policy.
+	Mode Mode
+
+	// MX holds the mx patterns in lower case, in the order of the policy file.
+	MX []string
+
+	client *Client
+
+	index *sts.Index // of MX, if there are many
+
 	// Domain is the policy domain as a lower-case A-label without a final dot,
 	// or the address literal that was asked about.
 	Domain string
-
-	// Mode is what the policy demands; [ModeNone] without a policy.
-	Mode Mode
 
 	// Override is set if [Options].Override has put another Mode in the place of
 	// the published one, or would have: Text tells what was published.
@@ -39,9 +46,6 @@ type Policy struct {
 
 	// ID is the id of the TXT record under which the policy was fetched.
 	ID string
-
-	// MX holds the mx patterns in lower case, in the order of the policy file.
-	MX []string
 
 	// Fetched is when the policy file was fetched, Expires the last moment at
 	// which it is valid: max_age later (RFC 8461, Section 3.2). Both are zero
@@ -58,13 +62,9 @@ type Policy struct {
 	// 3.3); a strict sender may defer instead.
 	Cause error
 
-	client *Client
-
 	// shared holds Text, of which memory has one copy however many domains publish
 	// it: most policy files are those of a few providers.
 	shared unique.Handle[string]
-
-	index *sts.Index // of MX, if there are many
 
 	// stamp orders the writes of one domain in a [Store]. It is Fetched, except
 	// after the clock has been set back.
@@ -126,6 +126,9 @@ func (p *Policy) lasts() bool { return p.Expires.After(p.Fetched) }
 // testing the mismatch is reported and the host is used. Without a policy every
 // host will do.
 func (p *Policy) Host(mx string) (*Host, error) {
+	// Asked for first: with many domains they come from far, and meanwhile there is
+	// something else to do.
+	mode, patterns, index := p.Mode, p.MX, p.index
 	name, err := sts.Name(mx)
 	h := &Host{Name: name, policy: p}
 	if err != nil {
@@ -133,7 +136,7 @@ func (p *Policy) Host(mx string) (*Host, error) {
 		// the caller to use, an address for example.
 		h.Name = mx
 	}
-	if p.Mode == ModeNone || err == nil && p.index.Match(p.MX, name) {
+	if mode == ModeNone || err == nil && index.Match(patterns, name) {
 		return h, nil
 	}
 	// RFC 8461, Section 4: at least one pattern MUST match the MX host. RFC
@@ -141,7 +144,7 @@ func (p *Policy) Host(mx string) (*Host, error) {
 	violation := &Error{Domain: p.Domain, MX: printable(h.Name, 256), Result: ResultValidationFailure,
 		Reason: "mx-not-listed", Err: ErrNotListed}
 	h.violation(violation)
-	if p.Mode == ModeTesting {
+	if mode == ModeTesting {
 		h.reported = true
 		return h, nil
 	}
