@@ -2,7 +2,6 @@ package cache
 
 import (
 	"hash/maphash"
-	"math"
 	"math/bits"
 	"sync"
 	"sync/atomic"
@@ -57,13 +56,12 @@ type LRU[V any] struct {
 // An Entry is what an LRU holds under a key. The LRU does not touch Value: whoever
 // changes it after [LRU.Add] sees to it that others may look.
 //
-// It is one piece of memory with what the LRU itself needs to know. With a Value of up
-// to 40 octets all of it is one line of a processor's cache, and with many entries, to
-// wait for memory is most of what Get takes.
+// It is one piece of memory with what Get needs to know. With many entries, to wait for
+// memory is most of what Get takes: the smaller a Value is, the more entries a processor
+// has at hand. Costs are elsewhere, where only a change looks for them.
 type Entry[V any] struct {
 	key   string
 	moved atomic.Uint32 // the tick of the last move
-	cost  uint32
 	Value V
 }
 
@@ -72,9 +70,9 @@ type shard[V any] struct {
 	index index[V]
 	_     [64]byte // keeps the lock, which others write, off the cache line that Get reads
 
-	mu    sync.Mutex // held by who changes something
-	order *simplelru.LRU[*Entry[V], struct{}]
-	cost  int // of all entries together, at most share
+	mu    sync.Mutex                     // held by who changes something
+	order *simplelru.LRU[*Entry[V], int] // and what each costs
+	cost  int                            // of all entries together, at most share
 	share int
 	_     [64]byte
 }
@@ -95,8 +93,8 @@ func NewLRU[V any](size int) *LRU[V] {
 		if i < size%n {
 			s.share++
 		}
-		s.index.init()
-		s.order, _ = simplelru.NewLRU[*Entry[V], struct{}](s.share, nil) // errs only below 1
+		s.index.init(l.hash)
+		s.order, _ = simplelru.NewLRU[*Entry[V], int](s.share, nil) // errs only below 1
 	}
 	return l
 }
@@ -136,25 +134,24 @@ func (l *LRU[V]) GetAt(key string, now time.Duration) *Entry[V] {
 func (l *LRU[V]) Add(key string, e *Entry[V], cost int) {
 	hash := l.hash(key)
 	s := l.shard(hash)
+	cost = min(max(cost, 1), s.share)
 	e.key = key
-	e.cost = uint32(min(max(cost, 1), s.share, math.MaxInt32))
 	e.moved.Store(tick(l.Since()))
 
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	old := s.index.get(hash, key)
 	if old != nil {
-		s.order.Remove(old)
-		s.cost -= int(old.cost)
+		s.forget(old)
 	}
 	s.index.put(hash, old, e)
-	for s.cost+int(e.cost) > s.share {
-		oldest, _, _ := s.order.RemoveOldest()
+	for s.cost+cost > s.share {
+		oldest, its, _ := s.order.RemoveOldest()
 		s.index.remove(l.hash(oldest.key), oldest)
-		s.cost -= int(oldest.cost)
+		s.cost -= its
 	}
-	s.order.Add(e, struct{}{})
-	s.cost += int(e.cost)
+	s.order.Add(e, cost)
+	s.cost += cost
 }
 
 // Remove forgets key.
@@ -165,8 +162,7 @@ func (l *LRU[V]) Remove(key string) {
 	defer s.mu.Unlock()
 	if e := s.index.get(hash, key); e != nil {
 		s.index.remove(hash, e)
-		s.order.Remove(e)
-		s.cost -= int(e.cost)
+		s.forget(e)
 	}
 }
 
@@ -182,11 +178,17 @@ func (l *LRU[V]) Len() int {
 	return n
 }
 
-// hash returns the hash of key, which for an [index] is never 0.
-func (l *LRU[V]) hash(key string) uint64 { return max(maphash.String(l.seed, key), 1) }
+func (l *LRU[V]) hash(key string) uint64 { return maphash.String(l.seed, key) }
 
 func (l *LRU[V]) shard(hash uint64) *shard[V] {
 	return &l.shards[hash&uint64(len(l.shards)-1)]
+}
+
+// forget takes e out of the order.
+func (s *shard[V]) forget(e *Entry[V]) {
+	cost, _ := s.order.Peek(e)
+	s.order.Remove(e)
+	s.cost -= cost
 }
 
 // tick is the number of a tick, as far as it goes.

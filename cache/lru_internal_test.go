@@ -50,7 +50,7 @@ func TestLRUIndexDoesNotGrow(t *testing.T) {
 		if i%3 == 0 {
 			l.Remove(key)
 		}
-		if n := len(*l.shards[0].index.slots.Load()); n > 512 {
+		if n := len(*l.shards[0].index.groups.Load()) * slotsPerGroup; n > 512 {
 			t.Fatalf("%d slots for %d entries", n, l.Len())
 		}
 	}

@@ -251,7 +251,7 @@ func (c *Client) fly(name string, f *flight) {
 // keepAbsent remembers in memory that there is no policy to apply, as p says, or as
 // an error does for which p is nil.
 func (c *Client) keepAbsent(name string, p *Policy, m *memo, found finding) {
-	absent := &memoEntry{Value: memo{policy: p}}
+	absent := emptyMemo(p)
 	absent.Value.blocked.Store(m.blocked.Load())
 	c.keepFresh(&absent.Value, 0, found.span(c))
 	c.remember(name, absent)

@@ -11,8 +11,8 @@ import (
 // A memo is what is held in memory about one domain: the answer to give, until
 // when to give it without a look, and the fetch that must not be tried again yet.
 //
-// It has 40 octets, so that with its key it is one line of a processor's cache: see
-// [cache.Entry].
+// What an answer needs is by itself, so that with many domains the most of it is in a
+// processor's cache: see [cache.Entry].
 type memo struct {
 	// policy is nil in a memo that was made only to be due, or for a domain whose
 	// entry in the store cannot be read.
@@ -22,6 +22,11 @@ type memo struct {
 	// Client.since does; or due, or looking.
 	fresh atomic.Int64
 
+	*background
+}
+
+// A background is the part of a memo that only those need who look, store and refresh.
+type background struct {
 	blocked atomic.Pointer[block]
 
 	// used is when somebody last asked about the domain, and storedUse what the
@@ -39,9 +44,14 @@ type memo struct {
 // memoEntry is how a memo is held in memory, where it alone is under its domain.
 type memoEntry = cache.Entry[memo]
 
+// emptyMemo is a memo that begins anew, of p if that is not nil.
+func emptyMemo(p *Policy) *memoEntry {
+	return &memoEntry{Value: memo{policy: p, background: new(background)}}
+}
+
 // newMemo is the memo of a policy that was last used at used, as the store says.
 func newMemo(p *Policy, used time.Time) *memoEntry {
-	m := &memoEntry{Value: memo{policy: p}}
+	m := emptyMemo(p)
 	m.Value.used.Store(used)
 	m.Value.storedUse.Store(used)
 	return m
@@ -141,7 +151,7 @@ func (c *Client) recall(name string) (*memo, error) {
 	p, used, err := c.load(name)
 	if !p.valid(time.Now()) || !p.lasts() {
 		if m == nil {
-			m = &memo{}
+			m = &emptyMemo(nil).Value
 		}
 		return m, err
 	}
@@ -191,7 +201,7 @@ func (c *Client) makeDue(p *Policy) {
 	if m == nil {
 		// Evicted meanwhile. p itself may be out of date and must not come
 		// back; the store knows.
-		e := new(memoEntry)
+		e := emptyMemo(nil)
 		m = &e.Value
 		c.remember(p.Domain, e)
 	} else if m.policy != nil && m.policy != p && p.stamp.Before(m.policy.stamp) {
