@@ -73,7 +73,7 @@ func benchClient(tb testing.TB, domains []string, published bool) *Client {
 	})
 	for i, domain := range domains {
 		p := benchAnswer(tb, i, domain, published)
-		p.client = c
+		c.own(p)
 		m := newMemo(p, time.Now())
 		c.keepFresh(&m.Value, 0, c.recheck)
 		c.remember(domain, m)

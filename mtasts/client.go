@@ -132,6 +132,7 @@ type Client struct {
 	flights map[string]*flight
 	closed  bool
 
+	files      sharedFiles
 	unsaved    unsaved
 	readFailed atomic.Pointer[string]    // the domain of which the store could not be read; nil: it can
 	refresher  atomic.Pointer[refresher] // while Run runs

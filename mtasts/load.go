@@ -20,7 +20,7 @@ func (c *Client) load(name string) (p *Policy, used time.Time, err error) {
 	if err == nil {
 		c.readable(name)
 		if p != nil {
-			p.client = c
+			c.own(p)
 		}
 		return p, used, nil
 	}

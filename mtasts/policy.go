@@ -2,7 +2,6 @@ package mtasts
 
 import (
 	"time"
-	"unique"
 
 	"github.com/mtasts/go-mtasts/internal/sts"
 )
@@ -62,9 +61,8 @@ type Policy struct {
 	// 3.3); a strict sender may defer instead.
 	Cause error
 
-	// shared holds Text, of which memory has one copy however many domains publish
-	// it: most policy files are those of a few providers.
-	shared unique.Handle[string]
+	// file is what Text and MX may have in common with other policies.
+	file *policyFile
 
 	// stamp orders the writes of one domain in a [Store]. It is Fetched, except
 	// after the clock has been set back.
@@ -74,8 +72,6 @@ type Policy struct {
 // newPolicy makes the Policy of text, and counts the mx values in it that can match no
 // host. The error is a *sts.SyntaxError.
 func newPolicy(domain, id, text string, fetched time.Time) (p *Policy, odd int, err error) {
-	shared := unique.Make(text)
-	text = shared.Value() // MX is made of parts of it
 	parsed, err := sts.ParsePolicy(text)
 	if err != nil {
 		return nil, 0, err
@@ -91,7 +87,6 @@ func newPolicy(domain, id, text string, fetched time.Time) (p *Policy, odd int, 
 		Fetched: fetched,
 		Expires: fetched.Add(parsed.MaxAge),
 		Text:    text,
-		shared:  shared,
 		index:   sts.NewIndex(parsed.MX),
 		stamp:   fetched,
 	}, parsed.Odd, nil

@@ -100,8 +100,8 @@ func (m *meter) ever() int {
 
 // read returns what is in use, without garbage.
 //
-// What was in a sync.Pool survives the first collection, and package unique lets go of
-// its values on a goroutine of its own after one.
+// What was in a sync.Pool survives the first collection, and what weak pointers had is
+// cleaned up after one.
 func (m *meter) read() reading {
 	var r reading
 	for before := int64(-1); ; before = r.heap {
