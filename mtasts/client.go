@@ -132,7 +132,7 @@ type Client struct {
 	flights map[string]*flight
 	closed  bool
 
-	files      sharedFiles
+	files      *sharedFiles
 	unsaved    unsaved
 	readFailed atomic.Pointer[string]    // the domain of which the store could not be read; nil: it can
 	refresher  atomic.Pointer[refresher] // while Run runs
@@ -167,6 +167,7 @@ func New(store Store, opts *Options) *Client {
 		report:   opts.Report,
 		log:      opts.Logger,
 		flights:  make(map[string]*flight),
+		files:    new(sharedFiles),
 	}
 	if c.resolver == nil {
 		c.resolver = resolver.System{}

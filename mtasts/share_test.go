@@ -27,15 +27,17 @@ func TestEqualPolicyFilesAreShared(t *testing.T) {
 	if a.MX[0] != "mx.example.net" || &a.MX[0] != &b.MX[0] {
 		t.Errorf("the patterns are there twice: %q, %q", a.MX, b.MX)
 	}
+	if a.Mode != ModeEnforce || unsafe.StringData(string(a.Mode)) != unsafe.StringData(string(b.Mode)) {
+		t.Errorf("the mode is part of two texts: %q, %q", a.Mode, b.Mode)
+	}
 	other := policy("example.net", text+"x: y\n")
 	if other.Text != text+"x: y\n" || len(files.files) != 2 {
 		t.Errorf("another file is %q, and %d files are held", other.Text, len(files.files))
 	}
 
 	runtime.KeepAlive(a)
-	gone := time.Now().Add(10 * time.Second)
-	for held := 2; held != 1; { // of other, which is still in use
-		if time.Now().After(gone) {
+	for held, tries := 2, 0; held != 1; tries++ { // of other, which is still in use
+		if tries == 1000 {
 			t.Fatalf("%d files are held for one policy", held)
 		}
 		runtime.GC()
@@ -47,4 +49,28 @@ func TestEqualPolicyFilesAreShared(t *testing.T) {
 		t.Errorf("a file that comes back is %q", p.Text)
 	}
 	runtime.KeepAlive(other)
+}
+
+// A client that nobody has any more leaves memory, and what it shared leaves with it.
+func TestAClientThatIsGoneIsForgotten(t *testing.T) {
+	gone := make(chan struct{})
+	func() {
+		domains, _ := benchDomains(10)
+		c := benchClient(t, domains, true)
+		runtime.AddCleanup(c, func(gone chan struct{}) { close(gone) }, gone)
+		if err := c.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	for tries := 0; ; tries++ {
+		runtime.GC()
+		select {
+		case <-gone:
+			return
+		default:
+		}
+		if tries == 1000 {
+			t.Fatal("it is still there")
+		}
+	}
 }
