@@ -22,7 +22,7 @@ type sharedFiles struct {
 // A policyFile is what the policies with one text have in common.
 type policyFile struct {
 	text  string
-	mode  Mode     // which, like the patterns, is a part of text
+	mode  Mode // which, like the patterns, is a part of text
 	mx    []string
 	index *sts.Index
 }
