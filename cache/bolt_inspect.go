@@ -44,7 +44,10 @@ func inspect(file *os.File) (*state, error) {
 	if version != formatVersion {
 		return nil, fmt.Errorf("the store has format version %d, and this program knows version %d: use the program that wrote it, or another file", version, formatVersion)
 	}
-	return s, r.findEntries(s)
+	if err := r.findEntries(s); err != nil {
+		return nil, err
+	}
+	return s, nil
 }
 
 func (r *reader) version(about []byte) (byte, error) {

@@ -254,3 +254,48 @@ func TestBoltForgetsWhatAFailedTransactionShared(t *testing.T) {
 		}
 	}
 }
+
+// A state without its entries is none: whoever got it would read nothing, or worse.
+func TestBoltInspectReturnsAWholeStateOrNone(t *testing.T) {
+	b := openInternal(t)
+	at := int64(0)
+	if err := b.view(func(r *reader, _ node) error {
+		bucket, _, err := r.bucket(b.state.root, entriesBucket)
+		at = int64(binary.NativeEndian.Uint64(bucket)) * int64(b.state.pageSize)
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if at == 0 { // the entries are part of their bucket: one that is not
+		for i := range 100 {
+			if err := b.Put(context.Background(), fmt.Sprintf("%d.example", i), make([]byte, 100), time.Now(), time.Now().Add(time.Hour)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := b.view(func(r *reader, _ node) error {
+			bucket, _, err := r.bucket(b.state.root, entriesBucket)
+			at = int64(binary.NativeEndian.Uint64(bucket)) * int64(b.state.pageSize)
+			return err
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := b.file.WriteAt([]byte{0xff, 0xff}, at+8); err != nil {
+		t.Fatal(err)
+	}
+	if s, err := inspect(b.file); s != nil || err == nil {
+		t.Errorf("inspect = %v, %v of a file without its entries", s, err)
+	}
+}
+
+func TestFreelistHas(t *testing.T) {
+	var l freelist
+	for _, id := range []uint64{3, 5, 1 << 33} {
+		l = binary.NativeEndian.AppendUint64(l, id)
+	}
+	for id, want := range map[uint64]bool{0: false, 2: false, 3: true, 4: false, 5: true, 6: false, 1 << 33: true, 1<<33 + 1: false} {
+		if l.has(id) != want || freelist(nil).has(id) {
+			t.Errorf("%d: %v, want %v", id, l.has(id), want)
+		}
+	}
+}

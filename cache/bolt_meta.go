@@ -7,6 +7,7 @@ import (
 	"hash/fnv"
 	"io"
 	"io/fs"
+	"math"
 	"os"
 )
 
@@ -45,24 +46,15 @@ func readMeta(file *os.File) (meta, error) {
 	if err != nil {
 		return meta{}, err
 	}
-	m, err := readMetaAgain(file, make([]byte, first.pageSize+metaSize))
-	if err != nil {
-		return meta{}, err
-	}
-	info, err := file.Stat()
-	if err != nil {
-		return meta{}, err
-	}
-	if have := uint64(info.Size()) / uint64(m.pageSize); have < m.pages {
-		return meta{}, damagef("%d of its %d pages are left", have, m.pages)
-	}
-	return m, nil
+	return readMetaAgain(file, make([]byte, first.pageSize+metaSize))
 }
 
 // readMetaAgain is readMeta for whoever knows the size of a page already: metaSize less
-// than that of b. It asks for nothing but what is in the file: since Linux 6.13 a look at
-// the times of a file makes the next write note them more exactly, which costs a commit
-// a further write to the disk.
+// than that of b.
+//
+// It does not ask for the size of the file, but reads its end: since Linux 6.13 a look at
+// what stat returns makes the next write note the file's times more exactly, which costs
+// a commit a further write to the disk.
 func readMetaAgain(file *os.File, b []byte) (meta, error) {
 	pageSize := len(b) - metaSize
 	if err := readAt(file, b, 0); err != nil {
@@ -82,7 +74,10 @@ func readMetaAgain(file *os.File, b []byte) (meta, error) {
 	if other.txid > m.txid {
 		m = other
 	}
-	return m, nil
+	if m.pages < firstPage || m.pages > math.MaxInt64/uint64(pageSize) {
+		return meta{}, damagef("it has %d pages", m.pages)
+	}
+	return m, readAt(file, b[:1], int64(m.pages)*int64(pageSize)-1)
 }
 
 // parseMeta parses the beginning of a meta page.

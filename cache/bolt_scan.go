@@ -2,6 +2,7 @@ package cache
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 )
 
@@ -91,7 +92,7 @@ func (r *reader) leaf(root node, key []byte) (leaf node, next []byte, err error)
 	n := root
 	for range maxDepth {
 		if !n.inOrder(next) {
-			err = errOrder
+			err = cmp.Or(err, error(errOrder))
 		}
 		if n.leaf {
 			if _, found := n.search([]byte(highKey)); next == nil && !found {
@@ -118,13 +119,15 @@ func (r *reader) leaf(root node, key []byte) (leaf node, next []byte, err error)
 			return node{}, next, errBeginning
 		}
 		c, childErr := r.child(n, below)
-		if childErr != nil && before >= 0 {
-			// If that key is the damaged one, key may belong below the one before.
-			err = childErr
-			c, childErr = r.child(n, before)
-		}
 		if childErr != nil {
-			return node{}, next, childErr
+			err = cmp.Or(err, childErr)
+			if before < 0 {
+				return node{}, next, err
+			}
+			// If that key is the damaged one, key may belong below the one before.
+			if c, childErr = r.child(n, before); childErr != nil {
+				return node{}, next, err
+			}
 		}
 		n = c
 	}

@@ -173,6 +173,7 @@ func TestBoltFileChangedWhileOpen(t *testing.T) {
 		"cut to one page":    func(t *testing.T, path string) error { return os.Truncate(path, int64(os.Getpagesize())) },
 		"cut to two pages":   func(t *testing.T, path string) error { return os.Truncate(path, 2*int64(os.Getpagesize())) },
 		"cut to an eighth":   func(t *testing.T, path string) error { return os.Truncate(path, int64(len(f.bytes)/8)) },
+		"cut by a page":      func(t *testing.T, path string) error { return os.Truncate(path, f.end()-1) },
 		"zeroed":             func(t *testing.T, path string) error { return overwrite(path, make([]byte, len(f.bytes))) },
 		"filled with ones":   func(t *testing.T, path string) error { return overwrite(path, bytes.Repeat([]byte{255}, len(f.bytes))) },
 		"another store":      func(t *testing.T, path string) error { return os.WriteFile(path, other.bytes, 0o600) },

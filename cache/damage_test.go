@@ -83,6 +83,18 @@ func sharedInHour(s *cache.Bolt, key, value string) error {
 // clone returns a copy of f whose values may be changed.
 func (f goodFile) clone() goodFile { return goodFile{f.bytes, maps.Clone(f.values)} }
 
+// end returns where the last page ends.
+func (f goodFile) end() int64 {
+	ne := binary.NativeEndian
+	size := ne.Uint32(f.bytes[24:])
+	pages := func(meta []byte) uint64 { return ne.Uint64(meta[16+40:]) }
+	if first, second := f.bytes, f.bytes[size:]; ne.Uint64(first[16+48:]) > ne.Uint64(second[16+48:]) {
+		return int64(pages(first)) * int64(size)
+	} else {
+		return int64(pages(second)) * int64(size)
+	}
+}
+
 func (f goodFile) keys() []string { return slices.Sorted(maps.Keys(f.values)) }
 
 // atOnce calls fn for all keys at once, which lets the store share its
@@ -271,9 +283,9 @@ func TestBoltDamagedKey(t *testing.T) {
 			if kind == leaf {
 				key = element + int(ne.Uint32(f.bytes[element+4:]))
 			}
-			for _, bit := range []byte{2, 4} {
+			for i, bit := range []byte{2, 4, 2, 4} { // of the first octet and the second
 				file := bytes.Clone(f.bytes)
-				file[key] ^= bit
+				file[key+i/2] ^= bit
 				os.Remove(path)
 				if err := os.WriteFile(path, file, 0o600); err != nil {
 					t.Fatal(err)

@@ -23,7 +23,8 @@ const (
 	minShare = 1024
 
 	// tickBits of the nanoseconds since the start are a tick, about a second. An entry
-	// is moved to the front of its list at its first use in each.
+	// is moved to the front of its list at its first use in each; to each its own, so
+	// that they are not all moved at the same moment.
 	tickBits = 30
 )
 
@@ -37,8 +38,8 @@ const (
 //
 // Get allocates nothing, and it takes a lock only to move an entry. A list of the most
 // recently used is in order only if every use moves an entry to its front, under a lock;
-// an LRU moves an entry at most once in about a second. Its order is therefore exact to
-// about a second, which is all that eviction needs: only if everything is replaced within
+// an LRU moves an entry about once in a second. Its order is therefore exact to about a
+// second, which is all that eviction needs: only if everything is replaced within
 // one second does an entry fall out that was used within that second.
 //
 // An LRU of 2048 units and more is divided into up to 16 shards, each with its
@@ -119,15 +120,15 @@ func (l *LRU[V]) GetAt(key string, now time.Duration) *Entry[V] {
 	if e == nil {
 		return nil
 	}
-	if last, now := e.moved.Load(), tick(now); last != now {
+	if last, now := e.moved.Load(), tick(hash, now); last != now {
 		s.move(e, last, now)
 	}
 	return e
 }
 
 // Add puts e under key, in place of an earlier one, and evicts what was not used for
-// longest until the costs of all entries are within bounds again. e must be new: no
-// entry is added twice.
+// longest until the costs of all entries are within bounds again. e must be new: to add
+// an entry twice would be to change its key.
 //
 // A cost below 1 is taken as 1. An entry that costs more than the share of its
 // shard counts as much as the whole share: it is held, alone in its shard.
@@ -136,7 +137,7 @@ func (l *LRU[V]) Add(key string, e *Entry[V], cost int) {
 	s := l.shard(hash)
 	cost = min(max(cost, 1), s.share)
 	e.key = key
-	e.moved.Store(tick(l.Since()))
+	e.moved.Store(tick(hash, l.Since()))
 
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -191,8 +192,10 @@ func (s *shard[V]) forget(e *Entry[V]) {
 	s.cost -= cost
 }
 
-// tick is the number of a tick, as far as it goes.
-func tick(now time.Duration) uint32 { return uint32(now >> tickBits) }
+// tick is the number of a tick of the key with a hash, as far as it goes.
+func tick(hash uint64, now time.Duration) uint32 {
+	return uint32((uint64(now) + hash>>shardBits&(1<<tickBits-1)) >> tickBits)
+}
 
 // move moves e to the front of the list, unless it is no longer there, or another reader
 // does so, who has seen the same last move.

@@ -22,6 +22,7 @@ import (
 // one finds what was true when he came.
 type index[V any] struct {
 	groups atomic.Pointer[[]indexGroup[V]] // their number is a power of two
+	_      [64]byte                        // what follows is written by who changes something
 	taken  int                             // slots that are not empty
 	live   int                             // of these, the ones that are not gone
 	hash   func(key string) uint64
@@ -139,4 +140,6 @@ func tagOf(hash uint64) uint64 { return hash>>56 | 1 }
 func zeros(x uint64) uint64 { return (x - eachOctet) &^ x & (eachOctet << 7) }
 
 // first is the octet that the lowest bit of x is in.
-func first(x uint64) int { return bits.TrailingZeros64(x) / 8 % slotsPerGroup }
+func first(x uint64) int {
+	return bits.TrailingZeros64(x) / 8 % slotsPerGroup // which the compiler then knows it is less than
+}

@@ -13,6 +13,8 @@ func TestLRUGetWaitsForNobody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := NewLRU[int](10)
 		l.Add("a", &Entry[int]{Value: 1}, 1)
+		n := l.shards[0].index.get(l.hash("a"), "a")
+		added := n.moved.Load()
 		time.Sleep(2 << tickBits)
 
 		mu := &l.shards[0].mu
@@ -22,7 +24,7 @@ func TestLRUGetWaitsForNobody(t *testing.T) {
 			l.Get("a")
 			close(moved)
 		}()
-		for n := l.shards[0].index.get(l.hash("a"), "a"); n.moved.Load() == 0; {
+		for n.moved.Load() == added {
 			runtime.Gosched() // until somebody is about to move it
 		}
 		for range 1000 { // would wait for ever, if it did

@@ -167,7 +167,7 @@ func New(store Store, opts *Options) *Client {
 		report:   opts.Report,
 		log:      opts.Logger,
 		flights:  make(map[string]*flight),
-		files:    new(sharedFiles),
+		files:    newSharedFiles(),
 	}
 	if c.resolver == nil {
 		c.resolver = resolver.System{}

@@ -41,7 +41,7 @@ type background struct {
 	unsaved atomic.Uint32 // 0, refused or dropped
 }
 
-// memoEntry is how a memo is held in memory, where it alone is under its domain.
+// memoEntry is a memo as Client.memory holds it.
 type memoEntry = cache.Entry[memo]
 
 // emptyMemo is a memo that begins anew, of p if that is not nil.

@@ -61,7 +61,8 @@ type Policy struct {
 	// 3.3); a strict sender may defer instead.
 	Cause error
 
-	// file is what Text and MX may have in common with other policies.
+	// file keeps what Text, Mode, MX and index have in common with other policies, for
+	// as long as one of them is there.
 	file *policyFile
 
 	// stamp orders the writes of one domain in a [Store]. It is Fetched, except

@@ -1,6 +1,7 @@
 package mtasts
 
 import (
+	"hash/maphash"
 	"runtime"
 	"sync"
 	"weak"
@@ -15,40 +16,46 @@ import (
 // They are not part of a Client: it would be kept for as long as any of its files may
 // still have to be forgotten, and with it all of them.
 type sharedFiles struct {
+	seed  maphash.Seed
 	mu    sync.Mutex
-	files map[string]weak.Pointer[policyFile] // by their text, as long as a policy has them
+	files map[uint64]weak.Pointer[policyFile] // by the hash of their text, as long as a policy has them
 }
 
 // A policyFile is what the policies with one text have in common.
 type policyFile struct {
 	text  string
-	mode  Mode // which, like the patterns, is a part of text
+	mode  Mode // which, like most patterns, is a part of text
 	mx    []string
 	index *sts.Index
 }
 
+func newSharedFiles() *sharedFiles {
+	return &sharedFiles{seed: maphash.MakeSeed(), files: make(map[uint64]weak.Pointer[policyFile])}
+}
+
 // share lets p, which nobody else knows yet, have its policy file in common with others.
 func (s *sharedFiles) share(p *Policy) {
+	hash := maphash.String(s.seed, p.Text)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	file := s.files[p.Text].Value()
-	if file == nil {
+	file := s.files[hash].Value()
+	switch {
+	case file == nil:
 		file = &policyFile{p.Text, p.Mode, p.MX, p.index}
-		if s.files == nil {
-			s.files = make(map[string]weak.Pointer[policyFile])
-		}
-		s.files[p.Text] = weak.Make(file)
-		runtime.AddCleanup(file, s.forget, p.Text)
+		s.files[hash] = weak.Make(file)
+		runtime.AddCleanup(file, s.forget, hash)
+	case file.text != p.Text:
+		return
 	}
 	p.Text, p.Mode, p.MX, p.index, p.file = file.text, file.mode, file.mx, file.index, file
 }
 
-// forget forgets the file of text, unless there is another one by now.
-func (s *sharedFiles) forget(text string) {
+// forget forgets the file whose text has hash, unless there is another one by now.
+func (s *sharedFiles) forget(hash uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.files[text].Value() == nil {
-		delete(s.files, text)
+	if s.files[hash].Value() == nil {
+		delete(s.files, hash)
 	}
 }
 

@@ -11,7 +11,7 @@ import (
 // Domains with the same policy file share it in memory, for as long as one has it.
 func TestEqualPolicyFilesAreShared(t *testing.T) {
 	const text = "version: STSv1\nmode: enforce\nmx: mx.example.net\nmax_age: 604800\n"
-	var files sharedFiles
+	files := newSharedFiles()
 	policy := func(domain, text string) *Policy {
 		p, _, err := newPolicy(domain, "1", strings.Clone(text), time.Now())
 		if err != nil {
@@ -35,6 +35,13 @@ func TestEqualPolicyFilesAreShared(t *testing.T) {
 		t.Errorf("another file is %q, and %d files are held", other.Text, len(files.files))
 	}
 
+	for hash := range files.files {
+		files.forget(hash) // as for a file before, of the same text
+	}
+	if len(files.files) != 2 {
+		t.Errorf("%d files are held for two", len(files.files))
+	}
+
 	runtime.KeepAlive(a)
 	for held, tries := 2, 0; held != 1; tries++ { // of other, which is still in use
 		if tries == 1000 {
@@ -49,6 +56,19 @@ func TestEqualPolicyFilesAreShared(t *testing.T) {
 		t.Errorf("a file that comes back is %q", p.Text)
 	}
 	runtime.KeepAlive(other)
+}
+
+// Times that do not fit are the nearest that do.
+func TestAtomicSeconds(t *testing.T) {
+	for _, c := range []struct{ in, want int64 }{
+		{time.Time{}.Unix(), 0}, {-1, 0}, {0, 0}, {1, 1}, {1<<32 - 1, 1<<32 - 1}, {1 << 32, 1<<32 - 1}, {1 << 40, 1<<32 - 1},
+	} {
+		var s atomicSeconds
+		s.Store(time.Unix(c.in, 999))
+		if got := s.Load().Unix(); got != c.want {
+			t.Errorf("%d is %d, want %d", c.in, got, c.want)
+		}
+	}
 }
 
 // A client that nobody has any more leaves memory, and what it shared leaves with it.

@@ -262,3 +262,20 @@ func TestOpenSaysWhatIsWrongWithThePath(t *testing.T) {
 		t.Errorf("error is %v", err)
 	}
 }
+
+// Two domains with the same policy file share it in memory, fetched or stored.
+func TestAClientSharesPolicyFiles(t *testing.T) {
+	play(t, func(t *testing.T, e *env) {
+		const other = "example.org"
+		text := mtaststest.Policy(mtasts.ModeEnforce, week, "mx.example.net")
+		e.Publish(domain, "1", text)
+		e.Publish(other, "1", text)
+		for _, how := range []string{"fetched", "stored"} {
+			a, b := e.policyFor(domain), e.policyFor(other)
+			if &a.MX[0] != &b.MX[0] || a.MX[0] != "mx.example.net" {
+				t.Errorf("%s: the patterns are there twice: %q, %q", how, a.MX, b.MX)
+			}
+			e.restart()
+		}
+	})
+}
