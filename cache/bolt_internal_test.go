@@ -258,27 +258,18 @@ func TestBoltForgetsWhatAFailedTransactionShared(t *testing.T) {
 // A state without its entries is none: whoever got it would read nothing, or worse.
 func TestBoltInspectReturnsAWholeStateOrNone(t *testing.T) {
 	b := openInternal(t)
-	at := int64(0)
+	// More than fits in the page of the bucket, so that they have a page of their own.
+	value := make([]byte, 10_000)
+	if err := b.Put(context.Background(), "example.com", value, time.Now(), time.Now().Add(time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	var at int64
 	if err := b.view(func(r *reader, _ node) error {
 		bucket, _, err := r.bucket(b.state.root, entriesBucket)
 		at = int64(binary.NativeEndian.Uint64(bucket)) * int64(b.state.pageSize)
 		return err
-	}); err != nil {
-		t.Fatal(err)
-	}
-	if at == 0 { // the entries are part of their bucket: one that is not
-		for i := range 100 {
-			if err := b.Put(context.Background(), fmt.Sprintf("%d.example", i), make([]byte, 100), time.Now(), time.Now().Add(time.Hour)); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if err := b.view(func(r *reader, _ node) error {
-			bucket, _, err := r.bucket(b.state.root, entriesBucket)
-			at = int64(binary.NativeEndian.Uint64(bucket)) * int64(b.state.pageSize)
-			return err
-		}); err != nil {
-			t.Fatal(err)
-		}
+	}); err != nil || at == 0 {
+		t.Fatalf("the entries are at %d, %v", at, err)
 	}
 	if _, err := b.file.WriteAt([]byte{0xff, 0xff}, at+8); err != nil {
 		t.Fatal(err)

@@ -100,7 +100,7 @@ func (r *reader) leaf(root node, key []byte) (leaf node, next []byte, err error)
 			}
 			return n, next, err
 		}
-		// The greatest keys that are not greater than key, and the least that is.
+		// The two greatest keys that are not greater than key, and the least that is.
 		below, before := -1, -1
 		for i := range n.count {
 			k := n.key(i)

@@ -131,14 +131,7 @@ func TestBoltDamageToWhatIsShared(t *testing.T) {
 	const entries = 50
 	text := strings.Repeat("mx: mail.example.com\n", 5)
 	path := newSharedFile(t, entries, text)
-	file, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	file = bytes.ReplaceAll(file, []byte(text), bytes.ReplaceAll([]byte(text), []byte("mail"), []byte("evil")))
-	if err := os.WriteFile(path, file, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	falsify(t, path, text)
 	s := openBolt(t, path)
 	ctx := context.Background()
 	for round := range 2 {
@@ -194,14 +187,7 @@ func TestBoltRepairsWhatIsShared(t *testing.T) {
 		put(s, key)
 	}
 	s.Close()
-	file, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	file = bytes.ReplaceAll(file, []byte(text), bytes.ReplaceAll([]byte(text), []byte("mail"), []byte("evil")))
-	if err := os.WriteFile(path, file, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	falsify(t, path, text)
 	s = openBolt(t, path)
 	for _, key := range append(keys, "new.example") {
 		put(s, key) // in part just what is in the file
@@ -212,5 +198,18 @@ func TestBoltRepairsWhatIsShared(t *testing.T) {
 		if v, ok, err := s.Get(t.Context(), key); !ok || err != nil || string(v) != sharedHead(key)+text {
 			t.Errorf("Get(%q) = %q, %v, %v, though it was reported as stored", key, v, ok, err)
 		}
+	}
+}
+
+// falsify changes text, wherever it is in the file at path.
+func falsify(t *testing.T, path, text string) {
+	t.Helper()
+	file, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file = bytes.ReplaceAll(file, []byte(text), bytes.ReplaceAll([]byte(text), []byte("mail"), []byte("evil")))
+	if err := os.WriteFile(path, file, 0o600); err != nil {
+		t.Fatal(err)
 	}
 }
