@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -12,8 +13,13 @@ import (
 	bolt "go.etcd.io/bbolt"
 )
 
-// Bolt is a Store in a single file, written through to the disk. It belongs to
-// one process at a time, is made by [OpenBolt], and must be closed.
+// Bolt is a Store in a file, written through to the disk. It belongs to one process
+// at a time, is made by [OpenBolt], and must be closed.
+//
+// While it is open, and after a crash, what was stored last is in a second file, a
+// log: it is beside the first, with "-wal" behind its name, and is moved, copied and
+// restored with it. Close leaves the one file. Where no second file can be made, the
+// store does without, and stores more slowly.
 //
 // What Put has stored when it returns nil outlives a crash of the process and,
 // if the disk keeps its word, of the machine. Nothing is lost but entries that
@@ -23,8 +29,8 @@ import (
 // entry that damage makes unreachable, is an error of the call that needs it; it
 // is never another value, and never taken for one that is not there. Writing
 // such an entry anew, where it can be reached, repairs it. If damage shows only
-// in the middle of a write, the store can be read but no longer written, and is
-// not opened anew before the process has ended.
+// in the middle of a transaction, the store can be read but no longer written, and
+// is not opened anew before the process has ended.
 //
 // All methods may be called concurrently. Their errors name the file and, where
 // something can be done, what.
@@ -47,12 +53,14 @@ type Bolt struct {
 	due     int    // entries that the next sweep may look at
 
 	shared sharedEnds
+	wal    *wal
 
 	// mu is held for reading while pages of the state are read. It guards also
-	// closed, which as well as the state changes only in a turn.
-	mu     sync.RWMutex
-	state  *state
-	closed bool
+	// pending and closed, which as well as the state change only in a turn.
+	mu      sync.RWMutex
+	state   *state
+	pending map[string]*write // what is in the log and not in the state
+	closed  bool
 }
 
 // Get returns a copy of the value under key, expired or not. It fails if ctx has
@@ -62,6 +70,10 @@ func (b *Bolt) Get(ctx context.Context, key string) (value []byte, ok bool, err 
 		return nil, false, err
 	}
 	err = b.view(func(r *reader, entries node) error {
+		if w := b.pending[key]; w != nil {
+			value, ok = bytes.Clone(w.record.value), true
+			return nil
+		}
 		p, err := r.find(entries, []byte(key), toRead)
 		if err != nil || !p.found {
 			return err
@@ -101,24 +113,26 @@ func (b *Bolt) Delete(ctx context.Context, key string, fetched time.Time) error 
 	return b.wrap(b.write(ctx, &write{key: []byte(key), remove: true, record: record{fetched: fetched}}))
 }
 
-// Close waits for the calls under way and closes the file. Later calls of the
-// other methods fail with an error that wraps [io/fs.ErrClosed]; later calls of
-// Close do nothing.
+// Close waits for the calls under way, makes what is in the log part of the file, and
+// closes it. If the file does not take all of that, the log is left, and Close fails:
+// nothing is lost, and the next OpenBolt finds it. Later calls of the other methods fail
+// with an error that wraps [io/fs.ErrClosed]; later calls of Close do nothing.
 func (b *Bolt) Close() error {
 	b.turn <- struct{}{}
 	defer func() { <-b.turn }()
-	b.mu.Lock()
-	defer b.mu.Unlock()
 	if b.closed {
 		return nil
 	}
+	err := b.closeLog()
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	b.closed = true
 	if b.broken != nil {
 		// db.Close would wait for a lock that nobody releases. The file stays
 		// mapped, and so locked for others, until the process ends.
-		return b.wrap(b.file.Close())
+		return b.wrap(errors.Join(err, b.file.Close()))
 	}
-	return b.wrap(b.db.Close())
+	return b.wrap(errors.Join(err, b.db.Close()))
 }
 
 // view runs fn on the entries as they are now.

@@ -14,20 +14,20 @@ import (
 	bolt "go.etcd.io/bbolt"
 )
 
-// A write waits in the queue of a Bolt to be part of a transaction.
+// A write waits in the queue of a Bolt to be stored.
 type write struct {
 	key    []byte
 	record record // to remove the key, only fetched
 	remove bool
 	shared int // where the part of the value begins that others may have too
 
-	done chan struct{} // closed when the transaction has ended
+	done chan struct{} // closed when that has ended
 	err  error         // what came of it, then
 }
 
-// write has w committed. Writers share transactions, and so the two syncs of the
-// disk that each costs: while one commits, all others queue up, and the first to
-// get its turn then commits for all of them. A lone writer waits for nobody.
+// write has w stored. Writers share what it costs to wait for the disk: while one
+// waits, all others queue up, and the first to get its turn then stores for all of
+// them. A lone writer waits for nobody.
 //
 // This is not bbolt's own Batch because that makes a lone writer wait for
 // company, and because it commits on a goroutine of its own, where a panic is
@@ -70,9 +70,8 @@ func (b *Bolt) withdraw(w *write) bool {
 // errUnchanged makes bbolt drop a transaction that would write nothing.
 var errUnchanged = errors.New("nothing to write")
 
-// commitQueue commits all writes that are in the queue, in one transaction. A
-// write that cannot be applied fails alone; if the transaction fails, all fail.
-// The caller has the turn.
+// commitQueue stores all writes that are in the queue. A write that cannot be applied
+// fails alone; if the disk does not take them, all fail. The caller has the turn.
 func (b *Bolt) commitQueue() {
 	b.queueMu.Lock()
 	batch := b.queue
@@ -81,14 +80,18 @@ func (b *Bolt) commitQueue() {
 	if len(batch) == 0 {
 		return
 	}
-
-	r := &b.reader
-	// Nothing is held for longer than a transaction: it may be damaged in the file by
-	// then, and bbolt would read that.
-	r.branches = nil
-	if len(batch) > 1 {
-		r.branches = new(branches)
+	err := b.store(batch)
+	for _, w := range batch {
+		if err != nil {
+			w.err = err
+		}
+		close(w.done)
 	}
+}
+
+// commit makes batch part of the entries of the file, in one transaction.
+func (b *Bolt) commit(batch []*write) error {
+	r := b.beginBatch(len(batch))
 	err := b.update(func(tx *bolt.Tx) error {
 		bucket := tx.Bucket([]byte(entriesBucket))
 		unchanged := true
@@ -106,12 +109,21 @@ func (b *Bolt) commitQueue() {
 		return b.sweep(bucket, r, time.Now())
 	})
 	b.shared.settle(err)
-	for _, w := range batch {
-		if err != nil {
-			w.err = err
-		}
-		close(w.done)
+	if err == nil {
+		b.settle(batch)
 	}
+	return err
+}
+
+// beginBatch returns the reader of whoever has the turn, for n writes. Nothing is held
+// for longer than they take: it may be damaged in the file by then, and bbolt would read
+// that.
+func (b *Bolt) beginBatch(n int) *reader {
+	b.reader.branches = nil
+	if n > 1 {
+		b.reader.branches = new(branches)
+	}
+	return &b.reader
 }
 
 // apply makes w part of the transaction of bucket. It reports whether there was
@@ -143,23 +155,10 @@ func (b *Bolt) apply(bucket *bolt.Bucket, r *reader, w *write) (changed bool, er
 // update runs fn in a transaction of bbolt, commits that unless fn fails, and
 // makes what it has written the state to be read. The caller has the turn.
 func (b *Bolt) update(fn func(tx *bolt.Tx) error) error {
-	switch {
-	case b.closed:
-		return errClosed
-	case b.broken != nil:
-		return b.broken
-	}
-	m, err := b.currentMeta()
-	if err != nil {
+	if err := b.writable(); err != nil {
 		return err
 	}
-	// bbolt keeps the list of free pages in memory. Should someone have copied
-	// another file over this one, it would write into the midst of that.
-	if m != b.state.meta {
-		return damage("another program has written to it while it was open")
-	}
-
-	err = b.contain(func() error { return b.db.Update(fn) })
+	err := b.contain(func() error { return b.db.Update(fn) })
 	if err == errUnchanged {
 		return nil
 	}
@@ -175,6 +174,23 @@ func (b *Bolt) update(fn func(tx *bolt.Tx) error) error {
 	b.mu.Lock()
 	b.state = s
 	b.mu.Unlock()
+	return err
+}
+
+// writable reports why nothing can be written, as far as that shows beforehand.
+func (b *Bolt) writable() error {
+	switch {
+	case b.closed:
+		return errClosed
+	case b.broken != nil:
+		return b.broken
+	}
+	m, err := b.currentMeta()
+	// bbolt keeps the list of free pages in memory. Should someone have copied
+	// another file over this one, it would write into the midst of that.
+	if err == nil && m != b.state.meta {
+		err = damage("another program has written to it while it was open")
+	}
 	return err
 }
 

@@ -23,6 +23,7 @@ func TestBoltDiskThatCannotBeRead(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	flushNow(t, b)
 	// A process's memory, opened as a file, has nothing at its beginning that could be
 	// read: the system says what it says of a broken disk.
 	memory, err := os.Open("/proc/self/mem")

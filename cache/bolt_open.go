@@ -27,7 +27,8 @@ const lockWait = 500 * time.Millisecond
 // the folder is missing or does not allow a new file; if the file cannot be
 // read and written, is not a regular file, is damaged, belongs to another
 // program, or was written by a newer version of this package in a format that
-// this version does not know. In all these cases the file is left as it is, to
+// this version does not know; or if any of that is the matter with the log that a
+// crash has left beside it. In all these cases both files are left as they are, to
 // the octet. What is checked does not grow with the number of entries: damage
 // to single entries shows when they are used.
 func OpenBolt(path string) (*Bolt, error) {
@@ -84,18 +85,27 @@ func openBolt(path string) (*Bolt, error) {
 			state, err = inspect(file)
 		}
 	}
+	var log *wal
+	var left []*write
+	if err == nil {
+		log, left, err = openWAL(walPath(path))
+	}
 	if err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
-	return &Bolt{
-		path:   path,
-		file:   file,
-		turn:   make(chan struct{}, 1),
-		db:     db,
-		reader: reader{file: file},
-		swept:  []byte(lowKey),
-		state:  state,
-	}, nil
+	b := &Bolt{
+		path:    path,
+		file:    file,
+		turn:    make(chan struct{}, 1),
+		db:      db,
+		reader:  reader{file: file},
+		swept:   []byte(lowKey),
+		wal:     log,
+		state:   state,
+		pending: make(map[string]*write),
+	}
+	b.recover(left)
+	return b, nil
 }
 
 // lookAt returns what is at path, nil if nothing is, and what is wrong with it.

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"slices"
+	"strings"
 )
 
 // Scan returns copies of at most limit entries with keys greater than after, in
@@ -17,12 +19,13 @@ import (
 // closed.
 func (b *Bolt) Scan(ctx context.Context, after string, limit int) (keys []string, values [][]byte, err error) {
 	s := scan{from: max(after, firstKey) + "\x00", until: highKey, limit: limit, shared: &b.shared}
-	for s.from < s.until && len(s.keys) < limit {
+	for s.from < s.until && len(s.found) < limit {
 		if err := ctx.Err(); err != nil {
 			return nil, nil, err
 		}
 		// One leaf at a time, so that nobody waits for a long Scan.
 		err := b.view(func(r *reader, entries node) error {
+			s.pending = b.pending
 			s.leaf(r, entries)
 			return nil
 		})
@@ -30,19 +33,27 @@ func (b *Bolt) Scan(ctx context.Context, after string, limit int) (keys []string
 			return nil, nil, b.wrap(err)
 		}
 	}
-	return s.keys, s.values, b.wrap(s.err)
+	for _, e := range s.found {
+		keys, values = append(keys, e.key), append(values, e.value)
+	}
+	return keys, values, b.wrap(s.err)
 }
 
 // A scan collects entries in the order of their keys.
 type scan struct {
-	from   string // the keys still to come are not less
-	until  string // and less than this
-	limit  int
-	shared *sharedEnds
+	from    string // the keys still to come are not less
+	until   string // and less than this
+	limit   int
+	shared  *sharedEnds
+	pending map[string]*write // is newer than what the leaves have
 
-	keys   []string
-	values [][]byte
-	err    error // the first that was met
+	found []scanned
+	err   error // the first that was met
+}
+
+type scanned struct {
+	key   string
+	value []byte
 }
 
 func (s *scan) note(err error) {
@@ -55,14 +66,18 @@ func (s *scan) note(err error) {
 // them. Each time from becomes greater, and what it becomes is, or is just behind,
 // a key in a page: however the pages hang together, that comes to an end.
 func (s *scan) leaf(r *reader, entries node) {
+	start, n := s.from, len(s.found)
 	leaf, next, err := r.leaf(entries, []byte(s.from))
 	if err != nil {
 		s.note(err)
 	}
-	for i := 0; i < leaf.count && len(s.keys) < s.limit; i++ {
+	for i := 0; i < leaf.count && len(s.found) < s.limit; i++ {
 		key := string(leaf.key(i))
 		if key < s.from || key >= s.until {
 			continue // if it is out of place, err has said so
+		}
+		if s.pending[key] != nil {
+			continue
 		}
 		var value []byte
 		rec, err := leaf.record(i)
@@ -73,13 +88,35 @@ func (s *scan) leaf(r *reader, entries node) {
 			s.note(err)
 			continue
 		}
-		s.keys, s.values = append(s.keys, key), append(s.values, value)
+		s.found = append(s.found, scanned{key, value})
 		s.from = key + "\x00"
 	}
 	if next == nil {
 		next = []byte(highKey)
 	}
-	s.from = max(s.from, string(next))
+	if len(s.found) < s.limit {
+		s.from = max(s.from, string(next))
+	}
+	s.merge(start, n)
+}
+
+// merge adds what is pending from start up to where s is, in the place where it belongs
+// among the entries behind the first n.
+func (s *scan) merge(start string, n int) {
+	before := len(s.found)
+	for key, w := range s.pending {
+		if start <= key && key < s.from {
+			s.found = append(s.found, scanned{key, bytes.Clone(w.record.value)})
+		}
+	}
+	if len(s.found) == before {
+		return
+	}
+	slices.SortFunc(s.found[n:], func(a, b scanned) int { return strings.Compare(a.key, b.key) })
+	if len(s.found) > s.limit {
+		s.found = s.found[:s.limit]
+		s.from = s.found[s.limit-1].key + "\x00"
+	}
 }
 
 // leaf returns the leaf that key belongs to and the least key of those behind, nil

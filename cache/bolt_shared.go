@@ -120,12 +120,12 @@ func (e *sharedEnds) hasRoom(r *reader, s *state, end []byte) bool {
 	if !e.walked {
 		e.walked, e.room = true, maxAllShared
 		walk := scan{from: sharedPrefix, until: firstKey, limit: maxAllShared / minShared, shared: e}
-		for walk.from < walk.until && len(walk.keys) < walk.limit {
+		for walk.from < walk.until && len(walk.found) < walk.limit {
 			r.reset(s)
 			walk.leaf(r, s.entries)
 		}
-		for _, known := range walk.values {
-			e.room -= len(known)
+		for _, known := range walk.found {
+			e.room -= len(known.value)
 		}
 		if walk.err != nil {
 			e.room = 0

@@ -48,7 +48,7 @@ func TestBoltDropsWhatHasExpired(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		path := filepath.Join(t.TempDir(), "store.db")
 		s := openBolt(t, path)
-		testDropsExpired(t, s.Put, s.Scan)
+		testDropsExpired(t, 1000, s.Put, s.Scan) // some 500 of them in the log
 		if err := s.Close(); err != nil {
 			t.Error(err)
 		}

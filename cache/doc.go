@@ -27,10 +27,16 @@
 //
 // The file of a Bolt is a bbolt file with two buckets: "go-mtasts store" has the
 // format version, "entries" has the entries, and in front of them, under keys that
-// begin with the octet 1, what the values of several entries end with. Each value begins
-// with a checksum and the times of the entry. A new one is made as "go-mtasts-new-store-" and a number
-// beside it; what a crash leaves under such a name is of no use and may be removed.
-// One process has the file open at a time. To copy it,
-// stop the program: a copy of a file that is being written is a damaged one, and
-// a file that is copied over one in use damages that.
+// begin with the octet 1, what the values of several entries end with. Each value
+// begins with a checksum and the times of the entry. A new one is made as
+// "go-mtasts-new-store-" and a number beside it; what a crash leaves under such a name
+// is of no use and may be removed.
+//
+// The log beside it, "-wal", has what was stored last, until there is enough of it to
+// be worth a transaction of bbolt, or the store is closed. To leave a log behind, or to
+// give it to another file, is to lose those entries or to add them.
+//
+// One process has the files open at a time. To copy them, stop the program: a copy of a
+// file that is being written is a damaged one, and a file that is copied over one in
+// use damages that. A store is best given a folder of its own.
 package cache

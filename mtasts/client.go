@@ -140,7 +140,8 @@ type Client struct {
 
 // Open returns a Client that remembers in a bbolt file at path, which is made,
 // with mode 0600, if it is not there; its folder must exist. One process at a
-// time may have the file open.
+// time may have the file open. Beside it, until [Client.Close], is a log of what was
+// stored last, with "-wal" behind the name, which belongs to it ([cache.Bolt]).
 //
 // A file that another process holds, that is damaged, of a newer format or not
 // to be read or written is an [*Error] within about a second, and left as it is.

@@ -146,15 +146,17 @@ func (t *trial) boundPeak(most int64) {
 func (t *trial) opened(extra reading) {
 	want := t.base.plus(extra)
 	t.row.open = t.meter.settled(want, t.settle)
-	if info, err := os.Stat(t.path()); err == nil {
-		t.row.disk = info.Size()
+	for _, path := range []string{t.path(), t.path() + "-wal"} {
+		if info, err := os.Stat(path); err == nil {
+			t.row.disk += info.Size()
+		}
 	}
 	t.boundCount("goroutines open", t.row.open.goroutines, want.goroutines)
 	t.boundCount("files open", t.row.open.files, want.files)
 }
 
-// store is the one file that an open client has open.
-var store = reading{files: 1}
+// store is what an open client has open: the file of its store, and the log beside it.
+var store = reading{files: 2}
 
 // each calls f with the numbers below n, from a number of goroutines, and returns how
 // often it returned false.

@@ -1,0 +1,158 @@
+package cache
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+)
+
+// perFlush is how many writes a transaction takes over from the log. A transaction
+// writes no page in place, so the more it takes the larger the file becomes.
+const perFlush = 64
+
+// store has batch on the disk when it returns nil. What is put is in the log then, and
+// pending, which is to say that it has yet to become part of the file; reading looks
+// there first. The caller has the turn.
+func (b *Bolt) store(batch []*write) error {
+	if !forLog(batch) {
+		return b.flush(batch...)
+	}
+	if err := b.writable(); err != nil {
+		return err
+	}
+	r := b.beginBatch(len(batch))
+	var group []*write
+	for _, w := range batch {
+		r.reset(b.state)
+		var changed bool
+		if changed, w.err = b.admit(r, w); changed {
+			group = append(group, w)
+		}
+	}
+	if len(group) == 0 {
+		return nil
+	}
+	err := b.wal.append(group)
+	if err == errNoRoom && len(b.pending) > 0 {
+		if err := b.flush(); err != nil {
+			return err
+		}
+		err = b.wal.append(group)
+	}
+	if err != nil {
+		// The log cannot be made or written, or is too small for these.
+		return b.flush(group...)
+	}
+	b.pend(group)
+	return nil
+}
+
+// forLog reports whether the order of batch does not matter. A removal, or a key that is
+// there twice, is for a transaction, and so nothing that is pending depends on what was
+// before it.
+func forLog(batch []*write) bool {
+	if len(batch) == 1 {
+		return !batch[0].remove
+	}
+	keys := make(map[string]bool, len(batch))
+	for _, w := range batch {
+		if w.remove || keys[string(w.key)] {
+			return false
+		}
+		keys[string(w.key)] = true
+	}
+	return true
+}
+
+// admit reports whether w would change anything. What the file cannot take, because it
+// is damaged where w belongs, is an error now and not only when the log is flushed.
+func (b *Bolt) admit(r *reader, w *write) (changed bool, err error) {
+	p, err := r.find(b.state.entries, w.key, toPut)
+	if err != nil {
+		return false, err
+	}
+	var held record
+	if pending, ok := b.pending[string(w.key)]; ok {
+		held = pending.record
+	} else if !p.found {
+		return true, nil
+	} else if held, err = p.leaf.record(p.index); err != nil {
+		return true, nil // no time to compare with
+	}
+	if n := nanos(w.record.fetched); n != nanos(held.fetched) {
+		return n > nanos(held.fetched), nil
+	}
+	value, err := b.shared.value(r, b.state.entries, w.key, held)
+	held.value, held.isShared = value, false
+	return err != nil || !bytes.Equal(held.encode(w.key), w.record.encode(w.key)), nil
+}
+
+// pend lets readers see group, which is in the log.
+func (b *Bolt) pend(group []*write) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, w := range group {
+		b.pending[string(w.key)] = &write{key: w.key, record: w.record, shared: w.shared}
+	}
+}
+
+// settle forgets what is pending and as old as batch, which the file has now.
+func (b *Bolt) settle(batch []*write) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, w := range batch {
+		if p, ok := b.pending[string(w.key)]; ok && w.err == nil && !p.record.fetched.After(w.record.fetched) {
+			delete(b.pending, string(w.key))
+		}
+	}
+}
+
+// flush makes what is pending part of the file, and batch after it, and empties the log.
+// Where the file has been damaged meanwhile, the writes stay pending, and all of the log
+// stays.
+func (b *Bolt) flush(batch ...*write) error {
+	writes := slices.SortedFunc(maps.Values(b.pending), func(v, w *write) int { return bytes.Compare(v.key, w.key) })
+	for len(writes) > perFlush {
+		if err := b.commit(writes[:perFlush]); err != nil {
+			return err
+		}
+		writes = writes[perFlush:]
+	}
+	if writes = append(writes, batch...); len(writes) > 0 {
+		if err := b.commit(writes); err != nil {
+			return err
+		}
+	}
+	if len(b.pending) == 0 {
+		b.wal.reset()
+	}
+	return nil
+}
+
+// recover makes writes pending that an earlier process has left in the log, unless the
+// file has them already.
+func (b *Bolt) recover(writes []*write) {
+	r := b.beginBatch(len(writes))
+	for _, w := range writes {
+		r.reset(b.state)
+		if changed, err := b.admit(r, w); changed || err != nil {
+			b.pend([]*write{w})
+		}
+	}
+}
+
+// closeLog ends the log, which is kept if the file does not have all of it.
+func (b *Bolt) closeLog() error {
+	var err error
+	if b.broken == nil {
+		err = b.flush()
+	}
+	if n := len(b.pending); n > 0 {
+		b.wal.close()
+		return errors.Join(err, fmt.Errorf("%d entries could not be written to it; they are in %q, to be read when the store is opened again", n, b.wal.path))
+	}
+	b.wal.remove()
+	return err
+}
