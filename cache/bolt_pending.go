@@ -143,16 +143,20 @@ func (b *Bolt) recover(writes []*write) {
 	}
 }
 
-// closeLog ends the log, which is kept if the file does not have all of it.
+// closeLog ends the log, which is kept if the file does not take all of it.
 func (b *Bolt) closeLog() error {
-	var err error
-	if b.broken == nil {
+	err := b.broken
+	if err == nil {
 		err = b.flush()
 	}
-	if n := len(b.pending); n > 0 {
-		b.wal.close()
-		return errors.Join(err, fmt.Errorf("%d entries could not be written to it; they are in %q, to be read when the store is opened again", n, b.wal.path))
+	n := len(b.pending)
+	if n == 0 {
+		b.wal.remove()
+		return nil
 	}
-	b.wal.remove()
-	return err
+	b.wal.close()
+	if err == nil {
+		err = errors.New("it is damaged in places")
+	}
+	return fmt.Errorf("%w; what it did not take, %d entries, is in %q and will be read when the store is opened again", err, n, b.wal.path)
 }

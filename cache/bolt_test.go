@@ -236,7 +236,8 @@ func TestBoltFileChangedWhileOpen(t *testing.T) {
 			if errs == 0 {
 				t.Error("no error")
 			}
-			if err := s.Close(); err != nil {
+			// What was stored just before the change is left in the log.
+			if err := s.Close(); err != nil && !strings.Contains(err.Error(), path+"-wal") {
 				t.Errorf("Close: %v", err)
 			}
 		})
