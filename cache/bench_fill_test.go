@@ -27,7 +27,7 @@ func (b *Bolt) PutAll(entries []BenchEntry) error {
 	b.queueMu.Lock()
 	b.queue = queue
 	b.queueMu.Unlock()
-	b.commitQueue()
+	b.storeQueue()
 	for _, w := range queue {
 		if w.err != nil {
 			return w.err

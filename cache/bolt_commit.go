@@ -44,7 +44,7 @@ func (b *Bolt) write(ctx context.Context, w *write) error {
 		// Those whose writes have just been committed may have more: let them come
 		// along. If there are none, this takes no time.
 		runtime.Gosched()
-		b.commitQueue()
+		b.storeQueue()
 		<-b.turn
 		<-w.done // by this commit or by one just before it
 	case <-ctx.Done():
@@ -70,9 +70,9 @@ func (b *Bolt) withdraw(w *write) bool {
 // errUnchanged makes bbolt drop a transaction that would write nothing.
 var errUnchanged = errors.New("nothing to write")
 
-// commitQueue stores all writes that are in the queue. A write that cannot be applied
+// storeQueue stores all writes that are in the queue. A write that cannot be applied
 // fails alone; if the disk does not take them, all fail. The caller has the turn.
-func (b *Bolt) commitQueue() {
+func (b *Bolt) storeQueue() {
 	b.queueMu.Lock()
 	batch := b.queue
 	b.queue = nil

@@ -144,7 +144,7 @@ func TestBoltPutUnderWay(t *testing.T) {
 		t.Errorf("Put: %v", err)
 	}
 	b.queue = batch
-	b.commitQueue()
+	b.storeQueue()
 	<-b.turn
 	if _, ok, err := b.Get(context.Background(), "example.com"); !ok || err != nil {
 		t.Errorf("Get = %v, %v", ok, err)
