@@ -47,10 +47,14 @@ type Bolt struct {
 	turn    chan struct{} // of capacity 1
 	db      *bolt.DB
 	broken  error // set once db must not be used any more
-	reader  reader
-	metas   []byte // for readMetaAgain
-	swept   []byte // the key at which the next sweep begins
-	due     int    // entries that the next sweep may look at
+
+	// unsynced is set while the file may have what the disk does not: a transaction
+	// has failed, perhaps when it was written already, and none has succeeded since.
+	unsynced bool
+	reader   reader
+	metas    []byte // for readMetaAgain
+	swept    []byte // the key at which the next sweep begins
+	due      int    // entries that the next sweep may look at
 
 	shared sharedEnds
 	wal    *wal

@@ -41,12 +41,12 @@ func (b *Bolt) write(ctx context.Context, w *write) error {
 	select {
 	case <-w.done:
 	case b.turn <- struct{}{}:
-		// Those whose writes have just been committed may have more: let them come
+		// Those whose writes have just been stored may have more: let them come
 		// along. If there are none, this takes no time.
 		runtime.Gosched()
 		b.storeQueue()
 		<-b.turn
-		<-w.done // by this commit or by one just before it
+		<-w.done // by this or by one just before it
 	case <-ctx.Done():
 		if b.withdraw(w) {
 			return ctx.Err()
@@ -102,7 +102,7 @@ func (b *Bolt) commit(batch []*write) error {
 				unchanged = false
 			}
 		}
-		if unchanged && !b.shared.more {
+		if unchanged && !b.shared.more && !b.unsynced {
 			return errUnchanged
 		}
 		b.due += entriesPerWrite * len(batch)
@@ -139,7 +139,7 @@ func (b *Bolt) apply(bucket *bolt.Bucket, r *reader, w *write) (changed bool, er
 	}
 	held := bucket.Get(w.key)
 	// A held record that is damaged has no time to compare with.
-	if rec, err := decodeRecord(w.key, held); err == nil && rec.fetched.After(w.record.fetched) {
+	if rec, err := decodeRecord(w.key, held); err == nil && rec.after(w.record) {
 		return false, nil
 	}
 	if w.remove {
@@ -162,6 +162,7 @@ func (b *Bolt) update(fn func(tx *bolt.Tx) error) error {
 	if err == errUnchanged {
 		return nil
 	}
+	b.unsynced = err != nil
 	if err != nil && b.broken == nil {
 		err = fmt.Errorf("the file cannot be written: %w", withoutPath(err))
 	}

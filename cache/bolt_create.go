@@ -1,11 +1,13 @@
 package cache
 
 import (
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 
 	bolt "go.etcd.io/bbolt"
 )
@@ -42,8 +44,7 @@ func create(path string) error {
 		}
 		file.Close()
 	}
-	syncDir(dir)
-	return nil
+	return newStoreError(syncDir(dir))
 }
 
 // emptyAgain makes the file at path empty, as it was, after bbolt has written part of
@@ -80,7 +81,9 @@ func initialize(db *bolt.DB) error {
 				return err
 			}
 		}
-		return about.Put([]byte(versionKey), []byte{formatVersion})
+		var id storeID
+		rand.Read(id[:])
+		return errors.Join(about.Put([]byte(versionKey), []byte{formatVersion}), about.Put([]byte(idKey), id[:]))
 	})
 	return newStoreError(err)
 }
@@ -96,10 +99,15 @@ func newStoreError(err error) error {
 
 // syncDir has the names in a folder on the disk. Where a folder cannot be opened and
 // synced (Windows, a folder that may be entered but not listed), the system has to do
-// that by itself.
-func syncDir(dir string) {
-	if f, err := os.Open(dir); err == nil {
-		_ = f.Sync()
-		f.Close()
+// that by itself; a disk that fails is an error.
+func syncDir(dir string) error {
+	f, err := os.Open(dir)
+	if err != nil {
+		return nil
 	}
+	defer f.Close()
+	if err := f.Sync(); errors.Is(err, syscall.EIO) {
+		return err
+	}
+	return nil
 }

@@ -20,7 +20,8 @@ const (
 type state struct {
 	meta
 	free    freelist
-	entries node // the root page of the entries
+	entries node    // the root page of the entries
+	id      storeID // as inspect has found it
 }
 
 // begin makes r read the state of m, which is without its entries yet.

@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -9,9 +10,10 @@ import (
 const (
 	// formatVersion is the version of what a store holds: the buckets, and the
 	// layout of a record. A file with another one is left alone.
-	formatVersion = 2
+	formatVersion = 3
 
 	versionKey = "version" // in metaBucket; the value is one octet
+	idKey      = "id"      // in metaBucket; the value is a storeID
 )
 
 // inspect checks what bbolt relies on from the start, and that the file is
@@ -37,34 +39,40 @@ func inspect(file *os.File) (*state, error) {
 		}
 		return nil, errors.New("this is a bbolt file of another program: give the store a file of its own")
 	}
-	version, err := r.version(about)
+	version, err := r.about(about, versionKey, 1)
 	if err != nil {
 		return nil, err
 	}
-	if version != formatVersion {
-		return nil, fmt.Errorf("the store has format version %d, and this program knows version %d: use the program that wrote it, or another file", version, formatVersion)
+	if version[0] != formatVersion {
+		return nil, fmt.Errorf("the store has format version %d, and this program knows version %d: use the program that wrote it, or another file", version[0], formatVersion)
 	}
+	id, err := r.about(about, idKey, len(s.id))
+	if err != nil {
+		return nil, err
+	}
+	copy(s.id[:], id)
 	if err := r.findEntries(s); err != nil {
 		return nil, err
 	}
 	return s, nil
 }
 
-func (r *reader) version(about []byte) (byte, error) {
-	root, err := r.rootPage(about)
+// about returns what the store says about itself under key, in size octets.
+func (r *reader) about(bucket []byte, key string, size int) ([]byte, error) {
+	root, err := r.rootPage(bucket)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
-	p, err := r.walk(root, []byte(versionKey), toRead)
+	p, err := r.walk(root, []byte(key), toRead)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	if !p.found {
-		return 0, damage("it has no format version")
+		return nil, damagef("it has no %q", key)
 	}
 	v, _ := p.leaf.value(p.index)
-	if len(v) != 1 || v[0] == 0 {
-		return 0, damagef("its format version is %+.20q", v)
+	if len(v) != size || bytes.Equal(v, make([]byte, size)) {
+		return nil, damagef("its %q is %+.20q", key, v)
 	}
-	return v[0], nil
+	return v, nil
 }

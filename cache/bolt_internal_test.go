@@ -73,6 +73,28 @@ func TestBoltWritersShareAGroup(t *testing.T) {
 	}
 }
 
+// Of two writes of one key that share a group, it is not the last to come that counts but
+// what was fetched last.
+func TestBoltWritersOfTheSameKey(t *testing.T) {
+	b := openInternal(t)
+	ctx, now := context.Background(), time.Now()
+	b.turn <- struct{}{} // somebody stores
+	var wg sync.WaitGroup
+	for i, value := range []string{"newer", "older"} {
+		wg.Go(func() {
+			if err := b.Put(ctx, "example.com", []byte(value), now.Add(-time.Duration(i)), now.Add(time.Hour)); err != nil {
+				t.Error(err)
+			}
+		})
+		waitForQueue(b, i+1, func() {})
+	}
+	<-b.turn
+	wg.Wait()
+	if got, _, err := b.Get(ctx, "example.com"); string(got) != "newer" || err != nil {
+		t.Errorf("Get = %q, %v", got, err)
+	}
+}
+
 // So do those who evict or prune, many at once.
 func TestBoltDeletesShareATransaction(t *testing.T) {
 	b := openInternal(t)
@@ -180,7 +202,7 @@ func TestBoltContainsPanics(t *testing.T) {
 	if err := b.Close(); err == nil || !strings.Contains(err.Error(), b.path+walSuffix) {
 		t.Errorf("Close: %v; want an error that names the log", err)
 	}
-	if _, left, err := openWAL(b.path + walSuffix); err != nil || len(left) != 1 || string(left[0].key) != "example.com" {
+	if _, left, err := openWAL(b.path+walSuffix, b.state.id); err != nil || len(left) != 1 || string(left[0].key) != "example.com" {
 		t.Errorf("%d entries are in the log, %v", len(left), err)
 	}
 }

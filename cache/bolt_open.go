@@ -27,10 +27,10 @@ const lockWait = 500 * time.Millisecond
 // the folder is missing or does not allow a new file; if the file cannot be
 // read and written, is not a regular file, is damaged, belongs to another
 // program, or was written by a newer version of this package in a format that
-// this version does not know; or if any of that is the matter with the log that a
-// crash has left beside it. In all these cases both files are left as they are, to
-// the octet. What is checked does not grow with the number of entries: damage
-// to single entries shows when they are used.
+// this version does not know; if any of that is the matter with the log that a crash
+// has left beside it; or if there is a log, but no store. In all these cases both files
+// are left as they are, to the octet. What is checked does not grow with the number of
+// entries: damage to single entries shows when they are used.
 func OpenBolt(path string) (*Bolt, error) {
 	b, err := openBolt(path)
 	if err != nil {
@@ -41,6 +41,13 @@ func OpenBolt(path string) (*Bolt, error) {
 
 func openBolt(path string) (*Bolt, error) {
 	info, err := lookAt(path)
+	if err != nil {
+		return nil, err
+	}
+	log, err := walPath(path)
+	if err == nil && isNew(info) {
+		info, err = lookForLog(path, log)
+	}
 	if err == nil && info == nil {
 		if err = create(path); err == nil {
 			info, err = lookAt(path)
@@ -54,7 +61,7 @@ func openBolt(path string) (*Bolt, error) {
 		seen, err = inspect(file)
 		return err
 	}
-	if info == nil || info.Size() == 0 {
+	if isNew(info) {
 		look = nil
 	}
 	db, file, err := openDB(path, false, look)
@@ -80,15 +87,23 @@ func openBolt(path string) (*Bolt, error) {
 	// Now that nobody else can change it, the file may no longer be what was seen.
 	state, err := lookAgain(file, seen)
 	if err == nil && state == nil {
-		if err = initialize(db); err == nil {
-			syncDir(filepath.Dir(path))
+		if err = errors.Join(initialize(db), syncDir(filepath.Dir(path))); err == nil {
 			state, err = inspect(file)
 		}
 	}
-	var log *wal
+	if err == nil && isNew(info) {
+		log, err = walPath(path) // if that is a link, it led nowhere before
+	}
+	var wal *wal
 	var left []*write
 	if err == nil {
-		log, left, err = openWAL(walPath(path))
+		wal, left, err = openWAL(log, state.id)
+	}
+	if err == nil && wal.file != nil {
+		// A crash has left the log. What the file has may not be on the disk either.
+		if err = syncData(file); err != nil {
+			wal.close()
+		}
 	}
 	if err != nil {
 		return nil, errors.Join(err, db.Close())
@@ -100,12 +115,28 @@ func openBolt(path string) (*Bolt, error) {
 		db:      db,
 		reader:  reader{file: file},
 		swept:   []byte(lowKey),
-		wal:     log,
+		wal:     wal,
 		state:   state,
 		pending: make(map[string]*write),
 	}
-	b.recover(left)
+	b.takeUp(left)
 	return b, nil
+}
+
+// isNew reports whether what lookAt has found is to become a new store.
+func isNew(info fs.FileInfo) bool { return info == nil || info.Size() == 0 }
+
+// lookForLog is lookAt where there seemed to be no store. A log without one is an error: a
+// store has been lost, or is not where it should be.
+func lookForLog(path, log string) (fs.FileInfo, error) {
+	if _, err := os.Lstat(log); err != nil {
+		return lookAt(path)
+	}
+	info, err := lookAt(path) // again: another process may just have made both
+	if err == nil && isNew(info) {
+		err = fmt.Errorf("there is no store, but the log of one, %q: put the store there again, or move the log away to begin with an empty store", log)
+	}
+	return info, err
 }
 
 // lookAt returns what is at path, nil if nothing is, and what is wrong with it.

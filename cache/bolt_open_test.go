@@ -232,11 +232,11 @@ func TestOpenBoltOfAnotherFormat(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for _, v := range []byte{1, 3} {
+	for _, v := range []byte{1, 4} {
 		setVersion([]byte{v})
-		wantOpenError(t, path, fmt.Sprintf("format version %d", v), "knows version 2", "the program that wrote it")
+		wantOpenError(t, path, fmt.Sprintf("format version %d", v), "knows version 3", "the program that wrote it")
 	}
-	for _, v := range [][]byte{{0}, {}, {2, 0}, {2}} { // {2}: but without entries
+	for _, v := range [][]byte{{0}, {}, {3, 0}, {3}} { // {3}: but without entries
 		setVersion(v)
 		wantOpenError(t, path, "damaged", "backup")
 	}

@@ -32,14 +32,17 @@ func (b *Bolt) store(batch []*write) error {
 		}
 	}
 	if len(group) == 0 {
+		if b.unsynced {
+			return b.flush(batch...)
+		}
 		return nil
 	}
-	err := b.wal.append(group)
-	if err == errNoRoom && len(b.pending) > 0 {
+	err := b.wal.add(group)
+	if err == errNoRoom {
 		if err := b.flush(); err != nil {
 			return err
 		}
-		err = b.wal.append(group)
+		err = b.wal.add(group)
 	}
 	if err != nil {
 		// The log cannot be made or written, or is too small for these.
@@ -81,8 +84,8 @@ func (b *Bolt) admit(r *reader, w *write) (changed bool, err error) {
 	} else if held, err = p.leaf.record(p.index); err != nil {
 		return true, nil // no time to compare with
 	}
-	if n := nanos(w.record.fetched); n != nanos(held.fetched) {
-		return n > nanos(held.fetched), nil
+	if held.after(w.record) || w.record.after(held) {
+		return w.record.after(held), nil
 	}
 	value, err := b.shared.value(r, b.state.entries, w.key, held)
 	held.value, held.isShared = value, false
@@ -103,17 +106,17 @@ func (b *Bolt) settle(batch []*write) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, w := range batch {
-		if p, ok := b.pending[string(w.key)]; ok && w.err == nil && !p.record.fetched.After(w.record.fetched) {
+		if p, ok := b.pending[string(w.key)]; ok && w.err == nil && !p.record.after(w.record) {
 			delete(b.pending, string(w.key))
 		}
 	}
 }
 
-// flush makes what is pending part of the file, and batch after it, and empties the log.
-// Where the file has been damaged meanwhile, the writes stay pending, and all of the log
-// stays.
+// flush makes what is pending part of the file, and batch after it, and lets the log
+// begin anew. What the file does not take, because it has been damaged meanwhile, stays
+// pending and in the log.
 func (b *Bolt) flush(batch ...*write) error {
-	writes := slices.SortedFunc(maps.Values(b.pending), func(v, w *write) int { return bytes.Compare(v.key, w.key) })
+	writes := b.sortedPending()
 	for len(writes) > perFlush {
 		if err := b.commit(writes[:perFlush]); err != nil {
 			return err
@@ -125,15 +128,27 @@ func (b *Bolt) flush(batch ...*write) error {
 			return err
 		}
 	}
-	if len(b.pending) == 0 {
-		b.wal.reset()
+	// An error is one of all the batch too: what the log had of its keys would come
+	// back after a crash.
+	var err error
+	if len(b.pending) > 0 {
+		err = b.wal.replace(b.sortedPending())
+	} else {
+		err = b.wal.reset()
 	}
-	return nil
+	if err != nil {
+		err = fmt.Errorf("its log %q cannot be written: %w", b.wal.path, withoutPath(err))
+	}
+	return err
 }
 
-// recover makes writes pending that an earlier process has left in the log, unless the
+func (b *Bolt) sortedPending() []*write {
+	return slices.SortedFunc(maps.Values(b.pending), func(v, w *write) int { return bytes.Compare(v.key, w.key) })
+}
+
+// takeUp makes writes pending that an earlier process has left in the log, unless the
 // file has them already.
-func (b *Bolt) recover(writes []*write) {
+func (b *Bolt) takeUp(writes []*write) {
 	r := b.beginBatch(len(writes))
 	for _, w := range writes {
 		r.reset(b.state)
@@ -150,12 +165,17 @@ func (b *Bolt) closeLog() error {
 		err = b.flush()
 	}
 	n := len(b.pending)
-	if n == 0 {
+	if err == nil && n == 0 {
 		b.wal.remove()
 		return nil
 	}
 	b.wal.close()
-	if err == nil {
+	switch {
+	case n == 0 && b.broken != nil:
+		return nil
+	case n == 0:
+		return err
+	case err == nil:
 		err = errors.New("it is damaged in places")
 	}
 	return fmt.Errorf("%w; what it did not take, %d entries, is in %q and will be read when the store is opened again", err, n, b.wal.path)

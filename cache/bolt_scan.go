@@ -114,8 +114,7 @@ func (s *scan) merge(start string, n int) {
 	}
 	slices.SortFunc(s.found[n:], func(a, b scanned) int { return strings.Compare(a.key, b.key) })
 	if len(s.found) > s.limit {
-		s.found = s.found[:s.limit]
-		s.from = s.found[s.limit-1].key + "\x00"
+		s.found = s.found[:s.limit] // and that is the end of the scan
 	}
 }
 

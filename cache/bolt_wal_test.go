@@ -2,16 +2,13 @@ package cache_test
 
 import (
 	"bytes"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/mtasts/go-mtasts/cache"
 )
@@ -35,16 +32,23 @@ func image(t *testing.T, path string) (file, log []byte) {
 // afterCrash opens a store of which file and log are on the disk.
 func afterCrash(t *testing.T, file, log []byte) (s *cache.Bolt, path string, err error) {
 	t.Helper()
-	path = filepath.Join(t.TempDir(), "store.db")
-	newInode(t, path, file)
-	if log != nil {
-		newInode(t, path+"-wal", log)
-	}
+	path = crashPath(t, file, log)
 	s, err = cache.OpenBolt(path)
 	if err == nil {
 		t.Cleanup(func() { s.Close() })
 	}
 	return s, path, err
+}
+
+// crashPath returns where file and log are on the disk.
+func crashPath(t *testing.T, file, log []byte) (path string) {
+	t.Helper()
+	path = filepath.Join(t.TempDir(), "store.db")
+	newInode(t, path, file)
+	if log != nil {
+		newInode(t, path+"-wal", log)
+	}
+	return path
 }
 
 // What Put has stored is on the disk, wherever the power goes: the file without its
@@ -211,7 +215,7 @@ func TestBoltDamagedLog(t *testing.T) {
 	f, log := newLog(t, 4)
 	used := len(bytes.TrimRight(log, "\x00"))
 	last := used / walSector * walSector
-	for last > 0 && !bytes.Equal(log[last+12:][:8], log[8:][:8]) { // a group begins with the nonce of the log, behind 12 octets
+	for last > 0 && !bytes.Equal(log[last+12:][:8], log[16:][:8]) { // where the nonce is
 		last -= walSector
 	}
 	refused := 0
@@ -243,24 +247,21 @@ func TestBoltDamagedLog(t *testing.T) {
 	if refused == 0 {
 		t.Error("no damage is noticed")
 	}
-	for name, log := range map[string][]byte{
-		"cut":            log[:used],
-		"too long":       append(bytes.Clone(log), 0),
-		"something else": []byte("this is a text about something else"),
+	_, others := newLog(t, 4)
+	for what, log := range map[string][]byte{
+		"cut":              log[:used],
+		"cut to a sector":  log[:walSector],
+		"cut to a little":  log[:10],
+		"empty":            {},
+		"zeroed":           make([]byte, len(log)),
+		"without its head": append(make([]byte, walSector), log[walSector:]...),
+		"too long":         append(bytes.Clone(log), 0),
+		"something else":   []byte("this is a text about something else"),
+		"of another store": others,
 	} {
-		if _, path, err := afterCrash(t, f.bytes, log); err == nil || !strings.Contains(err.Error(), path+"-wal") {
-			t.Errorf("a log that is %s: %v", name, err)
-		}
-	}
-	// What a crash leaves of a log before anything is stored in it is none.
-	for _, log := range [][]byte{{}, make([]byte, 100), make([]byte, len(log))} {
-		s, _, err := afterCrash(t, f.bytes, log)
-		if err != nil {
-			t.Errorf("a log of %d octets without anything: %v", len(log), err)
-			continue
-		}
-		if err := inHour(s, "new.example", "new"); err != nil {
-			t.Error(err)
+		s, path, err := afterCrash(t, f.bytes, log)
+		if err == nil || !strings.Contains(err.Error(), path+"-wal") || strings.Contains(err.Error(), "empty store") {
+			t.Errorf("a log that is %s: %v, %v; want an error that names it, and no advice to give up the store", what, s, err)
 		}
 	}
 }
@@ -290,155 +291,4 @@ func TestBoltLogTakesNoOrdersFromValues(t *testing.T) {
 	if keys, _, err := s.Scan(t.Context(), "", 10); len(keys) > 0 || err != nil {
 		t.Fatalf("Scan = %q, %v", keys, err)
 	}
-}
-
-// The log is found again by whatever link the store is opened.
-func TestBoltLogOfALink(t *testing.T) {
-	dir := t.TempDir()
-	if err := os.Mkdir(filepath.Join(dir, "data"), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	path := filepath.Join(dir, "data", "store.db")
-	openBolt(t, path).Close()
-	for link, target := range map[string]string{"absolute": path, "relative": "data/store.db", "twice": "relative"} {
-		if err := os.Symlink(target, filepath.Join(dir, link)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for _, link := range []string{"absolute", "relative", "twice"} {
-		s := openBolt(t, filepath.Join(dir, link))
-		if err := inHour(s, "example.com", link); err != nil {
-			t.Error(err)
-		}
-		if names := folder(t, filepath.Dir(path)); !slices.Equal(names, []string{"store.db", "store.db-wal"}) {
-			t.Errorf("%s: beside the store is %q", link, names)
-		}
-		s.Close()
-	}
-}
-
-// Scan finds what is in the log only, in its place, also where there is an older one.
-func TestBoltScanFindsWhatIsInTheLog(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "store.db")
-	s := openBolt(t, path)
-	want := goodFile{values: map[string]string{}}
-	for round := range 2 {
-		for i := round; i < 300; i += 1 + 2*round {
-			key := fmt.Sprintf("%03d.example", i+round*(i%2))
-			want.values[key] = fmt.Sprintf("round %d, %0100d", round, i)
-			if err := inHour(s, key, want.values[key]); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if round == 0 {
-			s.Close()
-			s = openBolt(t, path)
-		}
-	}
-	if _, log := image(t, path); log == nil {
-		t.Fatal("there is no log")
-	}
-	if errs := want.check(t, s); errs > 0 {
-		t.Errorf("%d errors", errs)
-	}
-	for limit := range 20 {
-		if errs := want.checkScan(t, s, map[string]bool{}, limit+1); errs > 0 {
-			t.Errorf("limit %d: %d errors", limit+1, errs)
-		}
-	}
-}
-
-// Where there can be no log, everything works without one.
-func TestBoltWithoutALog(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "store.db")
-	s := openBolt(t, path)
-	if err := os.Mkdir(path+"-wal", 0o700); err != nil {
-		t.Fatal(err)
-	}
-	want := goodFile{values: map[string]string{}}
-	for i := range 20 {
-		key := fmt.Sprintf("%d.example", i)
-		want.values[key] = "value of " + key
-		if err := inHour(s, key, want.values[key]); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if errs := want.check(t, s); errs > 0 {
-		t.Errorf("%d errors", errs)
-	}
-	if err := s.Close(); err != nil {
-		t.Error(err)
-	}
-	// Something else in its place is not taken for a log, and not removed.
-	if _, err := cache.OpenBolt(path); err == nil || !strings.Contains(err.Error(), path+"-wal") {
-		t.Errorf("a folder in the place of the log: %v", err)
-	}
-	os.Remove(path + "-wal")
-	if errs := want.check(t, openBolt(t, path)); errs > 0 {
-		t.Errorf("%d errors", errs)
-	}
-}
-
-// What the file does not take, because it has been damaged since, stays in the log, and
-// what it does take goes on being stored.
-func TestBoltDamageBeneathTheLog(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "store.db")
-	s := openBolt(t, path)
-	ctx, now := t.Context(), time.Now()
-	key := func(i int) string { return fmt.Sprintf("%03d.example", i) }
-	for i := range 100 {
-		if err := inHour(s, key(i), strings.Repeat("x", 300)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	s.Close()
-	s = openBolt(t, path)
-	victims := []string{key(50), key(50) + ".new"}
-	for _, key := range victims {
-		if err := inHour(s, key, "in the log"); err != nil {
-			t.Fatal(err)
-		}
-	}
-	file, _ := image(t, path)
-	size := int(binary.NativeEndian.Uint32(file[24:]))
-	for at := 2 * size; at < len(file); at += size {
-		const leaf = 2
-		if page := file[at:][:size]; binary.NativeEndian.Uint16(page[8:]) == leaf && bytes.Contains(page, []byte(key(50))) {
-			clear(file[at:][:size])
-		}
-	}
-	if err := overwrite(path, file); err != nil {
-		t.Fatal(err)
-	}
-	stored := slices.Clone(victims)
-	for i := range 1200 { // the log is full twice, if it is ever emptied
-		key := fmt.Sprintf("%d.after.example", i)
-		if err := inHour(s, key, "value"); err == nil {
-			stored = append(stored, key)
-		}
-	}
-	if len(stored) < 1000 {
-		t.Errorf("%d of 1200 entries can be stored elsewhere", len(stored)-len(victims))
-	}
-	check := func(s *cache.Bolt) {
-		t.Helper()
-		for _, key := range stored {
-			if _, ok, err := s.Get(ctx, key); !ok || err != nil {
-				t.Errorf("Get(%q) = %v, %v, though it was reported as stored", key, ok, err)
-			}
-		}
-	}
-	check(s)
-	if err := s.Put(ctx, key(51), []byte("x"), now, now.Add(time.Hour)); err == nil {
-		t.Error("Put of an entry whose place is damaged: no error")
-	}
-	if err := s.Close(); err == nil || !strings.Contains(err.Error(), path+"-wal") {
-		t.Errorf("Close: %v; want an error that names the log, where the rest is", err)
-	}
-	s, err := cache.OpenBolt(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	check(s)
-	s.Close() // with the same error
 }

@@ -33,8 +33,9 @@
 // is of no use and may be removed.
 //
 // The log beside it, "-wal", has what was stored last, until there is enough of it to
-// be worth a transaction of bbolt, or the store is closed. To leave a log behind, or to
-// give it to another file, is to lose those entries or to add them.
+// be worth a transaction of bbolt, or the store is closed. It carries the store's random
+// id, and is not taken for that of another. To leave a log behind is to lose what only
+// it has. A new one is made as "-wal-new".
 //
 // One process has the files open at a time. To copy them, stop the program: a copy of a
 // file that is being written is a damaged one, and a file that is copied over one in

@@ -82,6 +82,9 @@ func decodeRecord(key, b []byte) (rec record, err error) {
 	return rec, nil
 }
 
+// after reports whether rec was fetched later than other, as far as records can tell.
+func (rec record) after(other record) bool { return nanos(rec.fetched) > nanos(other.fetched) }
+
 // nanos is t in nanoseconds since 1970: from 1677 to 2262, and beyond that as if it
 // were the first or the last of these instants.
 func nanos(t time.Time) int64 {

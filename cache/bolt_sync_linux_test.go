@@ -1,0 +1,127 @@
+package cache
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+)
+
+// withoutSync has fn run while what is written to file goes nowhere and cannot be synced.
+func withoutSync(t *testing.T, file *os.File, fn func()) {
+	t.Helper()
+	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer null.Close()
+	fd := int(file.Fd())
+	disk, err := syscall.Dup(fd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer syscall.Close(disk)
+	if err := syscall.Dup3(int(null.Fd()), fd, syscall.O_CLOEXEC); err != nil {
+		t.Fatal(err)
+	}
+	fn()
+	if err := syscall.Dup3(disk, fd, syscall.O_CLOEXEC); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// reopened opens what is on the disk of b, as after a crash.
+func reopened(t *testing.T, b *Bolt) *Bolt {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "store.db")
+	for _, suffix := range []string{"", walSuffix} {
+		data, err := os.ReadFile(b.path + suffix)
+		if err == nil {
+			err = os.WriteFile(path+suffix, data, 0o600)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	again, err := OpenBolt(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { again.Close() })
+	return again
+}
+
+// What a log has that could not be synced may be there all the same after a crash. It does
+// not bring back what has been removed since.
+func TestBoltLogThatCannotBeSynced(t *testing.T) {
+	b := openInternal(t)
+	ctx, now := context.Background(), time.Now()
+	put := func(key string) {
+		t.Helper()
+		if err := b.Put(ctx, key, []byte("value"), now, now.Add(time.Hour)); err != nil {
+			t.Error(err)
+		}
+	}
+	for _, first := range []bool{true, false} { // is it the first group of the log?
+		if put("other.example"); first {
+			flushNow(t, b)
+		}
+		group := []*write{{key: []byte("example.com"), record: record{fetched: now, expires: now.Add(time.Hour), value: []byte("value")}}}
+		data, err := appendGroup(nil, group)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.wal.seal(data)
+		if _, err := b.wal.file.WriteAt(data, int64(b.wal.end)); err != nil {
+			t.Fatal(err)
+		}
+		withoutSync(t, b.wal.file, func() {
+			// It is stored without the log, or not at all.
+			if err := b.Put(ctx, "example.com", []byte("value"), now, now.Add(time.Hour)); err != nil && !errors.Is(err, syscall.EINVAL) {
+				t.Error(err)
+			}
+		})
+		put("example.com")
+		if err := b.Delete(ctx, "example.com", now); err != nil {
+			t.Error(err)
+		}
+		again := reopened(t, b)
+		if _, ok, err := again.Get(ctx, "example.com"); ok || err != nil {
+			t.Errorf("first: %v: Get = %v, %v after a crash, though it was removed", first, ok, err)
+		}
+		if _, ok, err := again.Get(ctx, "other.example"); !ok || err != nil {
+			t.Errorf("first: %v: Get = %v, %v of another", first, ok, err)
+		}
+	}
+}
+
+// After a transaction that has failed, the file may have what the disk does not. To find it
+// there is no reason to report it as stored.
+func TestBoltBelievesNothingAfterAFailedTransaction(t *testing.T) {
+	b := openInternal(t)
+	ctx, now := context.Background(), time.Now()
+	put := func() {
+		t.Helper()
+		if err := b.Put(ctx, "example.com", []byte("value"), now, now.Add(time.Hour)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put()
+	flushNow(t, b)
+	b.turn <- struct{}{}
+	if err := b.update(func(*bolt.Tx) error { return errors.New("the disk has failed") }); err == nil {
+		t.Error("no error")
+	}
+	<-b.turn
+	for want := uint64(1); want < 3; want++ {
+		before := b.state.txid
+		if put(); b.state.txid != before+2-want {
+			t.Errorf("Put number %d of the same took %d transactions", want, b.state.txid-before)
+		}
+	}
+}
