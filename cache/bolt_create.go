@@ -97,13 +97,16 @@ func newStoreError(err error) error {
 	return fmt.Errorf("%w: %w", errNewStore, withoutPath(err))
 }
 
-// syncDir has the names in a folder on the disk. Where a folder cannot be opened and
-// synced (Windows, a folder that may be entered but not listed), the system has to do
-// that by itself; a disk that fails is an error.
+// syncDir has the names in a folder on the disk. Where a folder cannot be synced (Windows,
+// a folder that may be entered but not listed), the system has to do that by itself; a disk
+// that fails is an error.
 func syncDir(dir string) error {
 	f, err := os.Open(dir)
-	if err != nil {
+	if errors.Is(err, fs.ErrPermission) {
 		return nil
+	}
+	if err != nil {
+		return err
 	}
 	defer f.Close()
 	if err := f.Sync(); errors.Is(err, syscall.EIO) {

@@ -202,7 +202,7 @@ func TestBoltContainsPanics(t *testing.T) {
 	if err := b.Close(); err == nil || !strings.Contains(err.Error(), b.path+walSuffix) {
 		t.Errorf("Close: %v; want an error that names the log", err)
 	}
-	if _, left, err := openWAL(b.path+walSuffix, b.state.id); err != nil || len(left) != 1 || string(left[0].key) != "example.com" {
+	if _, left, err := openWAL(b.path+walSuffix, b.state.id, b.file); err != nil || len(left) != 1 || string(left[0].key) != "example.com" {
 		t.Errorf("%d entries are in the log, %v", len(left), err)
 	}
 }

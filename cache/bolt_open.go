@@ -45,7 +45,8 @@ func openBolt(path string) (*Bolt, error) {
 		return nil, err
 	}
 	log, err := walPath(path)
-	if err == nil && isNew(info) {
+	fresh := isNew(info)
+	if err == nil && fresh {
 		info, err = lookForLog(path, log)
 	}
 	if err == nil && info == nil {
@@ -91,29 +92,26 @@ func openBolt(path string) (*Bolt, error) {
 			state, err = inspect(file)
 		}
 	}
-	if err == nil && isNew(info) {
-		log, err = walPath(path) // if that is a link, it led nowhere before
+	if err == nil && fresh {
+		log, err = walPath(path) // a link that led nowhere could not be followed before
 	}
 	var wal *wal
 	var left []*write
 	if err == nil {
-		wal, left, err = openWAL(log, state.id)
-	}
-	if err == nil && wal.file != nil {
-		// A crash has left the log. What the file has may not be on the disk either.
-		if err = syncData(file); err != nil {
-			wal.close()
-		}
+		wal, left, err = openWAL(log, state.id, file)
 	}
 	if err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
 	b := &Bolt{
-		path:    path,
-		file:    file,
-		turn:    make(chan struct{}, 1),
-		db:      db,
-		reader:  reader{file: file},
+		path:   path,
+		file:   file,
+		turn:   make(chan struct{}, 1),
+		db:     db,
+		reader: reader{file: file},
+		// A crash that has left a log may have kept from the disk what the file has.
+		unsynced: wal.file != nil,
+
 		swept:   []byte(lowKey),
 		wal:     wal,
 		state:   state,

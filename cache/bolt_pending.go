@@ -16,7 +16,7 @@ const perFlush = 64
 // pending, which is to say that it has yet to become part of the file; reading looks
 // there first. The caller has the turn.
 func (b *Bolt) store(batch []*write) error {
-	if !forLog(batch) {
+	if b.unsynced || !forLog(batch) {
 		return b.flush(batch...)
 	}
 	if err := b.writable(); err != nil {
@@ -32,9 +32,6 @@ func (b *Bolt) store(batch []*write) error {
 		}
 	}
 	if len(group) == 0 {
-		if b.unsynced {
-			return b.flush(batch...)
-		}
 		return nil
 	}
 	err := b.wal.add(group)
@@ -123,7 +120,7 @@ func (b *Bolt) flush(batch ...*write) error {
 		}
 		writes = writes[perFlush:]
 	}
-	if writes = append(writes, batch...); len(writes) > 0 {
+	if writes = append(writes, batch...); len(writes) > 0 || b.unsynced {
 		if err := b.commit(writes); err != nil {
 			return err
 		}

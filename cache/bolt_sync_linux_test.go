@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -118,10 +119,49 @@ func TestBoltBelievesNothingAfterAFailedTransaction(t *testing.T) {
 		t.Error("no error")
 	}
 	<-b.turn
-	for want := uint64(1); want < 3; want++ {
-		before := b.state.txid
-		if put(); b.state.txid != before+2-want {
-			t.Errorf("Put number %d of the same took %d transactions", want, b.state.txid-before)
-		}
+	// With another that has something new, it is believed no more than alone.
+	before := b.state.txid
+	b.turn <- struct{}{}
+	var wg sync.WaitGroup
+	for i, key := range []string{"example.com", "other.example"} {
+		wg.Go(func() {
+			if err := b.Put(ctx, key, []byte("value"), now, now.Add(time.Hour)); err != nil {
+				t.Error(err)
+			}
+		})
+		waitForQueue(b, i+1, func() {})
+	}
+	<-b.turn
+	wg.Wait()
+	if n := b.state.txid - before; n != 1 {
+		t.Errorf("after it, Put of the same took %d transactions", n)
+	}
+	before = b.state.txid
+	if put(); b.state.txid != before {
+		t.Error("when a transaction has succeeded, Put of the same took another")
+	}
+}
+
+// Nor is it believed by Close, or by the process after a crash.
+func TestBoltClosesNothingThatTheDiskMayNotHave(t *testing.T) {
+	b := openInternal(t)
+	now := time.Now()
+	if err := b.Put(context.Background(), "example.com", []byte("value"), now, now.Add(time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	again := reopened(t, b)
+	before := again.state.txid
+	if err := again.Close(); err != nil || again.state.txid != before+1 {
+		t.Errorf("after a crash, Close made %d transactions, %v", again.state.txid-before, err)
+	}
+	flushNow(t, b)
+	b.turn <- struct{}{}
+	if err := b.update(func(*bolt.Tx) error { return errors.New("the disk has failed") }); err == nil {
+		t.Error("no error")
+	}
+	<-b.turn
+	before = b.state.txid
+	if err := b.Close(); err != nil || b.state.txid != before+1 {
+		t.Errorf("after a failed transaction, Close made %d, %v", b.state.txid-before, err)
 	}
 }

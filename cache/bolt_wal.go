@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 )
 
@@ -41,6 +42,7 @@ import (
 type wal struct {
 	path   string // absolute, and of no link
 	id     storeID
+	store  *os.File // whose log it is
 	file   *os.File // nil: there is none
 	nonce  [8]byte
 	number uint32 // of the next group
@@ -136,7 +138,7 @@ func (l *wal) replace(group []*write) error {
 		return err
 	}
 	defer os.Remove(temp)
-	next := wal{path: l.path, id: l.id, file: file}
+	next := wal{path: l.path, id: l.id, store: l.store, file: file}
 	b := append(make([]byte, 0, walSize), next.begin()...)
 	if len(group) > 0 {
 		if b, err = appendGroup(b, group); err == nil {
@@ -152,31 +154,37 @@ func (l *wal) replace(group []*write) error {
 	}
 	if err != nil {
 		file.Close()
+		l.end = walSize
 		return err
 	}
+	os.Remove(temp)
 	l.close()
 	*l = next
 	if err := syncDir(filepath.Dir(l.path)); err != nil {
-		l.end = walSize
+		l.remove()
 		return err
 	}
 	return nil
 }
 
-// give puts temp in the place of the log, but of no other file that is there.
+// give puts temp in the place of the log, but of no other file that is there, and not where
+// the store is no longer.
 func (l *wal) give(temp string) error {
+	if !isAt(l.store, strings.TrimSuffix(l.path, walSuffix)) {
+		return errors.New("the store has been moved")
+	}
 	if l.file == nil {
 		return os.Link(temp, l.path) // which replaces nothing
 	}
-	if !l.inPlace() {
-		return errors.New("another file has taken the place of the log")
+	if !isAt(l.file, l.path) {
+		return errors.New("the log has been moved")
 	}
 	return os.Rename(temp, l.path)
 }
 
-func (l *wal) inPlace() bool {
-	ours, err := l.file.Stat()
-	there, errThere := os.Lstat(l.path)
+func isAt(file *os.File, path string) bool {
+	ours, err := file.Stat()
+	there, errThere := os.Lstat(path)
 	return err == nil && errThere == nil && os.SameFile(ours, there)
 }
 
@@ -185,7 +193,7 @@ func (l *wal) remove() {
 	if l.file == nil {
 		return
 	}
-	ours := l.inPlace()
+	ours := isAt(l.file, l.path)
 	l.close()
 	if ours {
 		os.Remove(l.path)
@@ -211,8 +219,8 @@ func walPath(path string) (string, error) {
 
 // openWAL returns the log at path, which need not be there, and the writes in it in
 // their order. The caller has a lock on the store's file.
-func openWAL(path string, id storeID) (l *wal, writes []*write, err error) {
-	l = &wal{path: path, id: id}
+func openWAL(path string, id storeID, store *os.File) (l *wal, writes []*write, err error) {
+	l = &wal{path: path, id: id, store: store}
 	info, err := os.Lstat(path)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENAMETOOLONG) {
 		return l, nil, nil
@@ -228,9 +236,12 @@ func openWAL(path string, id storeID) (l *wal, writes []*write, err error) {
 			l.file.Close()
 		}
 	}
+	if errors.As(err, new(*fs.PathError)) {
+		return nil, nil, fmt.Errorf("its log %q cannot be read and written: %w", path, withoutPath(err))
+	}
 	if err != nil {
 		// Not %w: what is to be done about a damaged store is something else.
-		return nil, nil, fmt.Errorf("its log %q: %v; restore both files from a backup, or move the log away to do without what was stored last", path, withoutPath(err))
+		return nil, nil, fmt.Errorf("its log %q: %v; restore both files from a backup, or move the log away to do without what was stored last", path, err)
 	}
 	return l, writes, nil
 }

@@ -44,8 +44,7 @@ func (l *wal) load() (writes []*write, err error) {
 			return nil, damagef("the group at octet %d cannot be read", l.end)
 		}
 	}
-	// The process that wrote it may have ended before the disk had it.
-	return writes, syncData(l.file)
+	return writes, nil
 }
 
 // roundUp returns where the next sector begins.

@@ -65,6 +65,12 @@ func TestBoltLogOfAnotherInItsPlace(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
+		if err := inHour(first, "moved.example", "value"); err != nil {
+			t.Error(err)
+		}
+		if names := folder(t, dir); slices.Contains(names, "store.db-wal") {
+			t.Errorf("in the folder: %q; want no log where no store is", names)
+		}
 		second := openBolt(t, path)
 		for _, s := range []*cache.Bolt{second, first} {
 			if err := inHour(s, "example.com", "value"); err != nil {
