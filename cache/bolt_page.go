@@ -3,6 +3,7 @@ package cache
 import (
 	"bytes"
 	"encoding/binary"
+	"slices"
 	"sort"
 )
 
@@ -36,9 +37,10 @@ const (
 // A node is a branch or a leaf whose elements have been checked: all keys and
 // values are within data.
 type node struct {
-	data  []byte
-	leaf  bool
-	count int
+	data     []byte
+	leaf     bool
+	count    int
+	prefixes []uint64 // of the keys, if it is held
 }
 
 // parseNode checks the page at the beginning of data and returns also how much
@@ -122,7 +124,16 @@ func (n node) child(i int) uint64 {
 // search returns the place of the first key that is not less than key, and
 // whether it is key.
 func (n node) search(key []byte) (i int, found bool) {
-	return sort.Find(n.count, func(i int) int { return bytes.Compare(key, n.key(i)) })
+	first := 0
+	if n.prefixes != nil {
+		// Whatever is before the first key with the same prefix is less.
+		first, _ = slices.BinarySearch(n.prefixes, prefix(key))
+		if first == n.count || n.prefixes[first] > prefix(key) {
+			return first, false
+		}
+	}
+	i, found = sort.Find(n.count-first, func(i int) int { return bytes.Compare(key, n.key(first+i)) })
+	return first + i, found
 }
 
 // inOrder reports whether each key is less than the next, and the last one less
