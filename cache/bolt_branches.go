@@ -13,8 +13,8 @@ import (
 // A page has one slot, which is its own for as long as the state lasts if it came
 // first: so nothing is thrown out to be read again, and the topmost branches, which
 // come before all others, are held however many there are. Of pages of 4 KiB, at most
-// 20 MiB are held, with the prefixes of their keys: all branches of a million entries. All methods may be called
-// concurrently, and on nil.
+// 20 MiB are held, with the prefixes of their keys: all branches of a million entries.
+// All methods may be called concurrently, and on nil.
 type branches [4096]atomic.Pointer[branch]
 
 type branch struct {

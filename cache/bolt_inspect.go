@@ -39,14 +39,18 @@ func inspect(file *os.File) (*state, error) {
 		}
 		return nil, errors.New("this is a bbolt file of another program: give the store a file of its own")
 	}
-	version, err := r.about(about, versionKey, 1)
+	page, err := r.rootPage(about)
+	if err != nil {
+		return nil, err
+	}
+	version, err := r.about(page, versionKey, 1)
 	if err != nil {
 		return nil, err
 	}
 	if version[0] != formatVersion {
 		return nil, fmt.Errorf("the store has format version %d, and this program knows version %d: use the program that wrote it, or another file", version[0], formatVersion)
 	}
-	id, err := r.about(about, idKey, len(s.id))
+	id, err := r.about(page, idKey, len(s.id))
 	if err != nil {
 		return nil, err
 	}
@@ -57,12 +61,8 @@ func inspect(file *os.File) (*state, error) {
 	return s, nil
 }
 
-// about returns what the store says about itself under key, in size octets.
-func (r *reader) about(bucket []byte, key string, size int) ([]byte, error) {
-	root, err := r.rootPage(bucket)
-	if err != nil {
-		return nil, err
-	}
+// about returns what the store says about itself under key, below root and in size octets.
+func (r *reader) about(root node, key string, size int) ([]byte, error) {
 	p, err := r.walk(root, []byte(key), toRead)
 	if err != nil {
 		return nil, err

@@ -127,8 +127,8 @@ func (n node) search(key []byte) (i int, found bool) {
 	first := 0
 	if n.prefixes != nil {
 		// Whatever is before the first key with the same prefix is less.
-		first, _ = slices.BinarySearch(n.prefixes, prefix(key))
-		if first == n.count || n.prefixes[first] > prefix(key) {
+		var found bool
+		if first, found = slices.BinarySearch(n.prefixes, prefix(key)); !found {
 			return first, false
 		}
 	}

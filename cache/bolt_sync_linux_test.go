@@ -13,29 +13,6 @@ import (
 	bolt "go.etcd.io/bbolt"
 )
 
-// withoutSync has fn run while what is written to file goes nowhere and cannot be synced.
-func withoutSync(t *testing.T, file *os.File, fn func()) {
-	t.Helper()
-	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer null.Close()
-	fd := int(file.Fd())
-	disk, err := syscall.Dup(fd)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer syscall.Close(disk)
-	if err := syscall.Dup3(int(null.Fd()), fd, syscall.O_CLOEXEC); err != nil {
-		t.Fatal(err)
-	}
-	fn()
-	if err := syscall.Dup3(disk, fd, syscall.O_CLOEXEC); err != nil {
-		t.Fatal(err)
-	}
-}
-
 // reopened opens what is on the disk of b, as after a crash.
 func reopened(t *testing.T, b *Bolt) *Bolt {
 	t.Helper()
@@ -81,7 +58,8 @@ func TestBoltLogThatCannotBeSynced(t *testing.T) {
 		if _, err := b.wal.file.WriteAt(data, int64(b.wal.end)); err != nil {
 			t.Fatal(err)
 		}
-		withoutSync(t, b.wal.file, func() {
+		// What is written there goes nowhere, and cannot be synced.
+		withDisk(t, b.wal.file, os.DevNull, os.O_RDWR, func() {
 			// It is stored without the log, or not at all.
 			if err := b.Put(ctx, "example.com", []byte("value"), now, now.Add(time.Hour)); err != nil && !errors.Is(err, syscall.EINVAL) {
 				t.Error(err)

@@ -137,7 +137,6 @@ func (l *wal) replace(group []*write) error {
 	if err != nil {
 		return err
 	}
-	defer os.Remove(temp)
 	next := wal{path: l.path, id: l.id, store: l.store, file: file}
 	b := append(make([]byte, 0, walSize), next.begin()...)
 	if len(group) > 0 {
@@ -152,12 +151,12 @@ func (l *wal) replace(group []*write) error {
 	if err = errors.Join(err, file.Sync()); err == nil {
 		err = l.give(temp)
 	}
+	os.Remove(temp) // before the folder is synced
 	if err != nil {
 		file.Close()
 		l.end = walSize
 		return err
 	}
-	os.Remove(temp)
 	l.close()
 	*l = next
 	if err := syncDir(filepath.Dir(l.path)); err != nil {
