@@ -13,42 +13,65 @@ import (
 // A page has one slot, which is its own for as long as the state lasts if it came
 // first: so nothing is thrown out to be read again, and the topmost branches, which
 // come before all others, are held however many there are. Of pages of 4 KiB, at most
-// 20 MiB are held, with the prefixes of their keys: all branches of a million entries.
+// 25 MiB are held, with the prefixes of their keys: all branches of a million entries.
 // All methods may be called concurrently, and on nil.
 type branches [4096]atomic.Pointer[branch]
 
 type branch struct {
 	node
-	id, txid uint64
+	txid uint64
+
+	// The element by which another held branch, or the root, refers to this one, and
+	// with which it has been compared. Neither of the two can have changed since.
+	parent uint64
+	index  int
 }
 
-// get returns page id of the state after the transaction txid, if it is held.
-func (b *branches) get(id, txid uint64) (n node, ok bool) {
+// get returns page id of the state after the transaction txid, or nil if it is not held.
+func (b *branches) get(id, txid uint64) *branch {
 	if b == nil {
-		return node{}, false
+		return nil
 	}
 	held := b[id%uint64(len(b))].Load()
 	if held == nil || held.id != id || held.txid != txid {
-		return node{}, false
+		return nil
 	}
-	return held.node, true
+	return held
 }
 
-// put holds n, which must not change any more, and reports whether it does.
-func (b *branches) put(id, txid uint64, n node) bool {
+// put holds n, which must not change any more and belongs below the element i of parent.
+// It reports whether it does.
+func (b *branches) put(n node, txid uint64, parent node, i int) bool {
 	if b == nil || len(n.data) > keepBuffer {
 		return false
 	}
-	slot := &b[id%uint64(len(b))]
+	slot := &b[n.id%uint64(len(b))]
 	if held := slot.Load(); held != nil && held.txid >= txid {
 		return false
 	}
+	this := &branch{node: n.withPrefixes(), txid: txid}
+	if parent.isHeld() {
+		this.parent, this.index = parent.id, i
+	}
+	slot.Store(this)
+	return true
+}
+
+// isBelow reports whether b is known to belong below the element i of n.
+func (b *branch) isBelow(n node, i int) bool {
+	return b.parent == n.id && b.index == i && n.isHeld()
+}
+
+// isHeld reports whether n stays as it is for as long as its state lasts.
+func (n node) isHeld() bool { return n.prefixes != nil }
+
+// withPrefixes makes n one that is held.
+func (n node) withPrefixes() node {
 	n.prefixes = make([]uint64, n.count)
 	for i := range n.prefixes {
 		n.prefixes[i] = prefix(n.key(i))
 	}
-	slot.Store(&branch{n, id, txid})
-	return true
+	return n
 }
 
 // prefix returns the beginning of key as a number: of a greater key, it is not less. The

@@ -41,8 +41,9 @@ func (r *reader) findEntries(s *state) error {
 	if err != nil {
 		return err
 	}
-	s.entries, err = r.rootPage(bucket)
+	root, err := r.rootPage(bucket)
 	r.keep()
+	s.entries = root.withPrefixes()
 	return err
 }
 

@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -326,6 +327,56 @@ func TestFreelistHas(t *testing.T) {
 	for id, want := range map[uint64]bool{0: false, 2: false, 3: true, 4: false, 5: true, 6: false, 1 << 33: true, 1<<33 + 1: false} {
 		if l.has(id) != want || freelist(nil).has(id) {
 			t.Errorf("%d: %v, want %v", id, l.has(id), want)
+		}
+	}
+}
+
+// A page is compared with the element by which another refers to it, unless that is the
+// one with which it has been compared before and both pages are held: a page that is read
+// again may be damaged by then.
+func TestReaderComparesWhatIsNotKnown(t *testing.T) {
+	b := openInternal(t)
+	for i := range 200 {
+		key, value := fmt.Sprintf("%03d.%sexample", i, strings.Repeat("a-long-name.", 19)), make([]byte, 3<<10)
+		if err := b.Put(context.Background(), key, value, time.Now(), time.Now().Add(time.Hour)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	flushNow(t, b)
+	held := b.state.entries
+	read, err := (&reader{file: b.file, state: b.state}).page(held.id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// with returns n after its element 2 has become one of another key and page.
+	with := func(n node, key, page int) node {
+		n.data = bytes.Clone(n.data)
+		copy(n.key(2), n.key(key))
+		binary.NativeEndian.PutUint64(n.data[pageHeader+2*elementSize+8:], n.child(page))
+		return n
+	}
+	another := with(held, 3, 2)
+	another.id++
+	for _, tt := range []struct {
+		name        string
+		first, then node
+		compared    bool
+	}{
+		{"held", held, with(held, 3, 2), false},
+		{"first not held", read, with(held, 3, 2), true},
+		{"then not held", held, with(read, 3, 2), true},
+		{"another element", held, with(held, 2, 1), true},
+		{"another page", held, another, true},
+	} {
+		r := &reader{file: b.file, branches: new(branches), state: b.state}
+		for i := range 3 {
+			if _, err := r.child(tt.first, i); err != nil || r.branches.get(tt.first.child(i), b.state.txid) == nil {
+				t.Fatalf("%s: the page below is not held: %v", tt.name, err)
+			}
+		}
+		_, err := r.child(tt.then, 2)
+		if compared := err != nil; compared != tt.compared {
+			t.Errorf("%s: compared = %v, %v", tt.name, compared, err)
 		}
 	}
 }

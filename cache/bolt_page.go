@@ -3,7 +3,6 @@ package cache
 import (
 	"bytes"
 	"encoding/binary"
-	"slices"
 	"sort"
 )
 
@@ -37,6 +36,7 @@ const (
 // A node is a branch or a leaf whose elements have been checked: all keys and
 // values are within data.
 type node struct {
+	id       uint64 // of its page; 0 for a page inside a bucket
 	data     []byte
 	leaf     bool
 	count    int
@@ -50,7 +50,7 @@ func parseNode(data []byte) (n node, size int, err error) {
 	if len(data) < pageHeader {
 		return n, 0, damage("a page is cut off")
 	}
-	n.count = int(ne.Uint16(data[10:]))
+	n.id, n.count = ne.Uint64(data), int(ne.Uint16(data[10:]))
 	switch flags := ne.Uint16(data[8:]); {
 	case flags == leafPage:
 		n.leaf = true
@@ -124,15 +124,19 @@ func (n node) child(i int) uint64 {
 // search returns the place of the first key that is not less than key, and
 // whether it is key.
 func (n node) search(key []byte) (i int, found bool) {
-	first := 0
-	if n.prefixes != nil {
-		// Whatever is before the first key with the same prefix is less.
-		var found bool
-		if first, found = slices.BinarySearch(n.prefixes, prefix(key)); !found {
-			return first, false
+	first, end := 0, n.count
+	if n.isHeld() {
+		// The keys before those with the same prefix are less, and those behind are greater.
+		p := prefix(key)
+		for first < end && n.prefixes[first] < p {
+			first++
+		}
+		end = first
+		for end < n.count && n.prefixes[end] == p {
+			end++
 		}
 	}
-	i, found = sort.Find(n.count-first, func(i int) int { return bytes.Compare(key, n.key(first+i)) })
+	i, found = sort.Find(end-first, func(i int) int { return bytes.Compare(key, n.key(first+i)) })
 	return first + i, found
 }
 

@@ -109,9 +109,15 @@ func (r *reader) page(id uint64) (node, error) {
 // child reads the page below the element i of a branch. bbolt keeps that
 // element's key equal to the first key of the page below.
 func (r *reader) child(n node, i int) (node, error) {
-	id := n.child(i)
-	c, held := r.branches.get(id, r.state.txid)
-	if !held {
+	id, txid := n.child(i), r.state.txid
+	held := r.branches.get(id, txid)
+	if held != nil && held.isBelow(n, i) {
+		return held.node, nil
+	}
+	var c node
+	if held != nil {
+		c = held.node
+	} else {
 		var err error
 		if c, err = r.page(id); err != nil {
 			return node{}, err
@@ -120,7 +126,7 @@ func (r *reader) child(n node, i int) (node, error) {
 	if c.count == 0 || !bytes.Equal(c.key(0), n.key(i)) {
 		return node{}, damagef("page %d is not the page that belongs in its place", id)
 	}
-	if !held && !c.leaf && r.branches.put(id, r.state.txid, c) {
+	if held == nil && !c.leaf && r.branches.put(c, txid, n, i) {
 		r.keep()
 	}
 	return c, nil
