@@ -4,7 +4,6 @@ import (
 	"hash/maphash"
 	"math/bits"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/golang-lru/v2/simplelru"
@@ -54,18 +53,6 @@ type LRU[V any] struct {
 	shards []shard[V] // their number is a power of two
 }
 
-// An Entry is what an LRU holds under a key. The LRU does not touch Value: whoever
-// changes it after [LRU.Add] sees to it that others may look.
-//
-// It is one piece of memory with what Get needs to know. With many entries, to wait for
-// memory is most of what Get takes: the smaller a Value is, the more entries a processor
-// has at hand. Costs are elsewhere, where only a change looks for them.
-type Entry[V any] struct {
-	key   string
-	moved atomic.Uint32 // the tick of the last move
-	Value V
-}
-
 // A shard finds its entries by index, and has them in the order of their last moves.
 type shard[V any] struct {
 	index index[V]
@@ -94,7 +81,7 @@ func NewLRU[V any](size int) *LRU[V] {
 		if i < size%n {
 			s.share++
 		}
-		s.index.init(l.hash)
+		s.index.init(l.seed)
 		s.order, _ = simplelru.NewLRU[*Entry[V], int](s.share, nil) // errs only below 1
 	}
 	return l
@@ -136,7 +123,7 @@ func (l *LRU[V]) Add(key string, e *Entry[V], cost int) {
 	hash := l.hash(key)
 	s := l.shard(hash)
 	cost = min(max(cost, 1), s.share)
-	e.key = key
+	e.setKey(key)
 	e.moved.Store(tick(hash, l.Since()))
 
 	s.mu.Lock()
@@ -148,7 +135,7 @@ func (l *LRU[V]) Add(key string, e *Entry[V], cost int) {
 	s.index.put(hash, old, e)
 	for s.cost+cost > s.share {
 		oldest, its, _ := s.order.RemoveOldest()
-		s.index.remove(l.hash(oldest.key), oldest)
+		s.index.remove(oldest.hash(l.seed), oldest)
 		s.cost -= its
 	}
 	s.order.Add(e, cost)

@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"hash/maphash"
 	"math/bits"
 	"sync/atomic"
 )
@@ -10,7 +11,7 @@ import (
 // costs two writes to a word that all of them share. Whoever changes an index holds a
 // lock of his own that keeps out others who would.
 //
-// It is a hash table of groups with eight slots each. An entry is in the group that its
+// It is a hash table of groups with seven slots each. An entry is in the group that its
 // hash says or, where that is full, in one of those behind. What makes reading without a
 // lock safe is that a slot is taken by one key for good:
 //
@@ -25,28 +26,29 @@ type index[V any] struct {
 	_      [64]byte                        // what follows is written by who changes something
 	taken  int                             // slots that are not empty
 	live   int                             // of these, the ones that are not gone
-	hash   func(key string) uint64
+	seed   maphash.Seed
 }
 
 // An indexGroup has for each of its slots an octet of the hash, its tag, by which a
-// reader looks at eight slots at once and at hardly any entry but the right one. To have
+// reader looks at all of them at once and at hardly any entry but the right one. To have
 // the whole hash here would take twice the room; and of 10,000 domains, everything
-// that a look-up touches should fit in a processor's second cache.
+// that a look-up touches should fit in a processor's second cache. A group has 64 octets,
+// as an [Entry] of the client's: a look-up reads one line of each.
 type indexGroup[V any] struct {
 	tags    atomic.Uint64 // 0 for an empty slot; set once, after the entry
 	entries [slotsPerGroup]atomic.Pointer[Entry[V]]
 }
 
 const (
-	slotsPerGroup = 8
+	slotsPerGroup = 7
 
-	eachOctet = 0x0101010101010101 // times an octet: eight of it
+	eachTag = 0x01010101010101 // times a tag: one for each slot
 )
 
-func (x *index[V]) init(hash func(key string) uint64) {
+func (x *index[V]) init(seed maphash.Seed) {
 	groups := make([]indexGroup[V], 1)
 	x.groups.Store(&groups)
-	x.hash = hash
+	x.seed = seed
 }
 
 // get returns the entry of key, or nil.
@@ -55,8 +57,8 @@ func (x *index[V]) get(hash uint64, key string) *Entry[V] {
 	for i := hash >> shardBits; ; i++ {
 		g := &groups[i&uint64(len(groups)-1)]
 		tags := g.tags.Load()
-		for same := zeros(tags ^ tagOf(hash)*eachOctet); same != 0; same &= same - 1 {
-			if e := g.entries[first(same)].Load(); e != nil && e.key == key {
+		for same := zeros(tags ^ tagOf(hash)*eachTag); same != 0; same &= same - 1 {
+			if e := g.entries[first(same)].Load(); e != nil && e.hasKey(key) {
 				return e
 			}
 		}
@@ -110,7 +112,7 @@ func (x *index[V]) rebuild() {
 	for i := range old {
 		for j := range old[i].entries {
 			if e := old[i].entries[j].Load(); e != nil {
-				take(next, x.hash(e.key), e)
+				take(next, e.hash(x.seed), e)
 			}
 		}
 	}
@@ -137,9 +139,9 @@ func tagOf(hash uint64) uint64 { return hash>>56 | 1 }
 
 // zeros returns the highest bit of each octet of x that is 0, and of some octets above
 // the first such that are 1. So it is 0 if there is none, and its first is right.
-func zeros(x uint64) uint64 { return (x - eachOctet) &^ x & (eachOctet << 7) }
+func zeros(x uint64) uint64 { return (x - eachTag) &^ x & (eachTag << 7) }
 
 // first is the octet that the lowest bit of x is in.
 func first(x uint64) int {
-	return bits.TrailingZeros64(x) / 8 % slotsPerGroup // which the compiler then knows it is less than
+	return bits.TrailingZeros64(x) / 8
 }

@@ -279,7 +279,7 @@ func TestLRUAgreesWithAMap(t *testing.T) {
 	l, m := cache.NewLRU[int](5000), make(map[string]int)
 	rnd := rand.New(rand.NewPCG(8461, 0))
 	for i := range 300_000 {
-		key := strconv.Itoa(rnd.IntN(4000)) // which all have room
+		key := lruKey(rnd.IntN(4000)) // which all have room
 		switch rnd.IntN(3) {
 		case 0:
 			add(l, key, i, 1)
@@ -297,3 +297,7 @@ func TestLRUAgreesWithAMap(t *testing.T) {
 		t.Errorf("Len = %d, want %d", l.Len(), len(m))
 	}
 }
+
+// lruKey returns one of four keys, of 26 to 29 octets, of which each begins with the one
+// before: those of up to 27 lie elsewhere than longer ones.
+func lruKey(i int) string { return fmt.Sprintf("%026d", i/4) + "abc"[:i%4] }

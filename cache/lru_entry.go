@@ -1,0 +1,47 @@
+package cache
+
+import (
+	"hash/maphash"
+	"sync/atomic"
+)
+
+// An Entry is what an LRU holds under a key. The LRU does not touch Value: whoever
+// changes it after [LRU.Add] sees to it that others may look.
+//
+// With many entries, to wait for memory is most of what Get takes. So an Entry is one
+// piece, with what Get needs to know and the key that it compares, unless that is longer
+// than most names of domains are; and with a Value of three words it has 64 octets, what
+// a processor reads at once. Costs are elsewhere, where only a change looks for them.
+type Entry[V any] struct {
+	moved atomic.Uint32 // the tick of the last move
+
+	// The key.
+	size  uint8
+	short [27]byte
+	long  *string // nil if the key is short
+
+	Value V
+}
+
+func (e *Entry[V]) setKey(key string) {
+	if len(key) > len(e.short) {
+		e.long = &key
+		return
+	}
+	e.size = uint8(copy(e.short[:], key))
+}
+
+func (e *Entry[V]) hasKey(key string) bool {
+	if e.long != nil {
+		return *e.long == key
+	}
+	return string(e.short[:e.size]) == key
+}
+
+// hash is that of the key, as [maphash.String] returns it.
+func (e *Entry[V]) hash(seed maphash.Seed) uint64 {
+	if e.long != nil {
+		return maphash.String(seed, *e.long)
+	}
+	return maphash.Bytes(seed, e.short[:e.size])
+}
