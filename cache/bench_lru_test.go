@@ -5,11 +5,11 @@ import (
 	"math/rand/v2"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/mtasts/go-mtasts/cache"
+	"github.com/mtasts/go-mtasts/internal/testcost"
 )
 
 // benchLRUKeys returns n keys, and copies of them in a random order that is the same in
@@ -37,7 +37,7 @@ func BenchmarkLRUGet(b *testing.B) {
 				for _, k := range keys {
 					add(l, k, new(int), 1)
 				}
-				benchGet(b, asked, func(k string) bool { return l.Get(k) != nil })
+				testcost.OnAllCores(b, asked, func(k string) bool { return l.Get(k) != nil })
 			})
 			b.Run("floor", func(b *testing.B) {
 				type entry struct {
@@ -50,7 +50,7 @@ func BenchmarkLRUGet(b *testing.B) {
 					m[k] = entry{value: new(int)}
 				}
 				start := time.Now()
-				benchGet(b, asked, func(k string) bool {
+				testcost.OnAllCores(b, asked, func(k string) bool {
 					mu.RLock()
 					e, ok := m[k]
 					mu.RUnlock()
@@ -59,24 +59,6 @@ func BenchmarkLRUGet(b *testing.B) {
 			})
 		})
 	}
-}
-
-// benchGet asks on all cores: see -cpu.
-func benchGet(b *testing.B, asked []string, get func(string) bool) {
-	var worker atomic.Int64
-	b.ReportAllocs()
-	b.ResetTimer()
-	b.RunParallel(func(pb *testing.PB) {
-		for i := int(worker.Add(1)) * 7919 % len(asked); pb.Next(); {
-			if !get(asked[i]) {
-				b.Error("a key is missing")
-				return
-			}
-			if i++; i == len(asked) {
-				i = 0
-			}
-		}
-	})
 }
 
 // BenchmarkLRUAdd adds new keys to what is full, so that each takes the place of another.

@@ -2,8 +2,9 @@ package mtasts
 
 import (
 	"context"
-	"sync/atomic"
 	"testing"
+
+	"github.com/mtasts/go-mtasts/internal/testcost"
 )
 
 var benchSizes = []struct {
@@ -57,33 +58,15 @@ func BenchmarkPolicyForParallel(b *testing.B) {
 			b.Run("ours", func(b *testing.B) {
 				ctx := context.Background()
 				c, asked := world(b, size.domains, true).ours(b)
-				benchParallel(b, asked, func(domain string) bool {
+				testcost.OnAllCores(b, asked, func(domain string) bool {
 					p, err := c.PolicyFor(ctx, domain)
 					return err == nil && p != nil
 				})
 			})
 			b.Run("floor", func(b *testing.B) {
 				t, asked := world(b, size.domains, true).floor(b)
-				benchParallel(b, asked, func(domain string) bool { return t.policyFor(domain) != nil })
+				testcost.OnAllCores(b, asked, func(domain string) bool { return t.policyFor(domain) != nil })
 			})
 		})
 	}
-}
-
-// benchParallel lets each worker begin elsewhere.
-func benchParallel(b *testing.B, asked []string, ask func(domain string) bool) {
-	var worker atomic.Int64
-	b.ReportAllocs()
-	b.ResetTimer()
-	b.RunParallel(func(pb *testing.PB) {
-		for i := int(worker.Add(1)) * 7919 % len(asked); pb.Next(); {
-			if !ask(asked[i]) {
-				b.Error("forgotten")
-				return
-			}
-			if i++; i == len(asked) {
-				i = 0
-			}
-		}
-	})
 }

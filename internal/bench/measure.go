@@ -93,6 +93,9 @@ func (m *meter) rounds(ctx context.Context, p pair) (rounds []round, err error) 
 // benchtimeOf is the -test.benchtime for t.
 func (m *meter) benchtimeOf(t trial) string {
 	switch {
+	case t.times == 0 && t.cores() > 1:
+		// It takes some 20 ms until the system has all cores at work.
+		return (3 * m.benchtime).String()
 	case t.times == 0:
 		return m.benchtime.String()
 	case m.times > 0:

@@ -1,4 +1,5 @@
-// Package testcost lets a test say how much CPU an answer may cost: [Under].
+// Package testcost lets a test say how much CPU an answer may cost, [Under], and a
+// benchmark ask on all cores, [OnAllCores].
 package testcost
 
 import (
