@@ -52,7 +52,6 @@ type Bolt struct {
 	// has failed, perhaps when it was written already, and none has succeeded since.
 	unsynced bool
 	reader   reader
-	metas    []byte // for readMetaAgain
 	swept    []byte // the key at which the next sweep begins
 	due      int    // entries that the next sweep may look at
 

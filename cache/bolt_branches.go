@@ -15,7 +15,10 @@ import (
 // come before all others, are held however many there are. Of pages of 4 KiB, at most
 // 25 MiB are held, with the prefixes of their keys: all branches of a million entries.
 // All methods may be called concurrently, and on nil.
-type branches [4096]atomic.Pointer[branch]
+type branches [64]atomic.Pointer[branchSlots]
+
+// branchSlots are a part of the slots, made when one of them is needed.
+type branchSlots [64]atomic.Pointer[branch]
 
 type branch struct {
 	node
@@ -32,7 +35,11 @@ func (b *branches) get(id, txid uint64) *branch {
 	if b == nil {
 		return nil
 	}
-	held := b[id%uint64(len(b))].Load()
+	slots := b.slotsOf(id).Load()
+	if slots == nil {
+		return nil
+	}
+	held := slots.slotOf(id).Load()
 	if held == nil || held.id != id || held.txid != txid {
 		return nil
 	}
@@ -45,7 +52,11 @@ func (b *branches) put(n node, txid uint64, parent node, i int) bool {
 	if b == nil || len(n.data) > keepBuffer {
 		return false
 	}
-	slot := &b[n.id%uint64(len(b))]
+	slots := b.slotsOf(n.id)
+	if slots.Load() == nil {
+		slots.CompareAndSwap(nil, new(branchSlots))
+	}
+	slot := slots.Load().slotOf(n.id)
 	if held := slot.Load(); held != nil && held.txid >= txid {
 		return false
 	}
@@ -56,6 +67,12 @@ func (b *branches) put(n node, txid uint64, parent node, i int) bool {
 	slot.Store(this)
 	return true
 }
+
+func (b *branches) slotsOf(id uint64) *atomic.Pointer[branchSlots] {
+	return &b[id/uint64(len(branchSlots{}))%uint64(len(b))]
+}
+
+func (s *branchSlots) slotOf(id uint64) *atomic.Pointer[branch] { return &s[id%uint64(len(s))] }
 
 // isBelow reports whether b is known to belong below the element i of n.
 func (b *branch) isBelow(n node, i int) bool {

@@ -186,7 +186,7 @@ func (b *Bolt) writable() error {
 	case b.broken != nil:
 		return b.broken
 	}
-	m, err := b.currentMeta()
+	m, err := b.reader.readMeta()
 	// bbolt keeps the list of free pages in memory. Should someone have copied
 	// another file over this one, it would write into the midst of that.
 	if err == nil && m != b.state.meta {
@@ -197,22 +197,15 @@ func (b *Bolt) writable() error {
 
 // currentState reads the state that the file is in, on behalf of whoever has the turn.
 func (b *Bolt) currentState() (*state, error) {
-	m, err := b.currentMeta()
+	m, err := b.reader.readMeta()
 	if err != nil {
 		return nil, err
 	}
-	s, err := b.reader.begin(m)
+	s, top, err := b.reader.begin(m)
 	if err == nil {
-		err = b.reader.findEntries(s)
+		err = b.reader.findEntries(s, top)
 	}
 	return s, err
-}
-
-func (b *Bolt) currentMeta() (meta, error) {
-	if b.metas == nil {
-		b.metas = make([]byte, b.state.pageSize+metaSize)
-	}
-	return readMetaAgain(b.file, b.metas)
 }
 
 // contain runs a transaction and turns a panic of bbolt, or a fault in its

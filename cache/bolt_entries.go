@@ -24,17 +24,20 @@ type state struct {
 	id      storeID // as inspect has found it
 }
 
-// begin makes r read the state of m, which is without its entries yet.
-func (r *reader) begin(m meta) (s *state, err error) {
+// begin makes r read the state of m, which is without its entries yet, and returns also
+// the page that the buckets are below.
+func (r *reader) begin(m meta) (s *state, top node, err error) {
 	s = &state{meta: m}
 	r.reset(s)
-	s.free, err = r.freelist(m.freelist)
-	return s, err
+	if s.free, err = r.freelist(m.freelist); err == nil {
+		top, err = r.page(m.root)
+	}
+	return s, top, err
 }
 
 // findEntries completes a state.
-func (r *reader) findEntries(s *state) error {
-	bucket, ok, err := r.bucket(s.root, entriesBucket)
+func (r *reader) findEntries(s *state, top node) error {
+	bucket, ok, err := r.bucket(top, entriesBucket)
 	if err == nil && !ok {
 		err = damagef("it has no bucket %q", entriesBucket)
 	}
@@ -42,19 +45,21 @@ func (r *reader) findEntries(s *state) error {
 		return err
 	}
 	root, err := r.rootPage(bucket)
-	r.keep()
+	if root.id != 0 {
+		r.keep()
+	}
 	s.entries = root.withPrefixes()
 	return err
 }
 
-// rootPage returns the root page of a bucket. If its number is 0, that is a leaf
+// rootPage returns the root page of a bucket. If its number is 0, that is a copy of a leaf
 // inside the bucket, which has the number 0 itself and no further pages.
 func (r *reader) rootPage(bucket []byte) (node, error) {
 	ne := binary.NativeEndian
 	if id := ne.Uint64(bucket); id != 0 {
 		return r.page(id)
 	}
-	data := bucket[bucketHeader:]
+	data := bytes.Clone(bucket[bucketHeader:])
 	n, size, err := parseNode(data)
 	if err == nil && (!n.leaf || size != len(data) || ne.Uint64(data) != 0 || ne.Uint32(data[12:]) != 0) {
 		err = damage("a page inside a bucket is not what it should be")
@@ -62,12 +67,8 @@ func (r *reader) rootPage(bucket []byte) (node, error) {
 	return n, err
 }
 
-// bucket returns the bucket name, as it is kept below the page root.
-func (r *reader) bucket(root uint64, name string) (value []byte, ok bool, err error) {
-	top, err := r.page(root)
-	if err != nil {
-		return nil, false, err
-	}
+// bucket returns the bucket name, as it is kept below top.
+func (r *reader) bucket(top node, name string) (value []byte, ok bool, err error) {
 	p, err := r.walk(top, []byte(name), toRead)
 	if err != nil || !p.found {
 		return nil, false, err

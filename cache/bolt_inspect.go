@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"os"
 )
 
 const (
@@ -19,23 +18,22 @@ const (
 // inspect checks what bbolt relies on from the start, and that the file is
 // a store of a version that we know. The state is nil if the file is bbolt's but
 // still empty, and so about to become a store. The caller has a lock on it.
-func inspect(file *os.File) (*state, error) {
-	m, err := readMeta(file)
+func (r *reader) inspect() (*state, error) {
+	m, err := r.readMeta()
 	if err != nil {
 		return nil, err
 	}
-	r := &reader{file: file}
-	s, err := r.begin(m)
+	s, top, err := r.begin(m)
 	if err != nil {
 		return nil, err
 	}
-	about, ok, err := r.bucket(s.root, metaBucket)
+	about, ok, err := r.bucket(top, metaBucket)
 	if err != nil {
 		return nil, err
 	}
 	if !ok {
-		if top, err := r.page(s.root); err != nil || top.count == 0 {
-			return nil, err
+		if top.count == 0 {
+			return nil, nil
 		}
 		return nil, errors.New("this is a bbolt file of another program: give the store a file of its own")
 	}
@@ -55,7 +53,7 @@ func inspect(file *os.File) (*state, error) {
 		return nil, err
 	}
 	copy(s.id[:], id)
-	if err := r.findEntries(s); err != nil {
+	if err := r.findEntries(s, top); err != nil {
 		return nil, err
 	}
 	return s, nil

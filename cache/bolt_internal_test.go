@@ -305,7 +305,11 @@ func TestBoltInspectReturnsAWholeStateOrNone(t *testing.T) {
 	flushNow(t, b)
 	var at int64
 	if err := b.view(func(r *reader, _ node) error {
-		bucket, _, err := r.bucket(b.state.root, entriesBucket)
+		top, err := r.page(b.state.root)
+		if err != nil {
+			return err
+		}
+		bucket, _, err := r.bucket(top, entriesBucket)
 		at = int64(binary.NativeEndian.Uint64(bucket)) * int64(b.state.pageSize)
 		return err
 	}); err != nil || at == 0 {
@@ -314,7 +318,7 @@ func TestBoltInspectReturnsAWholeStateOrNone(t *testing.T) {
 	if _, err := b.file.WriteAt([]byte{0xff, 0xff}, at+8); err != nil {
 		t.Fatal(err)
 	}
-	if s, err := inspect(b.file); s != nil || err == nil {
+	if s, err := (&reader{file: b.file}).inspect(); s != nil || err == nil {
 		t.Errorf("inspect = %v, %v of a file without its entries", s, err)
 	}
 }

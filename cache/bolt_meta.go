@@ -37,27 +37,25 @@ type meta struct {
 // the power went. But the 64 octets that matter are in one sector, which a disk
 // writes as a whole, so a meta page that does not match its checksum has been
 // damaged later.
-func readMeta(file *os.File) (meta, error) {
-	b := make([]byte, metaSize)
-	if err := readAt(file, b, 0); err != nil {
-		return meta{}, err
-	}
-	first, err := parseMeta(b)
-	if err != nil {
-		return meta{}, err
-	}
-	return readMetaAgain(file, make([]byte, first.pageSize+metaSize))
-}
-
-// readMetaAgain is readMeta for whoever knows the size of a page already: metaSize less
-// than that of b.
 //
 // It does not ask for the size of the file, but reads its end: since Linux 6.13 a look at
 // what stat returns makes the next write note the file's times more exactly, which costs
 // a commit a further write to the disk.
-func readMetaAgain(file *os.File, b []byte) (meta, error) {
+func (r *reader) readMeta() (meta, error) {
+	if r.metas == nil {
+		b := make([]byte, metaSize)
+		if err := readAt(r.file, b, 0); err != nil {
+			return meta{}, err
+		}
+		first, err := parseMeta(b)
+		if err != nil {
+			return meta{}, err
+		}
+		r.metas = make([]byte, first.pageSize+metaSize)
+	}
+	b := r.metas
 	pageSize := len(b) - metaSize
-	if err := readAt(file, b, 0); err != nil {
+	if err := readAt(r.file, b, 0); err != nil {
 		return meta{}, err
 	}
 	m, err := parseMeta(b)
@@ -77,7 +75,7 @@ func readMetaAgain(file *os.File, b []byte) (meta, error) {
 	if m.pages < firstPage || m.pages > math.MaxInt64/uint64(pageSize) {
 		return meta{}, damagef("it has %d pages", m.pages)
 	}
-	return m, readAt(file, b[:1], int64(m.pages)*int64(pageSize)-1)
+	return m, readAt(r.file, b[:1], int64(m.pages)*int64(pageSize)-1)
 }
 
 // parseMeta parses the beginning of a meta page.

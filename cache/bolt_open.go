@@ -57,9 +57,11 @@ func openBolt(path string) (*Bolt, error) {
 	if err != nil {
 		return nil, err
 	}
+	var r reader
 	var seen *state
 	look := func(file *os.File) (err error) {
-		seen, err = inspect(file)
+		r.file = file
+		seen, err = r.inspect()
 		return err
 	}
 	if isNew(info) {
@@ -73,10 +75,11 @@ func openBolt(path string) (*Bolt, error) {
 		if db, file, err = openDB(path, true, nil); err != nil {
 			return nil, err
 		}
-		_, err = inspect(file)
+		_, err = (&reader{file: file}).inspect()
 		if err := errors.Join(err, db.Close()); err != nil {
 			return nil, err
 		}
+		r = reader{}
 		db, file, err = openDB(path, false, nil)
 	}
 	if errors.Is(err, errNewStore) {
@@ -86,10 +89,11 @@ func openBolt(path string) (*Bolt, error) {
 		return nil, err
 	}
 	// Now that nobody else can change it, the file may no longer be what was seen.
-	state, err := lookAgain(file, seen)
+	r.file = file
+	state, err := r.lookAgain(seen)
 	if err == nil && state == nil {
 		if err = errors.Join(initialize(db), syncDir(filepath.Dir(path))); err == nil {
-			state, err = inspect(file)
+			state, err = r.inspect()
 		}
 	}
 	if err == nil && fresh {
@@ -108,7 +112,7 @@ func openBolt(path string) (*Bolt, error) {
 		file:   file,
 		turn:   make(chan struct{}, 1),
 		db:     db,
-		reader: reader{file: file},
+		reader: r,
 		// A crash that has left a log may have kept from the disk what the file has.
 		unsynced: wal.file != nil,
 
@@ -167,13 +171,13 @@ var errLooksBad = errors.New("the file does not look like a store")
 // lookAgain is inspect, once there is a lock on the file, of which seen is what inspect
 // has said before. As each transaction has a number, the same number means that there
 // was none in between.
-func lookAgain(file *os.File, seen *state) (*state, error) {
+func (r *reader) lookAgain(seen *state) (*state, error) {
 	if seen != nil {
-		if m, err := readMeta(file); err != nil || m == seen.meta {
+		if m, err := r.readMeta(); err != nil || m == seen.meta {
 			return seen, err
 		}
 	}
-	return inspect(file)
+	return r.inspect()
 }
 
 // openDB opens the file with bbolt and returns also bbolt's own handle on it. If look

@@ -26,6 +26,7 @@ type reader struct {
 	branches *branches // nil: none are held
 	state    *state
 
+	metas   []byte // both meta pages, for readMeta
 	buffers [][]byte
 	used    int
 }
