@@ -60,11 +60,11 @@ func (b *branches) put(n node, txid uint64, parent node, i int) bool {
 	if held := slot.Load(); held != nil && held.txid >= txid {
 		return false
 	}
-	this := &branch{node: n.withPrefixes(), txid: txid}
+	held := &branch{node: n.withPrefixes(), txid: txid}
 	if parent.isHeld() {
-		this.parent, this.index = parent.id, i
+		held.parent, held.index = parent.id, i
 	}
-	slot.Store(this)
+	slot.Store(held)
 	return true
 }
 

@@ -198,8 +198,8 @@ func (b *Bolt) writable() error {
 // currentState reads the state that the file is in, on behalf of whoever has the turn.
 func (b *Bolt) currentState() (*state, error) {
 	m, err := b.reader.readMeta()
-	if err != nil {
-		return nil, err
+	if err != nil || m == b.state.meta {
+		return b.state, err // nothing was written, and what is held of it stays what it was
 	}
 	s, top, err := b.reader.begin(m)
 	if err == nil {

@@ -45,11 +45,14 @@ func (r *reader) findEntries(s *state, top node) error {
 		return err
 	}
 	root, err := r.rootPage(bucket)
+	if err != nil {
+		return err
+	}
 	if root.id != 0 {
 		r.keep()
 	}
 	s.entries = root.withPrefixes()
-	return err
+	return nil
 }
 
 // rootPage returns the root page of a bucket. If its number is 0, that is a copy of a leaf
@@ -61,10 +64,13 @@ func (r *reader) rootPage(bucket []byte) (node, error) {
 	}
 	data := bytes.Clone(bucket[bucketHeader:])
 	n, size, err := parseNode(data)
-	if err == nil && (!n.leaf || size != len(data) || ne.Uint64(data) != 0 || ne.Uint32(data[12:]) != 0) {
-		err = damage("a page inside a bucket is not what it should be")
+	if err != nil {
+		return node{}, err
 	}
-	return n, err
+	if !n.leaf || size != len(data) || n.id != 0 || ne.Uint32(data[12:]) != 0 {
+		return node{}, damage("a page inside a bucket is not what it should be")
+	}
+	return n, nil
 }
 
 // bucket returns the bucket name, as it is kept below top.

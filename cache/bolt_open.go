@@ -60,7 +60,7 @@ func openBolt(path string) (*Bolt, error) {
 	var r reader
 	var seen *state
 	look := func(file *os.File) (err error) {
-		r.file = file
+		r = reader{file: file}
 		seen, err = r.inspect()
 		return err
 	}
@@ -79,7 +79,6 @@ func openBolt(path string) (*Bolt, error) {
 		if err := errors.Join(err, db.Close()); err != nil {
 			return nil, err
 		}
-		r = reader{}
 		db, file, err = openDB(path, false, nil)
 	}
 	if errors.Is(err, errNewStore) {
@@ -89,7 +88,9 @@ func openBolt(path string) (*Bolt, error) {
 		return nil, err
 	}
 	// Now that nobody else can change it, the file may no longer be what was seen.
-	r.file = file
+	if r.file != file {
+		r = reader{file: file}
+	}
 	state, err := r.lookAgain(seen)
 	if err == nil && state == nil {
 		if err = errors.Join(initialize(db), syncDir(filepath.Dir(path))); err == nil {
@@ -204,13 +205,12 @@ func openDB(path string, readOnly bool, look func(*os.File) error) (db *bolt.DB,
 		FreelistType: bolt.FreelistArrayType,
 		NoStatistics: true,
 		OpenFile: func(name string, flag int, perm os.FileMode) (*os.File, error) {
-			f, err := os.OpenFile(name, flag, perm)
-			if err == nil && look != nil && look(f) != nil {
-				f.Close()
+			file, err = os.OpenFile(name, flag, perm)
+			if err == nil && look != nil && look(file) != nil {
+				file.Close()
 				return nil, errLooksBad
 			}
-			file = f
-			return f, err
+			return file, err
 		},
 	})
 	switch {

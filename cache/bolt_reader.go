@@ -26,7 +26,7 @@ type reader struct {
 	branches *branches // nil: none are held
 	state    *state
 
-	metas   []byte // both meta pages, for readMeta
+	metas   []byte // for both meta pages, whose size in file they tell; see readMeta
 	buffers [][]byte
 	used    int
 }

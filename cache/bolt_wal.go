@@ -207,13 +207,10 @@ func (l *wal) close() {
 }
 
 // walPath returns where the log of the store at path is: beside the file itself, by
-// whatever link it is opened, and wherever the process goes. A link to a folder leads to
-// the same one for both.
+// whatever link it is opened, and wherever the process goes.
 func walPath(path string) (string, error) {
-	if info, err := os.Lstat(path); err == nil && info.Mode()&fs.ModeSymlink != 0 {
-		if real, err := filepath.EvalSymlinks(path); err == nil {
-			path = real
-		}
+	if real, err := filepath.EvalSymlinks(path); err == nil {
+		path = real
 	}
 	path, err := filepath.Abs(path)
 	return path + walSuffix, err

@@ -48,6 +48,25 @@ func TestBoltLogOfARelativePath(t *testing.T) {
 	}
 }
 
+// A path means what the system takes it for: the folder above the one that a link leads to
+// is not the one that the link is in.
+func TestBoltLogOfAPathThroughALink(t *testing.T) {
+	f, log := newLog(t, 4)
+	dir := t.TempDir()
+	if err := os.MkdirAll(filepath.Join(dir, "real", "below"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(filepath.Join("real", "below"), filepath.Join(dir, "link")); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "real", "store.db")
+	newInode(t, path, f.bytes)
+	newInode(t, path+"-wal", log)
+	if errs := f.check(t, openBolt(t, dir+"/link/../store.db")); errs > 0 {
+		t.Errorf("%d errors", errs)
+	}
+}
+
 // A store that was moved away while it is open has nothing to do with the log of the one
 // that is in its place.
 func TestBoltLogOfAnotherInItsPlace(t *testing.T) {

@@ -127,6 +127,9 @@ func (f goodFile) check(t *testing.T, s *cache.Bolt) (errs int) {
 		switch {
 		case err != nil:
 			errs++
+			if strings.Contains(err.Error(), "runtime error") {
+				t.Errorf("%q: a panic: %v", key, err)
+			}
 		case !ok:
 			t.Errorf("%q is silently gone", key)
 		case string(got) != want:

@@ -33,7 +33,8 @@ type index[V any] struct {
 // reader looks at all of them at once and at hardly any entry but the right one. To have
 // the whole hash here would take twice the room; and of 10,000 domains, everything
 // that a look-up touches should fit in a processor's second cache. A group has 64 octets,
-// as an [Entry] of the client's: a look-up reads one line of each.
+// on machines of 64 bits, as an [Entry] of the client's has: a look-up reads little more
+// than one line of each.
 type indexGroup[V any] struct {
 	tags    atomic.Uint64 // 0 for an empty slot; set once, after the entry
 	entries [slotsPerGroup]atomic.Pointer[Entry[V]]

@@ -43,6 +43,15 @@ func TestLRUGetWaitsForNobody(t *testing.T) {
 	})
 }
 
+// A short key is where its entry is, and nowhere else.
+func TestEntryOfAShortKeyIsOnePiece(t *testing.T) {
+	key := "customer12345.example.com"
+	e := new(Entry[int])
+	if n := testing.AllocsPerRun(100, func() { e.setKey(key) }); n > 0 {
+		t.Errorf("setKey allocates %v times", n)
+	}
+}
+
 // To remove and add for ever takes no more room than what is there.
 func TestLRUIndexDoesNotGrow(t *testing.T) {
 	l := NewLRU[int](100)

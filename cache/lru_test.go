@@ -50,13 +50,13 @@ func TestLRUSmallSizesAreExact(t *testing.T) {
 		l := cache.NewLRU[int](size)
 		size = max(size, 1)
 		for i := range 3 * size {
-			add(l, fmt.Sprint(i), i, 1)
+			add(l, lruKey(i), i, 1)
 			if want := min(i+1, size); l.Len() != want {
 				t.Fatalf("size %d: Len = %d after %d entries", size, l.Len(), i+1)
 			}
 		}
 		for i := range 3 * size {
-			if v, ok := get(l, fmt.Sprint(i)); ok != (i >= 2*size) || ok && v != i {
+			if v, ok := get(l, lruKey(i)); ok != (i >= 2*size) || ok && v != i {
 				t.Errorf("size %d: Get(%d) = %v, %v", size, i, v, ok)
 			}
 		}
