@@ -14,8 +14,6 @@ import (
 	bolt "go.etcd.io/bbolt"
 )
 
-
-
 func openInternal(t *testing.T) *Bolt {
 	t.Helper()
 	b, err := OpenBolt(filepath.Join(t.TempDir(), "store.db"))

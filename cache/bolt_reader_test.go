@@ -10,7 +10,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
 )
 
 func TestReaderOfPagesThatCannotBe(t *testing.T) {

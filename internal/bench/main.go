@@ -11,7 +11,8 @@
 // program's code. Here they are only run: ours, floor, ours, floor and so on, each
 // time in a process of its own. How fast a shared machine is changes from one second
 // to the next; so what counts is the ratio within a round, and of the rounds the
-// median.
+// median. The rounds of a row are spread over all the time that there is, in three
+// passes, so that ten bad seconds spoil a few of many rows and not all of one.
 //
 // With -short, only allocations and instructions decide, which are the same on any
 // machine. Instructions are counted where valgrind is installed.
@@ -113,9 +114,16 @@ func bench(ctx context.Context, out io.Writer, rows []row, p plan) (held, all in
 	if s.valgrind == "" {
 		fmt.Fprintln(out, "valgrind is not installed, so that instructions are not counted")
 	}
-	printHead(out)
 	m := newMeter(s, p)
+	for pass := 1; pass < p.passes; pass++ {
+		fmt.Fprintf(out, "pass %d of %d; the table comes with the last\n", pass, p.passes)
+		for _, r := range rows {
+			m.play(ctx, r, pass)
+		}
+	}
+	printHead(out)
 	for _, r := range rows {
+		m.play(ctx, r, p.passes)
 		res := m.measure(ctx, r)
 		if ctx.Err() != nil {
 			return 0, 0, errors.New("interrupted")

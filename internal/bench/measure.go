@@ -8,6 +8,7 @@ import (
 
 // A plan is how much time there is.
 type plan struct {
+	passes    int           // over all rows, in each of which a row has a share of its rounds
 	benchtime time.Duration // for each run
 	budget    time.Duration // after which a row begins no further round
 	least     int           // rounds whatever the budget
@@ -17,8 +18,8 @@ type plan struct {
 }
 
 var (
-	full  = plan{benchtime: 200 * time.Millisecond, budget: 7 * time.Second, least: 3, most: 9}
-	quick = plan{benchtime: 20 * time.Millisecond, budget: 200 * time.Millisecond, least: 1, most: 3, times: 300, short: true}
+	full  = plan{passes: 3, benchtime: 200 * time.Millisecond, budget: 9 * time.Second, least: 3, most: 9}
+	quick = plan{passes: 1, benchtime: 20 * time.Millisecond, budget: 200 * time.Millisecond, least: 1, most: 3, times: 300, short: true}
 )
 
 // callgrindWork is how many instructions two runs under callgrind differ by, about:
@@ -42,7 +43,14 @@ type round struct{ ours, base figures }
 type meter struct {
 	*suite
 	plan
-	done map[pair][]round
+	done map[pair]*series
+}
+
+// A series is the rounds of a pair so far, and for how long they took.
+type series struct {
+	rounds []round
+	spent  time.Duration
+	err    error // after which there are no more
 }
 
 type pair struct {
@@ -51,16 +59,18 @@ type pair struct {
 }
 
 func newMeter(s *suite, p plan) *meter {
-	return &meter{suite: s, plan: p, done: make(map[pair][]round)}
+	return &meter{suite: s, plan: p, done: make(map[pair]*series)}
 }
 
+// measure tells what the rounds of r have shown.
 func (m *meter) measure(ctx context.Context, r row) (res result) {
 	if r.slow && m.short {
 		return result{skipped: true}
 	}
-	rounds, err := m.rounds(ctx, pair{r.pkg, r.ours, r.base})
+	done := m.done[pair{r.pkg, r.ours, r.base}]
+	err := done.err
 	if err == nil {
-		res, err = summarize(r, rounds)
+		res, err = summarize(r, done.rounds)
 	}
 	if err == nil && r.instructions > 0 && m.valgrind != "" {
 		res.instructions, err = m.suite.instructions(ctx, r.pkg, r.ours, max(callgrindWork/r.instructions, 1))
@@ -69,25 +79,35 @@ func (m *meter) measure(ctx context.Context, r row) (res result) {
 	return res
 }
 
-// rounds runs ours and base in turns, so that both see the same machine.
-func (m *meter) rounds(ctx context.Context, p pair) (rounds []round, err error) {
-	if rounds, ok := m.done[p]; ok {
-		return rounds, nil
+// play plays the rounds of r up to those of a pass, the first of which is 1.
+func (m *meter) play(ctx context.Context, r row, pass int) {
+	if r.slow && m.short {
+		return
 	}
-	for start := time.Now(); len(rounds) < m.least || len(rounds) < m.most && time.Since(start) < m.budget; {
-		var this round
-		if this.ours, err = m.run(ctx, p.pkg, p.ours, m.benchtimeOf(p.ours)); err != nil {
-			return nil, err
-		}
-		if p.base.bench != "" {
-			if this.base, err = m.run(ctx, p.pkg, p.base, m.benchtimeOf(p.base)); err != nil {
-				return nil, err
-			}
-		}
-		rounds = append(rounds, this)
+	p := pair{r.pkg, r.ours, r.base}
+	if m.done[p] == nil {
+		m.done[p] = new(series)
 	}
-	m.done[p] = rounds
-	return rounds, nil
+	done, share := m.done[p], float64(pass)/float64(m.passes)
+	for done.err == nil {
+		n := float64(len(done.rounds))
+		if n >= share*float64(m.least) && (n >= share*float64(m.most) || done.spent.Seconds() >= share*m.budget.Seconds()) {
+			return
+		}
+		start := time.Now()
+		this, err := m.round(ctx, p)
+		done.rounds, done.err = append(done.rounds, this), err
+		done.spent += time.Since(start)
+	}
+}
+
+// round runs ours and then base, so that both see the same machine.
+func (m *meter) round(ctx context.Context, p pair) (this round, err error) {
+	this.ours, err = m.run(ctx, p.pkg, p.ours, m.benchtimeOf(p.ours))
+	if err == nil && p.base.bench != "" {
+		this.base, err = m.run(ctx, p.pkg, p.base, m.benchtimeOf(p.base))
+	}
+	return this, err
 }
 
 // benchtimeOf is the -test.benchtime for t.
