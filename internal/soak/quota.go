@@ -75,9 +75,11 @@ func fullStore(t *trial) error {
 	most := watchSize(file)
 	wrong := t.each(t.flood, workers, ask)
 	start := time.Now()
-	for end := start.Add(making); size(file) > quota && time.Now().Before(end); time.Sleep(sizing) {
+	stored := size(file)
+	for end := start.Add(making); stored > quota && time.Now().Before(end); stored = size(file) {
+		time.Sleep(sizing)
 	}
-	room, stored := time.Since(start), size(file)
+	room := time.Since(start)
 	names.set(silent) // whatever enforces is remembered
 	wrong += t.each(t.flood/10, workers, func(n int) bool { return ask(10 * n) })
 	names.set(published("1"))
