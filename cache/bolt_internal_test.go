@@ -25,7 +25,6 @@ func openInternal(t *testing.T) *Bolt {
 }
 
 // flushNow has all that is in the log of b in its file.
-
 func flushNow(t *testing.T, b *Bolt) {
 	t.Helper()
 	b.turn <- struct{}{}
@@ -36,7 +35,6 @@ func flushNow(t *testing.T, b *Bolt) {
 }
 
 // waitForQueue waits until n writes are in the queue and calls then.
-
 func waitForQueue(b *Bolt, n int, then func()) {
 	for {
 		b.queueMu.Lock()
@@ -51,9 +49,7 @@ func waitForQueue(b *Bolt, n int, then func()) {
 }
 
 // Writers who come while somebody stores share the next group of the log, and so one
-
 // wait for the disk.
-
 func TestBoltWritersShareAGroup(t *testing.T) {
 	b := openInternal(t)
 	before := b.state.txid
@@ -76,9 +72,7 @@ func TestBoltWritersShareAGroup(t *testing.T) {
 }
 
 // Of two writes of one key that share a group, it is not the last to come that counts but
-
 // what was fetched last.
-
 func TestBoltWritersOfTheSameKey(t *testing.T) {
 	b := openInternal(t)
 	ctx, now := context.Background(), time.Now()
@@ -100,7 +94,6 @@ func TestBoltWritersOfTheSameKey(t *testing.T) {
 }
 
 // So do those who evict or prune, many at once.
-
 func TestBoltDeletesShareATransaction(t *testing.T) {
 	b := openInternal(t)
 	ctx, now := context.Background(), time.Now()
@@ -132,7 +125,6 @@ func TestBoltDeletesShareATransaction(t *testing.T) {
 }
 
 // A writer whose context ends while it waits leaves, and leaves nothing behind.
-
 func TestBoltPutLeavesTheQueue(t *testing.T) {
 	b := openInternal(t)
 	ctx, cancel := context.WithCancel(context.Background())
@@ -156,9 +148,7 @@ func TestBoltPutLeavesTheQueue(t *testing.T) {
 }
 
 // A writer whose context ends while the disk is at work leaves too, and says
-
 // that it does not know.
-
 func TestBoltPutUnderWay(t *testing.T) {
 	b := openInternal(t)
 	ctx, cancel := context.WithCancel(context.Background())
@@ -182,9 +172,7 @@ func TestBoltPutUnderWay(t *testing.T) {
 }
 
 // A panic of bbolt, which may leave its locks held, is an error of all writes
-
 // from then on. Reading goes on, and Close does not wait for ever.
-
 func TestBoltContainsPanics(t *testing.T) {
 	b := openInternal(t)
 	ctx := context.Background()
@@ -217,14 +205,8 @@ func TestBoltContainsPanics(t *testing.T) {
 	}
 }
 
-// Pages that go in circles would be walked until the stack overflows, and a store
-
-// always has its first and its last page.
-
 // What was shared in a transaction that has failed is not in the file, and nothing may
-
 // refer to it.
-
 func TestBoltForgetsWhatAFailedTransactionShared(t *testing.T) {
 	b := openInternal(t)
 	ctx, now := context.Background(), time.Now()
@@ -265,12 +247,7 @@ func TestBoltForgetsWhatAFailedTransactionShared(t *testing.T) {
 	}
 }
 
-// A state without its entries is none: whoever got it would read nothing, or worse.
-
-// Whatever a small store's file has become, it is looked at without a panic.
-
 // What a failed transaction has left as it was is not read again.
-
 func TestBoltKeepsTheStateOfAFailedTransaction(t *testing.T) {
 	b := openInternal(t)
 	before := b.state
@@ -281,9 +258,3 @@ func TestBoltKeepsTheStateOfAFailedTransaction(t *testing.T) {
 		t.Errorf("update = %v; the state is another: %v", err, b.state != before)
 	}
 }
-
-// A page is compared with the element by which another refers to it, unless that is the
-
-// one with which it has been compared before and both pages are held: a page that is read
-
-// again may be damaged by then.

@@ -12,6 +12,8 @@ import (
 	"time"
 )
 
+// Pages that go in circles would be walked until the stack overflows, and a store
+// always has its first and its last page.
 func TestReaderOfPagesThatCannotBe(t *testing.T) {
 	const pageSize = 4096
 	data := make([]byte, 4*pageSize)
@@ -54,6 +56,7 @@ func TestReaderOfPagesThatCannotBe(t *testing.T) {
 	}
 }
 
+// A state without its entries is none: whoever got it would read nothing, or worse.
 func TestBoltInspectReturnsAWholeStateOrNone(t *testing.T) {
 	b := openInternal(t)
 	// More than fits in the page of the bucket, so that they have a page of their own.
@@ -82,6 +85,7 @@ func TestBoltInspectReturnsAWholeStateOrNone(t *testing.T) {
 	}
 }
 
+// Whatever a small store's file has become, it is looked at without a panic.
 func TestBoltInspectOfDamage(t *testing.T) {
 	b := openInternal(t)
 	at := int64(b.state.root) * int64(b.state.pageSize)
@@ -118,6 +122,9 @@ func TestFreelistHas(t *testing.T) {
 	}
 }
 
+// A page is compared with the element by which another refers to it, unless that is the
+// one with which it has been compared before and both pages are held: a page that is read
+// again may be damaged by then.
 func TestReaderComparesWhatIsNotKnown(t *testing.T) {
 	b := openInternal(t)
 	for i := range 200 {

@@ -11,7 +11,8 @@ import (
 // With many entries, to wait for memory is most of what Get takes. So an Entry is one
 // piece, with what Get needs to know and the key that it compares, unless that is longer
 // than most names of domains are; and with a Value of three words of 64 bits it has 64
-// octets, what a processor reads at once. Costs are elsewhere, where only a change looks for them.
+// octets, what a processor reads at once. Costs are elsewhere, where only a change looks
+// for them.
 type Entry[V any] struct {
 	moved atomic.Uint32 // the tick of the last move
 

@@ -58,16 +58,18 @@ type pair struct {
 	ours, base trial
 }
 
+func (r row) pair() pair { return pair{r.pkg, r.ours, r.base} }
+
 func newMeter(s *suite, p plan) *meter {
 	return &meter{suite: s, plan: p, done: make(map[pair]*series)}
 }
 
-// measure tells what the rounds of r have shown.
+// measure tells what the rounds of r have shown, if it was played.
 func (m *meter) measure(ctx context.Context, r row) (res result) {
-	if r.slow && m.short {
+	done := m.done[r.pair()]
+	if done == nil {
 		return result{skipped: true}
 	}
-	done := m.done[pair{r.pkg, r.ours, r.base}]
 	err := done.err
 	if err == nil {
 		res, err = summarize(r, done.rounds)
@@ -84,7 +86,7 @@ func (m *meter) play(ctx context.Context, r row, pass int) {
 	if r.slow && m.short {
 		return
 	}
-	p := pair{r.pkg, r.ours, r.base}
+	p := r.pair()
 	if m.done[p] == nil {
 		m.done[p] = new(series)
 	}
