@@ -4,7 +4,6 @@ import (
 	"hash/maphash"
 	"math/bits"
 	"sync"
-	"time"
 
 	"github.com/hashicorp/golang-lru/v2/simplelru"
 )
@@ -20,11 +19,6 @@ const (
 	// does: by about three times the root of its share, which is a tenth of
 	// 1024 and more of anything smaller.
 	minShare = 1024
-
-	// tickBits of the nanoseconds since the start are a tick, about a second. An entry
-	// is moved to the front of its list at its first use in each; to each its own, so
-	// that they are not all moved at the same moment.
-	tickBits = 30
 )
 
 // An LRU is a bounded memory of the most recently used entries. All methods may
@@ -35,11 +29,13 @@ const (
 // times the memory of an ordinary one should cost ten, so that a stranger who
 // makes his entries large gets fewer of them rather than more memory.
 //
-// Get allocates nothing, and it takes a lock only to move an entry. A list of the most
-// recently used is in order only if every use moves an entry to its front, under a lock;
-// an LRU moves an entry about once in a second. Its order is therefore exact to about a
-// second, which is all that eviction needs: only if everything is replaced within
-// one second does an entry fall out that was used within that second.
+// Get takes no lock and allocates nothing: all it changes is a mark in an entry that has
+// none. A list in the order of use would have to be changed by every use, under a lock.
+// Here it is Add that brings the list up to date, when it needs room: an entry at the end
+// of the list that was used since it came into it goes to the front once more, without its
+// mark, and the first that was not used is evicted. (This is the second chance of the
+// paging algorithms, also known as CLOCK.) So what nobody has asked for leaves
+// before anything that somebody has.
 //
 // An LRU of 2048 units and more is divided into up to 16 shards, each with its
 // own lock, its own list and an equal share of the units. Which shard a key
@@ -49,11 +45,11 @@ const (
 // size exactly.
 type LRU[V any] struct {
 	seed   maphash.Seed
-	start  time.Time
 	shards []shard[V] // their number is a power of two
 }
 
-// A shard finds its entries by index, and has them in the order of their last moves.
+// A shard finds its entries by index, and has them in the order in which they are to be
+// looked at when one has to go.
 type shard[V any] struct {
 	index index[V]
 	_     [64]byte // keeps the lock, which others write, off the cache line that Get reads
@@ -72,7 +68,6 @@ func NewLRU[V any](size int) *LRU[V] {
 	n = 1 << (bits.Len(uint(n)) - 1)
 	l := &LRU[V]{
 		seed:   maphash.MakeSeed(),
-		start:  time.Now(),
 		shards: make([]shard[V], n),
 	}
 	for i := range l.shards {
@@ -89,32 +84,17 @@ func NewLRU[V any](size int) *LRU[V] {
 
 // Get returns the entry that was added last under key, nil if there is none: if none
 // was added, or it has been evicted or removed.
-func (l *LRU[V]) Get(key string) *Entry[V] { return l.GetAt(key, l.Since()) }
-
-// Since returns for how long l has existed. It is monotonic.
-func (l *LRU[V]) Since() time.Duration {
-	// Since a fixed instant: time.Since then reads the monotonic clock only,
-	// at half the cost of time.Now.
-	return time.Since(l.start)
-}
-
-// GetAt is Get for a caller who needs to know the time as well: to read it twice would
-// be a good part of what Get costs. It is now, as [LRU.Since] has just returned it.
-func (l *LRU[V]) GetAt(key string, now time.Duration) *Entry[V] {
+func (l *LRU[V]) Get(key string) *Entry[V] {
 	hash := l.hash(key)
-	s := l.shard(hash)
-	e := s.index.get(hash, key)
-	if e == nil {
-		return nil
-	}
-	if last, now := e.moved.Load(), tick(hash, now); last != now {
-		s.move(e, last, now)
+	e := l.shard(hash).index.get(hash, key)
+	if e != nil && !e.used.Load() { // to write what is there already would disturb other cores
+		e.used.Store(true)
 	}
 	return e
 }
 
-// Add puts e under key, in place of an earlier one, and evicts what was not used for
-// longest until the costs of all entries are within bounds again. e must be new: to add
+// Add puts e under key, in place of an earlier one, and evicts what was not used until the
+// costs of all entries are within bounds again. e must be new: to add
 // an entry twice would be to change its key.
 //
 // A cost below 1 is taken as 1. An entry that costs more than the share of its
@@ -124,7 +104,6 @@ func (l *LRU[V]) Add(key string, e *Entry[V], cost int) {
 	s := l.shard(hash)
 	cost = min(max(cost, 1), s.share)
 	e.setKey(key)
-	e.moved.Store(tick(hash, l.Since()))
 
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -134,9 +113,9 @@ func (l *LRU[V]) Add(key string, e *Entry[V], cost int) {
 	}
 	s.index.put(hash, old, e)
 	for s.cost+cost > s.share {
-		oldest, its, _ := s.order.RemoveOldest()
-		s.index.remove(oldest.hash(l.seed), oldest)
-		s.cost -= its
+		e := s.unused()
+		s.index.remove(e.hash(l.seed), e)
+		s.forget(e)
 	}
 	s.order.Add(e, cost)
 	s.cost += cost
@@ -179,18 +158,14 @@ func (s *shard[V]) forget(e *Entry[V]) {
 	s.cost -= cost
 }
 
-// tick is the number of a tick of the key with a hash, as far as it goes.
-func tick(hash uint64, now time.Duration) uint32 {
-	return uint32((uint64(now) + hash>>shardBits&(1<<tickBits-1)) >> tickBits)
-}
-
-// move moves e to the front of the list, unless it is no longer there, or another reader
-// does so, who has seen the same last move.
-func (s *shard[V]) move(e *Entry[V], last, now uint32) {
-	if !e.moved.CompareAndSwap(last, now) {
-		return
+// unused brings the order up to date, and returns the entry that is to go.
+func (s *shard[V]) unused() *Entry[V] {
+	oldest, _, _ := s.order.GetOldest()
+	// At most once around: readers may be faster.
+	for n := s.order.Len(); n > 0 && oldest.used.Load(); n-- {
+		oldest.used.Store(false)
+		s.order.Get(oldest) // moves it to the front
+		oldest, _, _ = s.order.GetOldest()
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.order.Get(e)
+	return oldest
 }

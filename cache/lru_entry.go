@@ -14,7 +14,7 @@ import (
 // octets, what a processor reads at once. Costs are elsewhere, where only a change looks
 // for them.
 type Entry[V any] struct {
-	moved atomic.Uint32 // the tick of the last move
+	used atomic.Bool // since it came to the front of the order
 
 	// The key.
 	size  uint8

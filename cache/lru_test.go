@@ -4,11 +4,10 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
-	"testing/synctest"
-	"time"
 
 	"github.com/mtasts/go-mtasts/cache"
 )
@@ -95,31 +94,65 @@ func TestLRUHoldsSevenEighths(t *testing.T) {
 }
 
 func TestLRUEvictsWhatWasNotUsed(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		l := cache.NewLRU[int](100)
+	l := cache.NewLRU[int](100)
+	for i := range 100 {
+		add(l, fmt.Sprint(i), i, 1)
+	}
+	used := func(i int) bool { return i%7 == 0 }
+	for round := range 20 {
 		for i := range 100 {
-			add(l, fmt.Sprint(i), i, 1)
-		}
-		used := func(i int) bool { return i%7 == 0 }
-		for round := range 20 {
-			time.Sleep(2 * time.Second)
-			for i := range 100 {
-				if used(i) {
-					if _, ok := get(l, fmt.Sprint(i)); !ok {
-						t.Fatalf("round %d: %d was used two seconds ago and is gone", round, i)
-					}
+			if used(i) {
+				if _, ok := get(l, fmt.Sprint(i)); !ok {
+					t.Fatalf("round %d: %d was used a moment ago and is gone", round, i)
 				}
 			}
-			for i := range 80 {
-				add(l, fmt.Sprint("stranger", round, i), i, 1)
+		}
+		for i := range 80 {
+			add(l, fmt.Sprint("stranger", round, i), i, 1)
+		}
+	}
+	for i := range 100 {
+		if _, ok := get(l, fmt.Sprint(i)); ok != used(i) {
+			t.Errorf("%d: there: %v, used: %v", i, ok, used(i))
+		}
+	}
+}
+
+// Of what was used, the first to come goes first; a use counts once.
+func TestLRUOrder(t *testing.T) {
+	for _, test := range []struct{ does, left string }{
+		{"+a +b +c +d", "bcd"},
+		{"+a +b +c a +d", "acd"},
+		{"+a +b +c a b +d", "abd"},
+		{"+a +b +c a b c +d", "bcd"},
+		{"+a +b +c a a +d +e", "ade"},
+		{"+a +b +c a +d +e +f", "def"},
+		{"+a +b +c a +d a +e a +f", "aef"},
+		{"+a +b +c c +d +e", "cde"},
+		{"+a +b +c a +a +d", "acd"},
+		{"+a +b +c a -a +d +e", "cde"},
+	} {
+		l := cache.NewLRU[int](3)
+		for does := range strings.FieldsSeq(test.does) {
+			switch key := strings.TrimLeft(does, "+-"); does[0] {
+			case '+':
+				add(l, key, 0, 1)
+			case '-':
+				l.Remove(key)
+			default:
+				get(l, key)
 			}
 		}
-		for i := range 100 {
-			if _, ok := get(l, fmt.Sprint(i)); ok != used(i) {
-				t.Errorf("%d: there: %v, used: %v", i, ok, used(i))
+		left := ""
+		for _, key := range "abcdef" {
+			if _, ok := get(l, string(key)); ok {
+				left += string(key)
 			}
 		}
-	})
+		if left != test.left {
+			t.Errorf("%s: %s is left, want %s", test.does, left, test.left)
+		}
+	}
 }
 
 func TestLRUCountsCosts(t *testing.T) {

@@ -115,6 +115,7 @@ type Client struct {
 	get      func(ctx context.Context, policyHost string) (text string, err error) // fetch.Client.Get
 	store    Store
 	memory   *cache.LRU[memo]
+	start    time.Time
 	recheck  time.Duration
 	quota    int64
 	override func(domain string) (Action, bool)
@@ -167,6 +168,7 @@ func New(store Store, opts *Options) *Client {
 		override: opts.Override,
 		report:   opts.Report,
 		log:      opts.Logger,
+		start:    time.Now(),
 		flights:  make(map[string]*flight),
 		files:    newSharedFiles(),
 	}
@@ -289,6 +291,6 @@ func (c *Client) Close() error {
 	return nil
 }
 
-// since is the time by which memos are measured, and memory as well: one look at the
-// clock serves both. It is monotonic.
-func (c *Client) since() time.Duration { return c.memory.Since() }
+// since is the time by which memos are measured. It is monotonic, and for that alone
+// [time.Since] looks at one clock, at half the cost of [time.Now].
+func (c *Client) since() time.Duration { return time.Since(c.start) }

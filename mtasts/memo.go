@@ -96,9 +96,8 @@ func (m *memo) freshUntil() time.Duration { return time.Duration(m.fresh.Load())
 
 // fresh returns what is to be answered without a look, or nil.
 func (c *Client) fresh(name string) *Policy {
-	now := c.since()
-	if e := c.memory.GetAt(name, now); e != nil && now < e.Value.freshUntil() {
-		return e.Value.policy
+	if m := c.memo(name); m != nil && c.since() < m.freshUntil() {
+		return m.policy
 	}
 	return nil
 }
