@@ -50,17 +50,18 @@ func benchText(i int) string {
 
 const benchMX = "mx2.provider%d.example.net" // of domain i, with i%100
 
-// benchAnswer makes the answer for a domain: its policy, or that there is none.
-func benchAnswer(tb testing.TB, i int, domain string, published bool) *Policy {
+// benchAnswer makes the answer for a domain: its policy, whose file parse reads, or that
+// there is none.
+func benchAnswer(tb testing.TB, i int, domain string, published bool, parse func(string) (*policyFile, error)) *Policy {
 	if !published {
 		return noPolicy(domain, &Error{Domain: domain, Reason: "no-txt-record",
 			Err: fmt.Errorf("%w: %s", sts.ErrNoRecord, domain)})
 	}
-	p, _, err := newPolicy(domain, "20260101T000000", benchText(i), time.Now())
+	file, err := parse(benchText(i))
 	if err != nil {
 		tb.Fatal(err)
 	}
-	return p
+	return newPolicy(domain, "20260101T000000", file, time.Now())
 }
 
 // benchClient returns a client that remembers an answer for each domain. It puts them
@@ -72,8 +73,8 @@ func benchClient(tb testing.TB, domains []string, published bool) *Client {
 		Memory:   2 * len(domains),
 	})
 	for i, domain := range domains {
-		p := benchAnswer(tb, i, domain, published)
-		c.own(p)
+		p := benchAnswer(tb, i, domain, published, c.files.parse)
+		p.client = c
 		m := newMemo(p, time.Now())
 		c.keepFresh(&m.Value, 0, c.recheck)
 		c.remember(domain, m)
@@ -96,9 +97,9 @@ type benchKnown struct {
 }
 
 func newBenchTable(tb testing.TB, domains []string, published bool) *benchTable {
-	t := &benchTable{answers: make(map[string]benchKnown), start: time.Now()}
+	t, files := &benchTable{answers: make(map[string]benchKnown), start: time.Now()}, newSharedFiles()
 	for i, domain := range domains {
-		t.answers[domain] = benchKnown{benchAnswer(tb, i, domain, published), 24 * time.Hour}
+		t.answers[domain] = benchKnown{benchAnswer(tb, i, domain, published, files.parse), 24 * time.Hour}
 	}
 	return t
 }

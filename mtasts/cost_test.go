@@ -14,10 +14,11 @@ func largest(t *testing.T) *Policy {
 	t.Helper()
 	const begin = "version: STSv1\nmode: enforce\nmax_age: 604800\n"
 	text := begin + strings.Repeat("mx:A\n", (64<<10-len(begin))/5)
-	p, _, err := newPolicy("example.com", strings.Repeat("9", 32), text, time.Now())
+	file, err := parseFile(text)
 	if err != nil {
 		t.Fatal(err)
 	}
+	p := newPolicy("example.com", strings.Repeat("9", 32), file, time.Now())
 	if len(p.MX) < 13000 {
 		t.Fatalf("%d patterns", len(p.MX))
 	}
@@ -34,18 +35,18 @@ func TestTheLargestPolicyIsCheapToUse(t *testing.T) {
 	failure := &Error{Domain: "example.com", Err: errors.New(strings.Repeat("\u202e", 1<<20))}
 	for what, work := range map[string]func(){
 		"encode an entry":        func() { encodeEntry(p, p.Fetched) },
-		"decode an entry":        func() { decodeEntry(p.Domain, entry) },
-		"decode a damaged entry": func() { decodeEntry(p.Domain, damaged) },
+		"decode an entry":        func() { decodeEntry(p.Domain, entry, parseFile) },
+		"decode a damaged entry": func() { decodeEntry(p.Domain, damaged, parseFile) },
 		"a host that is listed":  func() { p.Host("a") },
 		"a host that is not":     func() { p.Host("mx.example.com") },
 		"a host that is no name": func() { p.Host(strings.Repeat("é", 1<<19)) },
 		"the text of an error":   func() { _ = failure.Error() },
-		"parse it, and remember": func() { newPolicy(p.Domain, p.ID, p.Text, p.Fetched) },
+		"parse it, and remember": func() { newSharedFiles().parse(p.Text) },
 		"a host in ASCII":        func() { p.Host(strings.Repeat("x", 1<<20)) },
 	} {
 		testcost.Under(t, what, work)
 	}
-	if got, _, err := decodeEntry(p.Domain, entry); err != nil || len(got.MX) != len(p.MX) {
+	if got, _, err := decodeEntry(p.Domain, entry, parseFile); err != nil || len(got.MX) != len(p.MX) {
 		t.Errorf("the entry is not the policy: %v", err)
 	}
 }

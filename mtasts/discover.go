@@ -139,15 +139,16 @@ func (c *Client) fetchPolicy(domain, id string) (*Policy, *Error) {
 	if err != nil {
 		return nil, fetchFailure(domain, err)
 	}
-	p, odd, err := newPolicy(domain, id, text, time.Now())
+	fetched := time.Now()
+	file, err := c.files.parse(text)
 	if err != nil {
 		return nil, &Error{Domain: domain, Result: ResultPolicyInvalid, Reason: "policy-invalid",
 			Err: fmt.Errorf("https://%s/.well-known/mta-sts.txt: %w", host, err)}
 	}
-	if odd > 0 {
-		c.log.Warn("mtasts: a policy has mx values that can match no host", "domain", domain, "values", odd)
+	if file.odd > 0 {
+		c.log.Warn("mtasts: a policy has mx values that can match no host", "domain", domain, "values", file.odd)
 	}
-	return p, nil
+	return newPolicy(domain, id, file, fetched), nil
 }
 
 // fetchFailure puts a failed GET into the terms of RFC 8460, Section 4.3.2.2.

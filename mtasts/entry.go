@@ -54,8 +54,8 @@ func encodeEntry(p *Policy, used time.Time) (entry []byte, text int) {
 }
 
 // decodeEntry returns the policy in a stored entry, valid or expired, and its last
-// use. The error wraps errDamaged.
-func decodeEntry(domain string, b []byte) (p *Policy, used time.Time, err error) {
+// use. parse is [parseFile] or does the same. The error wraps errDamaged.
+func decodeEntry(domain string, b []byte, parse func(text string) (*policyFile, error)) (p *Policy, used time.Time, err error) {
 	if len(b) < entrySum+8 || b[0] != entryVersion || binary.BigEndian.Uint32(b[1:]) != checksum(domain, b[entrySum:]) {
 		return nil, used, errDamaged
 	}
@@ -76,11 +76,11 @@ func decodeEntry(domain string, b []byte) (p *Policy, used time.Time, err error)
 	if b = b[n+1+m:]; idSize > len(b) {
 		return nil, used, errDamaged
 	}
-	id, text := string(b[:idSize]), string(b[idSize:])
-	p, _, err = newPolicy(domain, id, text, time.Unix(0, fetched))
+	file, err := parse(string(b[idSize:]))
 	if err != nil {
 		return nil, used, errors.Join(errDamaged, err)
 	}
+	p = newPolicy(domain, string(b[:idSize]), file, time.Unix(0, fetched))
 	p.stamp = time.Unix(0, fetched+stamp)
 	return p, time.Unix(p.Fetched.Unix()+use, 0), nil
 }

@@ -14,11 +14,11 @@ const entryText = "version: STSv1\r\nmode: enforce\r\nmx: mx.example.com\r\nmax_
 
 func sample(t testing.TB) *Policy {
 	t.Helper()
-	p, _, err := newPolicy("example.com", "20160831085700Z", entryText, time.Unix(1700000000, 123456789))
+	file, err := parseFile(entryText)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return p
+	return newPolicy("example.com", "20160831085700Z", file, time.Unix(1700000000, 123456789))
 }
 
 func TestAnEntryComesBackAsItWasStored(t *testing.T) {
@@ -31,7 +31,7 @@ func TestAnEntryComesBackAsItWasStored(t *testing.T) {
 		if string(entry[text:]) != p.Text {
 			t.Errorf("behind the head is %q, not the text", entry[text:])
 		}
-		got, gotUsed, err := decodeEntry(p.Domain, entry)
+		got, gotUsed, err := decodeEntry(p.Domain, entry, parseFile)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -53,12 +53,12 @@ func TestADamagedEntryIsNeverAPolicy(t *testing.T) {
 	for bit := range 8 * len(entry) {
 		flipped := append([]byte(nil), entry...)
 		flipped[bit/8] ^= 1 << (bit % 8)
-		if p, _, err := decodeEntry("example.com", flipped); !errors.Is(err, errDamaged) || p != nil {
+		if p, _, err := decodeEntry("example.com", flipped, parseFile); !errors.Is(err, errDamaged) || p != nil {
 			t.Fatalf("bit %d flipped: %+v, %v", bit, p, err)
 		}
 	}
 	for n := range len(entry) {
-		if p, _, err := decodeEntry("example.com", entry[:n]); !errors.Is(err, errDamaged) || p != nil {
+		if p, _, err := decodeEntry("example.com", entry[:n], parseFile); !errors.Is(err, errDamaged) || p != nil {
 			t.Fatalf("cut to %d octets: %+v, %v", n, p, err)
 		}
 	}
@@ -68,7 +68,7 @@ func TestADamagedEntryIsNeverAPolicy(t *testing.T) {
 		for range 1 + random.IntN(20) {
 			torn[random.IntN(len(torn))] = byte(random.Uint32())
 		}
-		if p, _, err := decodeEntry("example.com", torn); err == nil && !reflect.DeepEqual(torn, entry) {
+		if p, _, err := decodeEntry("example.com", torn, parseFile); err == nil && !reflect.DeepEqual(torn, entry) {
 			t.Fatalf("%q was read as %+v", torn, p)
 		}
 	}
@@ -76,7 +76,7 @@ func TestADamagedEntryIsNeverAPolicy(t *testing.T) {
 
 func TestAnEntryOfAnotherDomainIsNotTaken(t *testing.T) {
 	entry, _ := encodeEntry(sample(t), time.Unix(0, 0))
-	if p, _, err := decodeEntry("example.net", entry); !errors.Is(err, errDamaged) {
+	if p, _, err := decodeEntry("example.net", entry, parseFile); !errors.Is(err, errDamaged) {
 		t.Errorf("%+v, %v: example.com's entry was read as example.net's", p, err)
 	}
 }
@@ -92,7 +92,7 @@ func FuzzEntry(f *testing.F) {
 	f.Add("example.com", []byte{})
 	f.Fuzz(func(t *testing.T, domain string, body []byte) {
 		b := append(binary.BigEndian.AppendUint32([]byte{entryVersion}, checksum(domain, body)), body...)
-		p, used, err := decodeEntry(domain, b)
+		p, used, err := decodeEntry(domain, b, parseFile)
 		if err != nil {
 			if p != nil || !errors.Is(err, errDamaged) {
 				t.Fatalf("%+v, %v", p, err)
@@ -101,7 +101,7 @@ func FuzzEntry(f *testing.F) {
 		}
 		// A number can be longer than need be, so it is what comes of it that counts.
 		entry, _ := encodeEntry(p, used)
-		again, usedAgain, err := decodeEntry(domain, entry)
+		again, usedAgain, err := decodeEntry(domain, entry, parseFile)
 		if err != nil || !reflect.DeepEqual(again, p) || !usedAgain.Equal(used) {
 			t.Fatalf("%q became %q: %v", b, entry, err)
 		}

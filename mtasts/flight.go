@@ -259,7 +259,7 @@ func (c *Client) keepAbsent(name string, p *Policy, m *memo, found finding) {
 
 // adopt puts a policy that has just been fetched in the place of what was known.
 func (c *Client) adopt(name string, p *Policy, m *memo, used time.Time) {
-	c.own(p)
+	p.client = c
 	if m.remembers(p.Fetched) {
 		c.emitChanges(m.policy, p)
 	}

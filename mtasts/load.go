@@ -15,12 +15,12 @@ func (c *Client) load(name string) (p *Policy, used time.Time, err error) {
 	defer cancel()
 	value, ok, err := c.store.Get(ctx, name)
 	if err == nil && ok {
-		p, used, err = decodeEntry(name, value)
+		p, used, err = decodeEntry(name, value, c.files.parse)
 	}
 	if err == nil {
 		c.readable(name)
 		if p != nil {
-			c.own(p)
+			p.client = c
 		}
 		return p, used, nil
 	}

@@ -61,8 +61,8 @@ type Policy struct {
 	// 3.3); a strict sender may defer instead.
 	Cause error
 
-	// file keeps what Text, Mode, MX and index have in common with other policies, for
-	// as long as one of them is there.
+	// file has what Text, Mode, MX and index are a part of, and lets other policies have
+	// it too for as long as this one is there.
 	file *policyFile
 
 	// stamp orders the writes of one domain in a [Store]. It is Fetched, except
@@ -70,27 +70,23 @@ type Policy struct {
 	stamp time.Time
 }
 
-// newPolicy makes the Policy of text, and counts the mx values in it that can match no
-// host. The error is a *sts.SyntaxError.
-func newPolicy(domain, id, text string, fetched time.Time) (p *Policy, odd int, err error) {
-	parsed, err := sts.ParsePolicy(text)
-	if err != nil {
-		return nil, 0, err
-	}
+// newPolicy makes the Policy of a file that was fetched for domain under id.
+func newPolicy(domain, id string, file *policyFile, fetched time.Time) *Policy {
 	// Without its monotonic reading, a time follows the clock that also ruled
 	// before a restart and while the machine slept.
 	fetched = fetched.UTC().Round(0)
 	return &Policy{
 		Domain:  domain,
-		Mode:    Mode(parsed.Mode),
+		Mode:    file.mode,
 		ID:      id,
-		MX:      parsed.MX,
+		MX:      file.mx,
 		Fetched: fetched,
-		Expires: fetched.Add(parsed.MaxAge),
-		Text:    text,
-		index:   sts.NewIndex(parsed.MX),
+		Expires: fetched.Add(file.maxAge),
+		Text:    file.text,
+		index:   file.index,
+		file:    file,
 		stamp:   fetched,
-	}, parsed.Odd, nil
+	}
 }
 
 // noPolicy is the answer for a domain without a policy.

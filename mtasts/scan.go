@@ -68,7 +68,7 @@ func (r *refresher) each(ctx context.Context, f func(key string, p *Policy, used
 			c.unreadable(&Error{Reason: "store-unreadable", Temporary: true, Err: fmt.Errorf("reading the store: %w", err)})
 		}
 		for i, key := range keys {
-			p, used, err := decodeEntry(key, values[i])
+			p, used, err := decodeEntry(key, values[i], parseFile)
 			if err == nil && !f(key, p, used, len(key)+len(values[i])) {
 				return true
 			}
@@ -149,7 +149,7 @@ func (r *refresher) saveUses() {
 	for domain, used := range uses {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(c.ctx), storeLimit)
 		if value, ok, err := c.store.Get(ctx, domain); err == nil && ok {
-			if p, stored, err := decodeEntry(domain, value); err == nil && used.After(stored) {
+			if p, stored, err := decodeEntry(domain, value, parseFile); err == nil && used.After(stored) {
 				c.put(ctx, p, used)
 			}
 		}

@@ -4,14 +4,15 @@ import (
 	"hash/maphash"
 	"runtime"
 	"sync"
+	"time"
 	"weak"
 
 	"github.com/mtasts/go-mtasts/internal/sts"
 )
 
 // sharedFiles are the policy files of the policies in memory. Most are copies of those of
-// a few providers, so domains with the same one share what it says: that is less memory,
-// and what a decision needs is at hand more often.
+// a few providers, so domains with the same one share what it says: it is parsed once and
+// held once, and what a decision needs is at hand more often.
 //
 // They are not part of a Client: it would be kept for as long as any of its files may
 // still have to be forgotten, and with it all of them.
@@ -23,31 +24,42 @@ type sharedFiles struct {
 
 // A policyFile is what the policies with one text have in common.
 type policyFile struct {
-	text  string
-	mode  Mode // which, like most patterns, is a part of text
-	mx    []string
-	index *sts.Index
+	text   string
+	mode   Mode // which, like most patterns, is a part of text
+	maxAge time.Duration
+	mx     []string
+	odd    int // mx values that can match no host
+	index  *sts.Index
+}
+
+// parseFile reads the text of a policy file. The error is a *sts.SyntaxError.
+func parseFile(text string) (*policyFile, error) {
+	p, err := sts.ParsePolicy(text)
+	if err != nil {
+		return nil, err
+	}
+	return &policyFile{text, Mode(p.Mode), p.MaxAge, p.MX, p.Odd, sts.NewIndex(p.MX)}, nil
 }
 
 func newSharedFiles() *sharedFiles {
 	return &sharedFiles{seed: maphash.MakeSeed(), files: make(map[uint64]weak.Pointer[policyFile])}
 }
 
-// share lets p, which nobody else knows yet, have its policy file in common with others.
-func (s *sharedFiles) share(p *Policy) {
-	hash := maphash.String(s.seed, p.Text)
+// parse is [parseFile], but for a text that is here already.
+func (s *sharedFiles) parse(text string) (*policyFile, error) {
+	hash := maphash.String(s.seed, text)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	file := s.files[hash].Value()
-	switch {
-	case file == nil:
-		file = &policyFile{p.Text, p.Mode, p.MX, p.index}
+	held := s.files[hash].Value()
+	if held != nil && held.text == text {
+		return held, nil
+	}
+	file, err := parseFile(text)
+	if err == nil && held == nil {
 		s.files[hash] = weak.Make(file)
 		runtime.AddCleanup(file, s.forget, hash)
-	case file.text != p.Text:
-		return
 	}
-	p.Text, p.Mode, p.MX, p.index, p.file = file.text, file.mode, file.mx, file.index, file
+	return file, err
 }
 
 // forget forgets the file whose text has hash, unless there is another one by now.
@@ -56,13 +68,5 @@ func (s *sharedFiles) forget(hash uint64) {
 	defer s.mu.Unlock()
 	if s.files[hash].Value() == nil {
 		delete(s.files, hash)
-	}
-}
-
-// own makes p, which nobody else knows yet, a policy of c.
-func (c *Client) own(p *Policy) {
-	p.client = c
-	if p.Cause == nil {
-		c.files.share(p)
 	}
 }

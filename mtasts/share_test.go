@@ -13,12 +13,11 @@ func TestEqualPolicyFilesAreShared(t *testing.T) {
 	const text = "version: STSv1\nmode: enforce\nmx: mx.example.net\nmax_age: 604800\n"
 	files := newSharedFiles()
 	policy := func(domain, text string) *Policy {
-		p, _, err := newPolicy(domain, "1", strings.Clone(text), time.Now())
+		file, err := files.parse(strings.Clone(text))
 		if err != nil {
 			t.Fatal(err)
 		}
-		files.share(p)
-		return p
+		return newPolicy(domain, "1", file, time.Now())
 	}
 	a, b := policy("example.com", text), policy("example.org", text)
 	if a.Text != text || unsafe.StringData(a.Text) != unsafe.StringData(b.Text) {
@@ -35,6 +34,9 @@ func TestEqualPolicyFilesAreShared(t *testing.T) {
 		t.Errorf("another file is %q, and %d files are held", other.Text, len(files.files))
 	}
 
+	if _, err := files.parse("version: STSv2\n"); err == nil || len(files.files) != 2 {
+		t.Errorf("no policy: %v, and %d files are held", err, len(files.files))
+	}
 	for hash := range files.files {
 		files.forget(hash) // as for a file before, of the same text
 	}
