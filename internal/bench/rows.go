@@ -58,6 +58,7 @@ var rows = []row{
 	cold("cold, 1 worker, CPU, address known", "1worker", "known", 0, "cpu-ns/op", 0),
 	cold("cold, 64 workers, time", "64workers", "floor", 10_000, "ns/op", 1.1),
 	cold("cold, 64 workers, CPU", "64workers", "floor", 10_000, "cpu-ns/op", 1.1),
+	{name: "cold, 50 ms away", pkg: inMTASTS, ours: trial{bench: "BenchmarkFar", times: 5}, unit: "round-trips/op", most: 4, slow: true},
 
 	against("peer", row{name: "BoltPut, 1 writer", pkg: inCache, most: 1}, "BenchmarkBoltPut/1"),
 	against("peer", row{name: "BoltPut, 100 writers", pkg: inCache, most: 1. / 3}, "BenchmarkBoltPut/100"),
