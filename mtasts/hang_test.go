@@ -96,3 +96,30 @@ func TestAStoreThatCannotBeWalkedThroughStillTakesPolicies(t *testing.T) {
 		}
 	})
 }
+
+// When Run ends it may have a use of each domain to note. They share their waits for the
+// disk, and one that hangs is waited for once.
+func TestManyUsesDoNotHoldUpTheEndOfRun(t *testing.T) {
+	const domains = 640
+	for what, disk := range map[string]func(mtasts.Store) mtasts.Store{
+		"slow":  func(s mtasts.Store) mtasts.Store { return slowStore{s} },
+		"hangs": func(s mtasts.Store) mtasts.Store { return hungStore{s} },
+	} {
+		play(t, func(t *testing.T, e *env) {
+			good := e.store
+			names := e.learnMany("d", domains)
+			e.store = disk(good)
+			e.restart()
+			e.sleep(25 * time.Hour)
+			stop := e.run()
+			for _, name := range names {
+				e.policyFor(name)
+			}
+			start := time.Now()
+			stop()
+			if took := time.Since(start); took > time.Minute {
+				t.Errorf("%s: Run took %v to end", what, took)
+			}
+		})
+	}
+}

@@ -3,7 +3,6 @@ package mtasts
 import (
 	"context"
 	"errors"
-	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -104,8 +103,7 @@ func (r *refresher) makeRoom(ctx context.Context, t tally) {
 		}
 	}
 	now := time.Now()
-	var deletes sync.WaitGroup
-	slots := make(chan struct{}, 64) // so that deletes share writes to the disk
+	deletes := newLanes()
 	var freed atomic.Int64
 	planned := int64(0)
 	r.each(ctx, func(key string, p *Policy, used time.Time, size int) bool {
@@ -113,9 +111,7 @@ func (r *refresher) makeRoom(ctx context.Context, t tally) {
 			return true
 		}
 		planned += int64(size)
-		slots <- struct{}{}
-		deletes.Go(func() {
-			defer func() { <-slots }()
+		deletes.do(func() {
 			if c.store.Delete(ctx, key, p.stamp) == nil {
 				freed.Add(int64(size))
 				r.stored.Add(-int64(size))
@@ -127,7 +123,7 @@ func (r *refresher) makeRoom(ctx context.Context, t tally) {
 		})
 		return planned < excess
 	})
-	deletes.Wait()
+	deletes.wait()
 	stuck := t.total-freed.Load() > c.quota && ctx.Err() == nil
 	if stuck && !r.stuck.Load() {
 		c.log.Error("mtasts: the store is full of policies in use; new ones are kept in memory only", "octets", r.stored.Load(), "quota", c.quota)

@@ -2,7 +2,9 @@ package mtasts
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/mtasts/go-mtasts/internal/sts"
@@ -35,6 +37,7 @@ func (r *refresher) scan(ctx context.Context) {
 func (r *refresher) walk(ctx context.Context) {
 	var t tally
 	now, before := time.Now(), r.stored.Load()
+	deletes := newLanes()
 	whole := r.each(ctx, func(key string, p *Policy, used time.Time, size int) bool {
 		switch {
 		case p.valid(now) && p.lasts():
@@ -42,10 +45,11 @@ func (r *refresher) walk(ctx context.Context) {
 			r.consider(p, used)
 			t.add(p, used, now, size)
 		case now.Sub(p.Expires) > prunedAfter:
-			r.client.prune(p)
+			deletes.do(func() { r.client.prune(p) })
 		}
 		return true
 	})
+	deletes.wait()
 	if whole {
 		r.stored.Add(t.total - before) // what has come meanwhile may count twice
 	}
@@ -138,23 +142,42 @@ func (r *refresher) lastUse(domain string, stored time.Time) time.Time {
 	return stored
 }
 
-// saveUses writes the uses that were noted. What fails is noted again by the next
-// use.
+// saveUses writes the uses that were noted. What fails is noted again by the next use,
+// and a store that hangs is not waited for with each of them: Close waits for this.
 func (r *refresher) saveUses() {
 	r.mu.Lock()
 	uses := r.uses
 	r.uses = make(map[string]time.Time)
 	r.mu.Unlock()
-	c := r.client
+	writes := newLanes()
+	var hangs atomic.Bool
 	for domain, used := range uses {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(c.ctx), storeLimit)
-		if value, ok, err := c.store.Get(ctx, domain); err == nil && ok {
-			if p, stored, err := decodeEntry(domain, value, parseFile); err == nil && used.After(stored) {
-				c.put(ctx, p, used)
-			}
+		if hangs.Load() {
+			break
 		}
-		cancel()
+		writes.do(func() {
+			if errors.Is(r.client.saveUse(domain, used), context.DeadlineExceeded) {
+				hangs.Store(true)
+			}
+		})
 	}
+	writes.wait()
+}
+
+// saveUse writes that somebody last asked about domain at used, unless the store knows of
+// a later time.
+func (c *Client) saveUse(domain string, used time.Time) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.ctx), storeLimit)
+	defer cancel()
+	value, ok, err := c.store.Get(ctx, domain)
+	if err != nil || !ok {
+		return err
+	}
+	p, stored, err := decodeEntry(domain, value, parseFile)
+	if err == nil && used.After(stored) {
+		_, err = c.put(ctx, p, used)
+	}
+	return err
 }
 
 // policyHostKey tells policy hosts apart by where they are: by an address, or where
