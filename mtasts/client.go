@@ -97,8 +97,8 @@ const (
 	defaultRecheck = 5 * time.Minute
 	defaultMemory  = 1 << 16
 
-	// maxFetches bounds the sockets to policy hosts. Each holds its place for a
-	// minute at most; who finds none waits.
+	// maxFetches bounds the sockets to policy hosts, besides those of Run. Each holds
+	// its place for a minute at most; who finds none waits.
 	maxFetches = 512
 
 	// maxSaving bounds the policies that have been fetched and are being stored.
@@ -122,7 +122,7 @@ type Client struct {
 	report   func(Event)
 	log      *slog.Logger
 
-	fetches chan struct{} // a place for each request to a policy host
+	fetches chan struct{} // a place for each request to a policy host, but for those of Run
 	saving  chan struct{} // a place for each policy that is being stored
 
 	ctx    context.Context // ends with Close

@@ -83,6 +83,14 @@ func (c *Client) discover(domain string, m *memo, refresh bool) finding {
 		return finding{kept: known, cause: b.cause, doubt: b.cause, failed: b.cause, blocked: true}
 	}
 
+	if !refresh { // Run has places of its own for its fetches
+		select {
+		case c.fetches <- struct{}{}:
+			defer func() { <-c.fetches }()
+		case <-c.ctx.Done():
+			return finding{cause: closedError(domain)}
+		}
+	}
 	learnt, failure := c.fetchPolicy(domain, id)
 	switch {
 	case c.ctx.Err() != nil:
@@ -129,13 +137,7 @@ func (c *Client) lookupID(domain string) (string, *Error) {
 // fetchPolicy gets and parses the policy file of domain (RFC 8461, Section 3.3).
 func (c *Client) fetchPolicy(domain, id string) (*Policy, *Error) {
 	host := sts.PolicyLabel + domain
-	select {
-	case c.fetches <- struct{}{}:
-	case <-c.ctx.Done():
-		return nil, closedError(domain)
-	}
 	text, err := c.get(c.ctx, host)
-	<-c.fetches
 	if err != nil {
 		return nil, fetchFailure(domain, err)
 	}

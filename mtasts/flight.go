@@ -36,8 +36,9 @@ type flight struct {
 	blocked bool // it was not even tried
 }
 
-// maxFlights bounds the looks under way, most of which then wait for policy hosts that
-// do not answer, and whose callers have long left.
+// maxFlights bounds the looks under way for callers, most of which then wait for policy
+// hosts that do not answer, and whose callers have long left. Run has its own bound, so
+// that no flood of strangers can put a refresh off.
 const maxFlights = 20_000
 
 var errBusy = errors.New("too many domains are being looked at")
@@ -151,7 +152,7 @@ func (c *Client) launch(name string, f *flight) (*flight, error) {
 	if under := c.flights[name]; under != nil {
 		return under, nil
 	}
-	if len(c.flights) >= maxFlights {
+	if f.job == nil && len(c.flights) >= maxFlights {
 		return nil, &Error{Domain: name, Reason: "busy", Temporary: true, Err: errBusy}
 	}
 	f.began, f.answered, f.looked = c.since(), make(chan struct{}), make(chan struct{})

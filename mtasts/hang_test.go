@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -122,4 +123,86 @@ func TestManyUsesDoNotHoldUpTheEndOfRun(t *testing.T) {
 			}
 		})
 	}
+}
+
+// hungDeletes never finishes to remove anything.
+type hungDeletes struct{ mtasts.Store }
+
+func (hungDeletes) Delete(ctx context.Context, _ string, _ time.Time) error {
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+func TestAStoreThatCannotRemoveDoesNotStopRun(t *testing.T) {
+	play(t, func(t *testing.T, e *env) {
+		e.opts.Quota = 100_000
+		e.store = hungDeletes{e.store}
+		e.restart()
+		stop := e.run()
+		defer stop()
+		e.learn()
+		e.learnMany("idle", 90)
+		e.sleep(10 * day)
+		e.learnMany("new", 90)
+		for range 10 {
+			e.sleep(day)
+			e.policy()
+		}
+		if p := e.policy(); time.Since(p.Fetched) > 25*time.Hour {
+			t.Errorf("fetched %v ago", time.Since(p.Fetched))
+		}
+	})
+}
+
+// strangers are all domains below "stranger.example": each has a record, and a policy
+// host that never answers.
+type strangers struct {
+	mtasts.Resolver
+	http.RoundTripper
+}
+
+func (s strangers) LookupTXT(ctx context.Context, name string) ([]string, error) {
+	if strings.HasSuffix(name, ".stranger.example.") {
+		return []string{"v=STSv1; id=1"}, nil
+	}
+	return s.Resolver.LookupTXT(ctx, name)
+}
+
+func (s strangers) RoundTrip(req *http.Request) (*http.Response, error) {
+	if strings.HasSuffix(req.URL.Host, ".stranger.example") {
+		<-req.Context().Done()
+		return nil, req.Context().Err()
+	}
+	return s.RoundTripper.RoundTrip(req)
+}
+
+// However many looks are under way, and all places for fetches taken, a refresh is not
+// put off.
+func TestStrangersDoNotHoldUpARefresh(t *testing.T) {
+	play(t, func(t *testing.T, e *env) {
+		s := strangers{e.opts.Resolver, e.opts.Transport}
+		e.opts.Resolver, e.opts.Transport = s, s
+		e.restart()
+		defer e.run()()
+		const life = 10 * time.Minute
+		e.Publish(domain, "1", mtaststest.Policy(mtasts.ModeEnforce, life, "mx.example.com"))
+		fetched := e.policy().Fetched
+		e.sleep(life * 2 / 10)
+		left, leave := context.WithCancel(t.Context())
+		leave()
+		busy := 0
+		for i := 0; time.Since(fetched) < life*8/10; i++ {
+			if _, err := e.client.PolicyFor(left, fmt.Sprintf("d%d.stranger.example", i)); errors.Is(err, context.Canceled) {
+				continue
+			}
+			busy++ // as many looks as there may be
+			e.sleep(10 * time.Second)
+		}
+		if busy == 0 {
+			t.Error("the strangers were too few")
+		}
+		if p := e.policy(); !p.Fetched.After(fetched) {
+			t.Errorf("fetched %v ago, with a life of %v", time.Since(p.Fetched), life)
+		}
+	})
 }

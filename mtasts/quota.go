@@ -112,7 +112,7 @@ func (r *refresher) makeRoom(ctx context.Context, t tally) {
 		}
 		planned += int64(size)
 		deletes.do(func() {
-			if c.store.Delete(ctx, key, p.stamp) == nil {
+			if c.remove(ctx, p) == nil {
 				freed.Add(int64(size))
 				r.stored.Add(-int64(size))
 				if m := c.memo(key); m != nil && m.policy != nil && m.policy.stamp.Equal(p.stamp) {

@@ -45,7 +45,7 @@ func (r *refresher) walk(ctx context.Context) {
 			r.consider(p, used)
 			t.add(p, used, now, size)
 		case now.Sub(p.Expires) > prunedAfter:
-			deletes.do(func() { r.client.prune(p) })
+			deletes.do(func() { r.client.remove(ctx, p) }) // what fails is tried again on the next walk
 		}
 		return true
 	})
@@ -95,11 +95,11 @@ func (r *refresher) each(ctx context.Context, f func(key string, p *Policy, used
 // then nobody is about to renew it.
 const prunedAfter = 24 * time.Hour
 
-// prune removes the entry of p, which has expired, unless it has been renewed meanwhile.
-func (c *Client) prune(p *Policy) {
-	ctx, cancel := context.WithTimeout(c.ctx, storeLimit)
+// remove removes the entry of p, unless a newer one has taken its place meanwhile.
+func (c *Client) remove(ctx context.Context, p *Policy) error {
+	ctx, cancel := context.WithTimeout(ctx, storeLimit)
 	defer cancel()
-	c.store.Delete(ctx, p.Domain, p.stamp) // one that fails is tried again on the next walk
+	return c.store.Delete(ctx, p.Domain, p.stamp)
 }
 
 // used notes that somebody has asked about the domain of m. How lately is written
