@@ -2,12 +2,10 @@ package mtasts
 
 import (
 	"context"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
-	"net/http"
 	"net/netip"
 	"strings"
 	"sync"
@@ -20,83 +18,7 @@ import (
 	"github.com/mtasts/go-mtasts/resolver"
 )
 
-// A Resolver answers the look-up of TXT records. *[net.Resolver] is one, and so
-// are [resolver.System] and [resolver.Fake].
-//
-// A Resolver that also has the method LookupNetIP of *[net.Resolver] is asked
-// for the addresses of policy hosts as well; otherwise the system is.
-type Resolver interface {
-	// LookupTXT returns the TXT records of name, which is absolute: it ends in
-	// a dot. The character-strings of one record are joined without a space
-	// (RFC 8461, Section 3.1). That there is no such record must be an error
-	// that wraps a *[net.DNSError] with IsNotFound set, or an empty list; any
-	// other error means that it could not be found out. It must heed ctx.
-	LookupTXT(ctx context.Context, name string) ([]string, error)
-}
-
-// Options are what may be chosen. A nil *Options and the zero value are the
-// usual choice. [Open] and [New] copy it.
-type Options struct {
-	// Resolver is asked for TXT records. Nil: [resolver.System]{}.
-	Resolver Resolver
-
-	// Transport carries the requests to policy hosts, for example through a
-	// proxy. Nil: one of the package's own, which is what Section 3.3 of RFC
-	// 8461 asks for, dials only public addresses, and leaves no connection
-	// open. With any Transport redirects are refused, and status, media type, size
-	// and certificate are checked; but where it connects to is its own affair, so
-	// that AllowNets does not apply to it. It must heed the request's context; for an
-	// *http.Transport set TLSHandshakeTimeout, because it finishes a handshake that
-	// no request waits for any more.
-	Transport http.RoundTripper
-
-	// RootCAs are the roots that policy hosts must chain to. Nil: the system's,
-	// or those of Transport. An MX is verified against the roots of the base
-	// that is passed to [Host.TLSConfig].
-	RootCAs *x509.CertPool
-
-	// AllowNets are networks in which policy hosts may live besides the public
-	// Internet. Nil: none, so that no publisher can send requests into the
-	// operator's own networks.
-	AllowNets []netip.Prefix
-
-	// Recheck is for how long an answer is given without a look at the TXT
-	// record. A remembered policy that is older is still given at once, and the
-	// look happens behind it. 0: 5 minutes. Negative: look on every call, and
-	// wait for it.
-	Recheck time.Duration
-
-	// Memory is how many domains are held in memory, with and without a
-	// policy; one with a policy file above 1 KiB counts once for each KiB.
-	// 0: 65,536. The store is not bounded by it.
-	Memory int
-
-	// Quota is how many octets of policies the store may hold before [Client.Run]
-	// gives up entries, each with an [EventEvicted]: first those of mode none, then
-	// testing, then those that nobody has asked about for longest. One that enforces
-	// and was in use within a day always stays. 0: 1 GiB.
-	Quota int64
-
-	// Override lets the operator exempt a domain from its policy, or all domains,
-	// or only observe what enforcing would do: see [Action]. It is asked for each
-	// answer and each event, concurrently, with the policy domain as a lower-case
-	// A-label, and must not block. False, or an Action that is none, leaves the
-	// policy alone. Nil: no override.
-	Override func(domain string) (Action, bool)
-
-	// Report is called with each [Event], concurrently, by whoever caused it: it
-	// must not block, nor call the client. Nil: none.
-	Report func(Event)
-
-	// Logger is told of trouble that an operator can do something about. Nil:
-	// nobody is.
-	Logger *slog.Logger
-}
-
 const (
-	defaultRecheck = 5 * time.Minute
-	defaultMemory  = 1 << 16
-
 	// maxFetches bounds the sockets to policy hosts, besides those of Run. Each holds
 	// its place for a minute at most; who finds none waits.
 	maxFetches = 512
@@ -105,8 +27,8 @@ const (
 	maxSaving = 256
 )
 
-// A Client finds, remembers and applies policies. It may be used concurrently.
-// A process needs one; it must be closed.
+// A Client finds, remembers and applies policies. It may be used concurrently. One is
+// enough for a process; close it at the end.
 type Client struct {
 	resolver Resolver
 	// lookupNetIP is the resolver's, nil if it has none.
@@ -139,13 +61,13 @@ type Client struct {
 	refresher  atomic.Pointer[refresher] // while Run runs
 }
 
-// Open returns a Client that remembers in a bbolt file at path, which is made,
-// with mode 0600, if it is not there; its folder must exist. One process at a
-// time may have the file open. Beside it, until [Client.Close], is a log of what was
-// stored last, with "-wal" behind the name, which belongs to it ([cache.Bolt]).
+// Open returns a Client that remembers in a bbolt file at path. It makes the file, with
+// mode 0600, if there is none; its directory must exist. Only one process at a time may
+// have it open. Until [Client.Close] a write-ahead log lies beside it, at path with
+// "-wal" appended, which is a part of it ([cache.Bolt]).
 //
-// A file that another process holds, that is damaged, of a newer format or not
-// to be read or written is an [*Error] within about a second, and left as it is.
+// A file that is damaged, that is of a newer format, that another process holds, or that
+// cannot be read and written is an [*Error] within about a second, and left as it is.
 func Open(path string, opts *Options) (*Client, error) {
 	store, err := cache.OpenBolt(path)
 	if err != nil {
@@ -247,7 +169,7 @@ func (c *Client) PolicyFor(ctx context.Context, domain string) (*Policy, error) 
 // new, at the policy host. RFC 8461, Section 5 demands it before a message that
 // a policy has held back fails for good: if the answer has another ID than the
 // policy that did, try the message again under it. An error says that the look
-// could not be made, or a new policy not be had; keep the message in the queue.
+// could not be made, or that a new policy could not be had; keep the message in the queue.
 func (c *Client) Recheck(ctx context.Context, domain string) (*Policy, error) {
 	name, err := sts.PolicyDomain(domain)
 	if err != nil {

@@ -167,7 +167,7 @@ func fetchFailure(domain string, err error) *Error {
 	case fetch.KindAnswer:
 		e.Reason = "not-a-policy-file"
 	case fetch.KindCertificate:
-		e.Result, e.Reason = ResultPolicyWebPKIFailed, cmp.Or(reason, result)
+		e.Result, e.Reason = ResultWebPKIInvalid, cmp.Or(reason, result)
 	default:
 		e.Reason = reason
 	}

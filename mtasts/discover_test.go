@@ -69,7 +69,7 @@ func TestRFC8461_3_3_WithoutAFetchablePolicyDeliveryGoesOn(t *testing.T) {
 		"404":          {mtaststest.PolicyHost{Status: 404}, mtasts.ResultPolicyFetchError},
 		"unreachable":  {mtaststest.PolicyHost{Unreachable: true}, mtasts.ResultPolicyFetchError},
 		"hangs":        {mtaststest.PolicyHost{Delay: time.Hour}, mtasts.ResultPolicyFetchError},
-		"certificate":  {mtaststest.PolicyHost{Certificate: mtaststest.Expired}, mtasts.ResultPolicyWebPKIFailed},
+		"certificate":  {mtaststest.PolicyHost{Certificate: mtaststest.Expired}, mtasts.ResultWebPKIInvalid},
 		"no policy":    {mtaststest.PolicyHost{Body: "<html>\r\n"}, mtasts.ResultPolicyInvalid},
 		"invalid":      {mtaststest.PolicyHost{Body: "version: STSv1\nmode: on\nmax_age: 1\nmx: a\n"}, mtasts.ResultPolicyInvalid},
 		"nothing good": {mtaststest.PolicyHost{Body: "version: STSv1\nmode: enforce\nmax_age: 1\nmx: 192.0.2.1\n"}, mtasts.ResultPolicyInvalid},

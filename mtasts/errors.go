@@ -43,9 +43,10 @@ type Error struct {
 	Result Result
 	Reason string
 
-	// Temporary means that the answer could not be found out, most often for
-	// trouble with the DNS, and may be had later. It is what a strict sender
-	// asks of [Policy].Cause in order to defer.
+	// Temporary means that the answer could not be found out, most often because
+	// the DNS gave none, and may be had later. A strict sender defers on a
+	// [Policy].Cause that has it. It does not tell 4xx from 5xx: a violation is never
+	// Temporary and always calls for a 4xx, and only [ErrInvalidDomain] for a 5xx.
 	Temporary bool
 
 	// Err says more. It may hold text from the network in any form, in contrast

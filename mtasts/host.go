@@ -12,9 +12,9 @@ import (
 // A Host is the decision for one MX host. It may be used concurrently, for any
 // number of connections to that host.
 type Host struct {
-	// Name is the MX host as a lower-case A-label without a final dot. If it is no
-	// name, which only a policy of mode testing or none lets pass, it is what was
-	// passed to [Policy.Host], and may hold anything.
+	// Name is the MX host as lower-case A-labels without a final dot. If that is not a
+	// host name, which only modes testing and none let pass, Name is what was passed
+	// to [Policy.Host], and may hold anything.
 	Name string
 
 	policy   *Policy

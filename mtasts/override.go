@@ -5,7 +5,7 @@ type Action string
 
 const (
 	// ActionExempt: the domain is treated as one without a policy. It is for a
-	// publisher whose mistake holds mail back that must go.
+	// publisher whose mistake holds up mail that has to go out.
 	ActionExempt Action = "exempt"
 
 	// ActionObserve: a policy of mode enforce is applied as if its mode were

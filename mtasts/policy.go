@@ -25,6 +25,8 @@ const (
 // that many callers share: read it, never change it, and ask [Client.PolicyFor]
 // again for the next message rather than keep it.
 type Policy struct {
+	// What comes before Domain is all that Host reads, and lies together in memory.
+
 	// Mode is what the policy demands; [ModeNone] without a policy.
 	Mode Mode
 
@@ -39,8 +41,9 @@ type Policy struct {
 	// or the address literal that was asked about.
 	Domain string
 
-	// Override is set if [Options].Override has put another Mode in the place of
-	// the published one, or would have: Text tells what was published.
+	// Override is what [Options].Override chose for this domain, empty if nothing.
+	// Mode is then what the action makes of the published mode; Text is still what
+	// was published.
 	Override Action
 
 	// ID is the id of the TXT record under which the policy was fetched.

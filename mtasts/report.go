@@ -19,9 +19,9 @@ const (
 	ResultCertificateNotTrusted   Result = "certificate-not-trusted"
 	ResultValidationFailure       Result = "validation-failure"
 
-	ResultPolicyFetchError   Result = "sts-policy-fetch-error"
-	ResultPolicyInvalid      Result = "sts-policy-invalid"
-	ResultPolicyWebPKIFailed Result = "sts-webpki-invalid"
+	ResultPolicyFetchError Result = "sts-policy-fetch-error"
+	ResultPolicyInvalid    Result = "sts-policy-invalid"
+	ResultWebPKIInvalid    Result = "sts-webpki-invalid"
 )
 
 // An EventKind says what an [Event] is about.
@@ -32,9 +32,10 @@ const (
 	// a policy in mode enforce or testing. Result is empty for success.
 	EventSession EventKind = "session"
 
-	// EventPolicy: a domain that publishes a TXT record has no usable policy
-	// file, or the live policy of a domain with a remembered one cannot be had
-	// (RFC 8461, Section 6). Policy is the remembered one, if there is one.
+	// EventPolicy: a domain publishes a TXT record, but not exactly one that is
+	// valid, or no usable policy file; or the live policy of a domain with a
+	// remembered one cannot be had (RFC 8461, Section 6). Policy is the remembered
+	// one, if there is one.
 	EventPolicy EventKind = "policy"
 
 	// EventRefresh: [Client.Run] could not fetch a policy again, or could after it

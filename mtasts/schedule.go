@@ -1,11 +1,14 @@
 package mtasts
 
 import (
+	"context"
 	"encoding/binary"
 	"hash/maphash"
 	"math/rand/v2"
 	"sync"
 	"time"
+
+	"github.com/mtasts/go-mtasts/internal/sts"
 )
 
 const (
@@ -93,4 +96,20 @@ func (p *pace) reserve(address string) time.Time {
 	}
 	p.next[address] = at.Add(pacePeriod)
 	return at
+}
+
+// policyHostKey tells policy hosts apart by where they are: by an address, or where
+// none can be found by name.
+func (c *Client) policyHostKey(ctx context.Context, domain string) string {
+	host := sts.PolicyLabel + domain
+	if c.lookupNetIP == nil {
+		return host
+	}
+	ctx, cancel := context.WithTimeout(ctx, lookupLimit)
+	defer cancel()
+	addrs, err := c.lookupNetIP(ctx, "ip", host+".")
+	if err != nil || len(addrs) == 0 {
+		return host
+	}
+	return addrs[0].String()
 }

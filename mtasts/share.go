@@ -48,18 +48,29 @@ func newSharedFiles() *sharedFiles {
 // parse is [parseFile], but for a text that is here already.
 func (s *sharedFiles) parse(text string) (*policyFile, error) {
 	hash := maphash.String(s.seed, text)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	held := s.files[hash].Value()
-	if held != nil && held.text == text {
+	if held := s.get(hash); held != nil && held.text == text {
 		return held, nil
 	}
-	file, err := parseFile(text)
-	if err == nil && held == nil {
+	file, err := parseFile(text) // by itself: a large one takes its time
+	if err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch held := s.files[hash].Value(); {
+	case held == nil:
 		s.files[hash] = weak.Make(file)
 		runtime.AddCleanup(file, s.forget, hash)
+	case held.text == text: // since a moment ago
+		return held, nil
 	}
-	return file, err
+	return file, nil
+}
+
+func (s *sharedFiles) get(hash uint64) *policyFile {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.files[hash].Value()
 }
 
 // forget forgets the file whose text has hash, unless there is another one by now.

@@ -43,7 +43,7 @@ func TestPublishers(t *testing.T) {
 	t.Run("delegated, but the certificate has no name for it", func(t *testing.T) {
 		t.Parallel()
 		w.sender(t).send(t, "someone@example.edu").delivered(t, "mail.example.net", "TLSv1.3").sessions(t).
-			policyTrouble(t, under("example.edu", "", "").policy(mtasts.ResultPolicyWebPKIFailed, "certificate-host-mismatch"))
+			policyTrouble(t, under("example.edu", "", "").policy(mtasts.ResultWebPKIInvalid, "certificate-host-mismatch"))
 	})
 }
 

@@ -113,10 +113,10 @@ func missingPolicies(t *testing.T, w *world, client *mtasts.Client) {
 		"bomb.test":       {notAPolicyFile, "longer than 65536 bytes"},
 		"invalid.test":    {trouble{mtasts.ResultPolicyInvalid, "policy-invalid", false}, "<html>"},
 		"stopped.test":    {trouble{mtasts.ResultPolicyFetchError, "connect-failed", false}, "connection refused"},
-		"expired.test":    {trouble{mtasts.ResultPolicyWebPKIFailed, "certificate-expired", false}, "expired"},
-		"unknown.test":    {trouble{mtasts.ResultPolicyWebPKIFailed, "unknown-authority", false}, "unknown authority"},
-		"misnamed.test":   {trouble{mtasts.ResultPolicyWebPKIFailed, "certificate-host-mismatch", false}, "mta-sts.attacker.test"},
-		"example.edu":     {trouble{mtasts.ResultPolicyWebPKIFailed, "certificate-host-mismatch", false}, "mta-sts.example.net"},
+		"expired.test":    {trouble{mtasts.ResultWebPKIInvalid, "certificate-expired", false}, "expired"},
+		"unknown.test":    {trouble{mtasts.ResultWebPKIInvalid, "unknown-authority", false}, "unknown authority"},
+		"misnamed.test":   {trouble{mtasts.ResultWebPKIInvalid, "certificate-host-mismatch", false}, "mta-sts.attacker.test"},
+		"example.edu":     {trouble{mtasts.ResultWebPKIInvalid, "certificate-host-mismatch", false}, "mta-sts.example.net"},
 	} {
 		t.Run(domain, func(t *testing.T) {
 			p, err := client.PolicyFor(t.Context(), domain)

@@ -60,9 +60,9 @@ func TestRememberedPolicyOutlives(t *testing.T) {
 		{"a new id and a file too large once unpacked", "bomb", newID, w.dns.addr, mtasts.ResultPolicyFetchError, "not-a-policy-file"},
 		{"a new id and no policy in the file", "invalid", newID, w.dns.addr, mtasts.ResultPolicyInvalid, "policy-invalid"},
 		{"a new id and no policy host", "stopped", newID, w.dns.addr, mtasts.ResultPolicyFetchError, "connect-failed"},
-		{"a new id and an expired certificate", "expired", newID, w.dns.addr, mtasts.ResultPolicyWebPKIFailed, "certificate-expired"},
-		{"a new id and a certificate of another CA", "unknown", newID, w.dns.addr, mtasts.ResultPolicyWebPKIFailed, "unknown-authority"},
-		{"a new id and a certificate for another name", "misnamed", newID, w.dns.addr, mtasts.ResultPolicyWebPKIFailed, "certificate-host-mismatch"},
+		{"a new id and an expired certificate", "expired", newID, w.dns.addr, mtasts.ResultWebPKIInvalid, "certificate-expired"},
+		{"a new id and a certificate of another CA", "unknown", newID, w.dns.addr, mtasts.ResultWebPKIInvalid, "unknown-authority"},
+		{"a new id and a certificate for another name", "misnamed", newID, w.dns.addr, mtasts.ResultWebPKIInvalid, "certificate-host-mismatch"},
 	} {
 		t.Run(attack.what, func(t *testing.T) {
 			t.Parallel()
