@@ -23,7 +23,8 @@ const (
 	// its place for a minute at most; who finds none waits.
 	maxFetches = 512
 
-	// maxSaving bounds the policies that have been fetched and are being stored.
+	// maxSaving bounds the policies that have been fetched and are being stored. More
+	// than these are put off, and nobody waits for them.
 	maxSaving = 256
 )
 

@@ -47,12 +47,16 @@ func TestAStoreThatHangsHoldsUpNeitherAnswersNorClose(t *testing.T) {
 				answers <- err
 			}()
 		}
+		start := time.Now()
 		for range domains {
 			if err := <-answers; err != nil {
 				t.Errorf("no answer: %v", err)
 			}
 		}
-		start := time.Now()
+		if took := time.Since(start); took > 0 {
+			t.Errorf("answers waited %v for the disk", took)
+		}
+		start = time.Now()
 		err := e.client.Close()
 		if took := time.Since(start); err == nil || took > 30*time.Second {
 			t.Errorf("Close took %v: %v; want an error within half a minute", took, err)

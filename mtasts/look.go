@@ -51,6 +51,7 @@ func (c *Client) fly(name string, f *flight) {
 	}
 	f.lookedAt, f.doubt, f.failure, f.blocked = true, found.doubt, found.failed, found.blocked
 
+	var toSave *held
 	switch {
 	case found.learnt != nil:
 		f.policy = found.learnt
@@ -60,15 +61,8 @@ func (c *Client) fly(name string, f *flight) {
 		}
 		c.adopt(name, found.learnt, m, used)
 		if found.learnt.lasts() || remembers {
-			// Where the disk is slower than the network callers wait for it, or what
-			// waits to be stored would grow without bound.
-			c.saving <- struct{}{}
 			// Held before anybody can ask, and find neither memory nor store to know.
-			h := c.unsaved.hold(found.learnt, used, remembers, m.unsaved.Swap(0))
-			defer func() {
-				c.save(h)
-				<-c.saving
-			}()
+			toSave = c.unsaved.hold(found.learnt, used, remembers, m.unsaved.Swap(0))
 		}
 	case found.kept != nil:
 		// Nothing but a newer policy or the end of its life ends this one (RFC
@@ -77,7 +71,7 @@ func (c *Client) fly(name string, f *flight) {
 		m.owed.Store(owed && found.doubt != nil)
 		c.keepFresh(m, before, found.span(c))
 		if why := m.unsaved.Swap(0); why != 0 {
-			defer c.save(c.unsaved.hold(found.kept, m.used.Load(), false, why))
+			toSave = c.unsaved.hold(found.kept, m.used.Load(), false, why)
 		}
 	case unread != nil:
 		// There may be a policy that cannot be read, and nothing takes its place.
@@ -87,7 +81,14 @@ func (c *Client) fly(name string, f *flight) {
 		f.policy = noPolicy(name, found.cause)
 		c.keepAbsent(name, f.policy, m, found)
 	}
+	reserved := toSave != nil && c.reserve()
+	if toSave != nil && !reserved {
+		c.putOff(toSave, errLater)
+	}
 	c.land(name, f)
+	if reserved {
+		c.save(toSave)
+	}
 }
 
 // keepAbsent remembers in memory that there is no policy to apply, as p says, or as

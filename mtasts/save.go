@@ -4,104 +4,53 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/mtasts/go-mtasts/cache"
 )
 
-// unsaved are the policies that are not in the store yet: those being written, and
-// those that could not be. They are held here because memory may forget, and nothing
-// that was learnt is to be lost in between.
-type unsaved struct {
-	mu       sync.Mutex
-	policies map[string]*held
-	cost     int  // of policies, in KiB
-	lost     int  // policies that were dropped; memory may still have them
-	retrying bool // saveAgain is under way
-	broken   bool // a write has failed since all was written
-}
+// errLater is why a write was not even tried.
+var errLater = errors.New("left for later")
 
-// A held policy is to be written.
-type held struct {
-	policy   *Policy
-	used     time.Time
-	replaces bool // an entry of the store
-	waits    bool // for saveAgain, after a write that came to nothing
-}
-
-// Why a policy is neither in the store nor held any more.
-const (
-	refused = 1 // the store was full
-	dropped = 2 // the store could not be written, and too much was held
-)
-
-// maxUnsaved bounds, in KiB, what a broken store can make a process hold besides its
-// memory.
-const maxUnsaved = 64 << 10
-
-// get returns what is held of a domain, nil if nothing is.
-func (u *unsaved) get(name string) *held {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	return u.policies[name]
-}
-
-// hold keeps p until release, or until a newer policy of its domain is held. before is
-// what became of p, or of the policy that p takes the place of: 0, refused or dropped.
-func (u *unsaved) hold(p *Policy, used time.Time, replaces bool, before uint32) *held {
-	h := &held{policy: p, used: used, replaces: replaces && before == 0}
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	if u.policies == nil {
-		u.policies = make(map[string]*held)
+// reserve reports whether there is a place among those who write. If there is none, the
+// disk is slower than the network: then reserve waits for one, and callers with it, but
+// only where so much is held already that more would not be.
+func (c *Client) reserve() bool {
+	select {
+	case c.saving <- struct{}{}:
+		return true
+	default:
 	}
-	if older := u.policies[p.Domain]; older != nil {
-		h.replaces = older.replaces || !older.waits // it is being written
-		u.cost -= cost(older.policy)
-	}
-	if before == dropped {
-		u.lost--
-	}
-	u.policies[p.Domain] = h
-	u.cost += cost(p)
-	return h
-}
-
-// release ends what hold has begun. It reports false if a newer policy is held.
-func (u *unsaved) release(h *held) bool {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	return u.remove(h)
-}
-
-// remove is release with the lock held.
-func (u *unsaved) remove(h *held) bool {
-	if u.policies[h.policy.Domain] != h {
+	if !c.unsaved.isFull() {
 		return false
 	}
-	delete(u.policies, h.policy.Domain)
-	u.cost -= cost(h.policy)
+	c.saving <- struct{}{}
 	return true
 }
 
-// save writes h. No caller waits for it, and none is told if it fails: h goes on to be
-// held, and writing is tried again.
+// save writes h, in a place that was reserved. No caller waits for it, and none is told
+// if it fails: h goes on to be held, and writing is tried again.
 func (c *Client) save(h *held) {
-	u := &c.unsaved
-	var err error
-	if c.ctx.Err() != nil && u.isBroken() {
-		err = errCrowded // Close tries it once more, and not each for itself
-	} else if err = c.write(h); c.settled(h, err) {
-		return
+	defer func() { <-c.saving }()
+	if c.ctx.Err() != nil && c.unsaved.isBroken() {
+		c.putOff(h, errLater) // Close tries it once more, and not each for itself
+	} else if err := c.write(h); !c.settled(h, err) {
+		c.putOff(h, err)
 	}
+}
+
+// putOff leaves h, of which a write has come to err, for later; or for the next look at
+// its domain, if too much waits.
+func (c *Client) putOff(h *held, err error) {
+	u := &c.unsaved
 	u.mu.Lock()
 	h.waits = true
-	if u.cost > maxUnsaved && u.remove(h) {
+	if u.full() && u.remove(h) {
 		u.lost++
 		c.letGo(h, dropped)
 	}
-	broke := err != errCrowded && !u.broken
+	broke := err != errCrowded && err != errLater && !u.broken
 	u.broken = u.broken || broke
 	if !u.retrying {
 		u.retrying = true
@@ -111,12 +60,6 @@ func (c *Client) save(h *held) {
 	if broke {
 		c.log.Error("mtasts: policies cannot be stored and are kept in memory until they can", "domain", h.policy.Domain, "error", err)
 	}
-}
-
-func (u *unsaved) isBroken() bool {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	return u.broken
 }
 
 // settled reports whether nothing is left to be done about h, of which a write has come
@@ -198,34 +141,56 @@ func (c *Client) saveAgain() {
 	}
 }
 
-// flush writes what waits, and stops at the first failure: the store is the same for
-// all. It returns nil, and ends the retrying, once nothing waits.
+// flush writes what waits, and stops at a failure: the store is the same for all. It
+// returns nil, and ends the retrying, once nothing waits.
 func (c *Client) flush() error {
-	u := &c.unsaved
 	for {
-		u.mu.Lock()
-		var next *held
-		for _, h := range u.policies {
-			if h.waits {
-				next = h
-				break
-			}
-		}
-		if next == nil {
-			recovered := u.broken
-			u.retrying, u.broken = false, false
-			u.mu.Unlock()
-			if recovered {
-				c.emit(Event{Kind: EventStore, Reason: "store-writable"})
-				c.log.Info("mtasts: the store can be written again")
-			}
+		waiting := c.waiting()
+		if len(waiting) == 0 {
 			return nil
 		}
-		u.mu.Unlock()
-		if err := c.write(next); !c.settled(next, err) {
-			return err
+		var failed atomic.Pointer[error]
+		writes := newLanes()
+		for _, h := range waiting {
+			if failed.Load() != nil {
+				break
+			}
+			writes.do(func() {
+				if err := c.write(h); !c.settled(h, err) {
+					failed.Store(&err)
+				}
+			})
+		}
+		writes.wait()
+		if err := failed.Load(); err != nil {
+			return *err
 		}
 	}
+}
+
+// waiting returns some of what waits. Nothing means that the retrying is at its end.
+func (c *Client) waiting() (waiting []*held) {
+	const most = 1000 // so that nobody waits long for the lock
+	u := &c.unsaved
+	u.mu.Lock()
+	for _, h := range u.policies {
+		if len(waiting) == most {
+			break
+		}
+		if h.waits {
+			waiting = append(waiting, h)
+		}
+	}
+	recovered := len(waiting) == 0 && u.broken
+	if len(waiting) == 0 {
+		u.retrying, u.broken = false, false
+	}
+	u.mu.Unlock()
+	if recovered {
+		c.emit(Event{Kind: EventStore, Reason: "store-writable"})
+		c.log.Info("mtasts: the store can be written again")
+	}
+	return waiting
 }
 
 // lastSave is flush for Close, which says how much is lost.

@@ -91,9 +91,9 @@ const (
 	// has no policy, or one of up to 1 KiB, its Cause, and its place in the LRU.
 	entryHeap = 3 << 9
 
-	// saving is how many policies at a time may have been answered and wait to be
-	// stored. A disk that is slower than the network must not make a process grow.
-	saving = 256
+	// saving is how many policies at a time are being stored: when they have been
+	// answered, and when that was put off.
+	saving = 256 + 64
 
 	// goroutineSlack is for the goroutines of the program itself, and those that have
 	// done their work and are just ending.
