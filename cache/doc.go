@@ -13,7 +13,7 @@
 // without protection, so each kind of memory has to be asked who can do that.
 //
 // An LRU forgets at the will of strangers: to evict a domain it is enough to
-// have the sender look up as many others as the LRU holds, and a few messages
+// have the sender look up about as many others as the LRU holds, and a few messages
 // with many recipients may do that. It saves time and is no memory on its own.
 //
 // A Memory forgets when the process ends. An attacker has only to wait for the

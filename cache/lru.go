@@ -21,7 +21,7 @@ const (
 	minShare = 1024
 )
 
-// An LRU is a bounded memory of the most recently used entries. All methods may
+// An LRU is a bounded memory of recently used entries. All methods may
 // be called concurrently.
 //
 // The bound is a number of units. What a unit is worth is the caller's choice:
@@ -29,13 +29,12 @@ const (
 // times the memory of an ordinary one should cost ten, so that a stranger who
 // makes his entries large gets fewer of them rather than more memory.
 //
-// Get takes no lock and allocates nothing: all it changes is a mark in an entry that has
-// none. A list in the order of use would have to be changed by every use, under a lock.
-// Here it is Add that brings the list up to date, when it needs room: an entry at the end
-// of the list that was used since it came into it goes to the front once more, without its
-// mark, and the first that was not used is evicted. (This is the second chance of the
-// paging algorithms, also known as CLOCK.) So what nobody has asked for leaves
-// before anything that somebody has.
+// Get takes no lock and allocates nothing: it only marks an entry as used, unless it is
+// marked already. A list in the order of use would have to be changed at each use, under
+// a lock. So eviction is by second chance (also known as CLOCK), which comes close to
+// that order: when Add needs room, a marked entry at the end of the list goes to the front
+// once more, without its mark, and the first that has none is evicted. An entry that is
+// used on each of its ways through the list stays, unless all others are used too.
 //
 // An LRU of 2048 units and more is divided into up to 16 shards, each with its
 // own lock, its own list and an equal share of the units. Which shard a key
@@ -85,19 +84,25 @@ func NewLRU[V any](size int) *LRU[V] {
 // Get returns the entry that was added last under key, nil if there is none: if none
 // was added, or it has been evicted or removed.
 func (l *LRU[V]) Get(key string) *Entry[V] {
-	hash := l.hash(key)
-	e := l.shard(hash).index.get(hash, key)
+	e := l.Peek(key)
 	if e != nil && !e.used.Load() { // to write what is there already would disturb other cores
 		e.used.Store(true)
 	}
 	return e
 }
 
-// Add puts e under key, in place of an earlier one, and evicts what was not used until the
-// costs of all entries are within bounds again. e must be new: to add
-// an entry twice would be to change its key.
+// Peek is Get for those who look after an entry and have no use for it: it leaves no mark.
+func (l *LRU[V]) Peek(key string) *Entry[V] {
+	hash := l.hash(key)
+	return l.shard(hash).index.get(hash, key)
+}
+
+// Add puts e under key, in place of an earlier entry, and evicts others until the costs of
+// all are within bounds again. Each Entry is added once and no more: to add it again would
+// be to change its key under those who read it.
 //
-// A cost below 1 is taken as 1. An entry that costs more than the share of its
+// It may have to look at every entry of a shard once, while Get goes on. A cost below 1 is
+// taken as 1. An entry that costs more than the share of its
 // shard counts as much as the whole share: it is held, alone in its shard.
 func (l *LRU[V]) Add(key string, e *Entry[V], cost int) {
 	hash := l.hash(key)

@@ -5,15 +5,15 @@ import (
 	"sync/atomic"
 )
 
-// An Entry is what an LRU holds under a key. The LRU does not touch Value: whoever
-// changes it after [LRU.Add] sees to it that others may look.
-//
-// With many entries, to wait for memory is most of what Get takes. So an Entry is one
-// piece, with what Get needs to know and the key that it compares, unless that is longer
-// than most names of domains are; and with a Value of three words of 64 bits it has 64
-// octets, what a processor reads at once. Costs are elsewhere, where only a change looks
-// for them.
+// An Entry is what an [LRU] holds under a key. The LRU never looks at Value; whoever
+// changes it after [LRU.Add] must let others read it meanwhile.
 type Entry[V any] struct {
+	// With many entries, to wait for memory is most of what Get takes. So an Entry is
+	// one piece, with what Get needs to know and the key that it compares, unless that
+	// is longer than most names of domains are; and with a Value of three words of 64
+	// bits it has 64 octets, what a processor reads at once. Costs are elsewhere, where
+	// only Add looks for them.
+
 	used atomic.Bool // since it came to the front of the order
 
 	// The key.

@@ -3,6 +3,7 @@ package mtasts_test
 import (
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/mtasts/go-mtasts/cache"
 	"github.com/mtasts/go-mtasts/mtasts"
@@ -47,6 +48,30 @@ func TestCachedAnswerAllocatesNothing(t *testing.T) {
 			}); n != 0 {
 				t.Errorf("PolicyFor(%q) allocates %v times", name, n)
 			}
+		}
+	})
+}
+
+// While a look is under way, which may take long, an answer costs no more than before it.
+func TestCachedAnswerDuringALook(t *testing.T) {
+	play(t, func(t *testing.T, e *env) {
+		e.learn()
+		e.DNS.Set(txt, resolver.Records{Delay: time.Hour})
+		for _, wait := range []time.Duration{time.Hour, 10 * time.Second} {
+			e.sleep(wait)
+			e.policy() // starts the look; then it is under way
+			if n := testing.AllocsPerRun(100, func() { e.want(e.policyNow(), mtasts.ModeEnforce, "1") }); n != 0 {
+				t.Errorf("PolicyFor allocates %v times during a look", n)
+			}
+		}
+		if n := e.DNS.Queries(txt); n != 2 {
+			t.Errorf("%d queries, want that of the look under way, and the first", n)
+		}
+		e.sleep(time.Hour) // the look has failed, and told nothing
+		e.DNS.Set(txt, resolver.Records{TXT: []string{"v=STSv1; id=1"}})
+		e.policy()
+		if n := e.DNS.Queries(txt); n != 3 {
+			t.Errorf("%d queries, want another look", n)
 		}
 	})
 }

@@ -214,6 +214,6 @@ func (c *Client) Close() error {
 	return nil
 }
 
-// since is the time by which memos are measured. It is monotonic, and for that alone
-// [time.Since] looks at one clock, at half the cost of [time.Now].
+// since is the time by which memos are measured. [time.Since] reads the monotonic clock
+// alone, at half the cost of [time.Now].
 func (c *Client) since() time.Duration { return time.Since(c.start) }

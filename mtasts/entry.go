@@ -54,7 +54,8 @@ func encodeEntry(p *Policy, used time.Time) (entry []byte, text int) {
 }
 
 // decodeEntry returns the policy in a stored entry, valid or expired, and its last
-// use. parse is [parseFile] or does the same. The error wraps errDamaged.
+// use. parse is [parseFile], or has the same outcome and keeps the file in memory. The
+// error wraps errDamaged.
 func decodeEntry(domain string, b []byte, parse func(text string) (*policyFile, error)) (p *Policy, used time.Time, err error) {
 	if len(b) < entrySum+8 || b[0] != entryVersion || binary.BigEndian.Uint32(b[1:]) != checksum(domain, b[entrySum:]) {
 		return nil, used, errDamaged

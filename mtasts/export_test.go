@@ -12,3 +12,9 @@ func Reseal(domain string, value []byte, fetched time.Time) []byte {
 	entry, _ := encodeEntry(p, used)
 	return entry
 }
+
+// UsedAt is the last use of a domain, as a stored entry says.
+func UsedAt(domain string, value []byte) (time.Time, error) {
+	_, used, err := decodeEntry(domain, value, parseFile)
+	return used, err
+}

@@ -36,6 +36,10 @@ func (c *Client) fly(name string, f *flight) {
 	if remembers {
 		f.remembered = m.policy
 		close(f.answered)
+		if !m.isDue() {
+			// One look is enough: while it is under way, others are answered as before.
+			c.keepFresh(m, m.fresh.Load(), lookLimit)
+		}
 	}
 
 	before := m.fresh.Load()

@@ -85,6 +85,9 @@ const (
 	// fetchSpacing is how long a failed fetch blocks the next of the same id.
 	fetchSpacing = 5 * time.Minute
 
+	// lookLimit is longer than a look takes.
+	lookLimit = 2 * time.Minute
+
 	// doubtSpacing is the time between looks when the DNS gives no answer.
 	doubtSpacing = 30 * time.Second
 
@@ -96,15 +99,17 @@ func (m *memo) freshUntil() time.Duration { return time.Duration(m.fresh.Load())
 
 // fresh returns what is to be answered without a look, or nil.
 func (c *Client) fresh(name string) *Policy {
-	if m := c.memo(name); m != nil && c.since() < m.freshUntil() {
-		return m.policy
+	if e := c.memory.Get(name); e != nil && c.since() < e.Value.freshUntil() {
+		return e.Value.policy
 	}
 	return nil
 }
 
-// memo returns what is held in memory about a domain, nil if nothing is.
+// memo returns what is held in memory about a domain, nil if nothing is. That somebody
+// has asked about the domain is for fresh to note, which is called first: noted for what
+// is only just learnt, it would tell nothing apart.
 func (c *Client) memo(name string) *memo {
-	if e := c.memory.Get(name); e != nil {
+	if e := c.memory.Peek(name); e != nil {
 		return &e.Value
 	}
 	return nil

@@ -1,11 +1,15 @@
 package mtasts
 
 import (
+	"fmt"
+	"hash/maphash"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 	"unsafe"
+	"weak"
 )
 
 // Domains with the same policy file share it in memory, for as long as one has it.
@@ -58,6 +62,43 @@ func TestEqualPolicyFilesAreShared(t *testing.T) {
 		t.Errorf("a file that comes back is %q", p.Text)
 	}
 	runtime.KeepAlive(other)
+}
+
+// Another file with the hash of one that is held is not taken for it.
+func TestPolicyFilesOfOneHashAreNotShared(t *testing.T) {
+	const enforce = "version: STSv1\nmode: enforce\nmx: mx.example.net\nmax_age: 604800\n"
+	const none = "version: STSv1\nmode: none\nmax_age: 604800\n"
+	files := newSharedFiles()
+	held, err := files.parse(none)
+	if err != nil {
+		t.Fatal(err)
+	}
+	files.files[maphash.String(files.seed, enforce)] = weak.Make(held)
+	for range 2 {
+		if file, err := files.parse(enforce); err != nil || file.mode != ModeEnforce || file.text != enforce {
+			t.Errorf("%+v, %v", file, err)
+		}
+	}
+	if again, _ := files.parse(none); again != held {
+		t.Error("the one that is held is no longer")
+	}
+}
+
+// Under the race detector.
+func TestPolicyFilesAreSharedConcurrently(t *testing.T) {
+	files := newSharedFiles()
+	var readers sync.WaitGroup
+	for range 8 {
+		readers.Go(func() {
+			for i := range 1000 {
+				text := fmt.Sprintf("version: STSv1\nmode: enforce\nmx: mx%d.example.net\nmax_age: 1\n", i%10)
+				if file, err := files.parse(text); err != nil || file.text != text {
+					t.Errorf("%+v, %v", file, err)
+				}
+			}
+		})
+	}
+	readers.Wait()
 }
 
 // Times that do not fit are the nearest that do.

@@ -1,6 +1,7 @@
 package mtasts_test
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -201,6 +202,26 @@ func TestARestartWithTheNetworkGoneForgetsNothing(t *testing.T) {
 		e.want(e.policyNow(), mtasts.ModeEnforce, "1")
 		if waited := time.Since(before); waited != 0 {
 			t.Errorf("the remembered policy took %v", waited)
+		}
+	})
+}
+
+// A policy that was stored by a process before this one is this one's to watch over.
+func TestAViolationOfAStoredPolicyIsReportedAndMakesItDue(t *testing.T) {
+	play(t, func(t *testing.T, e *env) {
+		e.learn()
+		e.restart()
+		if _, err := e.policy().Host("other.example"); !errors.Is(err, mtasts.ErrNotListed) {
+			t.Errorf("error is %v, want ErrNotListed", err)
+		}
+		if n := len(e.events(mtasts.EventSession)); n != 1 {
+			t.Errorf("%d events, want one", n)
+		}
+		queries := e.DNS.Queries(txt)
+		e.publish("2", "other.example")
+		e.want(e.policyNow(), mtasts.ModeEnforce, "2")
+		if n := e.DNS.Queries(txt); n != queries+1 {
+			t.Errorf("%d queries after the violation, want one", n-queries)
 		}
 	})
 }

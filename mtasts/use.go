@@ -2,7 +2,6 @@ package mtasts
 
 import (
 	"context"
-	"errors"
 	"sync/atomic"
 	"time"
 )
@@ -20,10 +19,17 @@ func (c *Client) used(m *memo) {
 		return
 	}
 	m.storedUse.Store(now)
-	r.mu.Lock()
-	r.uses[m.policy.Domain] = now
-	r.mu.Unlock()
+	r.noteUse(m.policy.Domain, now)
 	r.consider(m.policy, now)
+}
+
+// noteUse notes a use for the next time that uses are saved.
+func (r *refresher) noteUse(domain string, used time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.uses[domain].Before(used) {
+		r.uses[domain] = used
+	}
 }
 
 // usedNow is used for an answer that was not in memory when it was asked for. It returns
@@ -47,8 +53,8 @@ func (r *refresher) lastUse(domain string, stored time.Time) time.Time {
 	return stored
 }
 
-// saveUses writes the uses that were noted. What fails is noted again by the next use,
-// and a store that hangs is not waited for with each of them: Close waits for this.
+// saveUses writes the uses that were noted. What fails stays noted, for the next time; and
+// a store that hangs is not waited for with each of them, because Close waits for this.
 func (r *refresher) saveUses() {
 	r.mu.Lock()
 	uses := r.uses
@@ -57,12 +63,17 @@ func (r *refresher) saveUses() {
 	writes := newLanes()
 	var hangs atomic.Bool
 	for domain, used := range uses {
-		if hangs.Load() {
-			break
-		}
 		writes.do(func() {
-			if errors.Is(r.client.saveUse(domain, used), context.DeadlineExceeded) {
-				hangs.Store(true)
+			saved := false
+			if !hangs.Load() {
+				var late bool
+				saved, late = r.client.saveUse(domain, used)
+				if late {
+					hangs.Store(true)
+				}
+			}
+			if !saved {
+				r.noteUse(domain, used)
 			}
 		})
 	}
@@ -70,17 +81,17 @@ func (r *refresher) saveUses() {
 }
 
 // saveUse writes that somebody last asked about domain at used, unless the store knows of
-// a later time.
-func (c *Client) saveUse(domain string, used time.Time) error {
+// a later time, or not of the domain. It reports whether the store has answered, and if
+// not, whether only the time limit has ended that.
+func (c *Client) saveUse(domain string, used time.Time) (saved, late bool) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.ctx), storeLimit)
 	defer cancel()
 	value, ok, err := c.store.Get(ctx, domain)
-	if err != nil || !ok {
-		return err
+	if err == nil && ok {
+		p, stored, damaged := decodeEntry(domain, value, parseFile)
+		if damaged == nil && used.After(stored) {
+			_, err = c.put(ctx, p, used)
+		}
 	}
-	p, stored, err := decodeEntry(domain, value, parseFile)
-	if err == nil && used.After(stored) {
-		_, err = c.put(ctx, p, used)
-	}
-	return err
+	return err == nil, ctx.Err() != nil
 }
