@@ -18,7 +18,7 @@ func create(path string) error {
 	dir := filepath.Dir(path)
 	file, err := os.CreateTemp(dir, "go-mtasts-new-store-*") // with mode 0600
 	if errors.Is(err, fs.ErrPermission) {
-		return fmt.Errorf("a new file is not allowed in the folder %q: let the user that the program runs as write there: %w", dir, fs.ErrPermission)
+		return fmt.Errorf("a new file is not allowed in the directory %q: let the user that the program runs as write there: %w", dir, fs.ErrPermission)
 	}
 	if err != nil {
 		return newStoreError(err)
@@ -97,8 +97,8 @@ func newStoreError(err error) error {
 	return fmt.Errorf("%w: %w", errNewStore, withoutPath(err))
 }
 
-// syncDir has the names in a folder on the disk. Where a folder cannot be synced (Windows,
-// a folder that may be entered but not listed), the system has to do that by itself; a disk
+// syncDir has the names in a directory on the disk. Where a directory cannot be synced (Windows,
+// a directory that may be entered but not listed), the system has to do that by itself; a disk
 // that fails is an error.
 func syncDir(dir string) error {
 	f, err := os.Open(dir)

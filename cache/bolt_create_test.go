@@ -11,8 +11,8 @@ import (
 	"github.com/mtasts/go-mtasts/cache"
 )
 
-// folder returns the names of what is in dir.
-func folder(t *testing.T, dir string) (names []string) {
+// directory returns the names of what is in dir.
+func directory(t *testing.T, dir string) (names []string) {
 	t.Helper()
 	entries, err := os.ReadDir(dir)
 	if err != nil {
@@ -41,8 +41,8 @@ func TestOpenBoltAfterACrashAtTheFirstStart(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Error(err)
 	}
-	if names := folder(t, dir); len(names) != 4 {
-		t.Errorf("in the folder: %q; want the store and what was there before", names)
+	if names := directory(t, dir); len(names) != 4 {
+		t.Errorf("in the directory: %q; want the store and what was there before", names)
 	}
 }
 
@@ -71,8 +71,8 @@ func TestOpenBoltFirstStartOfManyProcesses(t *testing.T) {
 				})
 			}
 			wg.Wait()
-			if names := folder(t, dir); held != 1 || len(names) != 2 { // with its log
-				t.Errorf("%d processes have the store, and in the folder is %q", held, names)
+			if names := directory(t, dir); held != 1 || len(names) != 2 { // with its log
+				t.Errorf("%d processes have the store, and in the directory is %q", held, names)
 			}
 		})
 	}
@@ -114,7 +114,7 @@ func TestOpenBoltFirstStartOfManyAtOnce(t *testing.T) {
 		t.Error("none of them has opened the store")
 	}
 	goodFile{values: stored}.check(t, openBolt(t, path))
-	if names := folder(t, dir); len(names) != 1 {
-		t.Errorf("in the folder: %q", names)
+	if names := directory(t, dir); len(names) != 1 {
+		t.Errorf("in the directory: %q", names)
 	}
 }

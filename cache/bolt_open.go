@@ -19,12 +19,12 @@ import (
 const lockWait = 500 * time.Millisecond
 
 // OpenBolt opens the store in the file at path. An absent or an empty file
-// becomes a new store; its folder must exist. A new file is readable and writable
+// becomes a new store; its directory must exist. A new file is readable and writable
 // by its owner only. It is made under another name beside path and gets its own
 // once it is whole, so that neither a full disk nor a crash leaves half a store.
 //
 // OpenBolt fails within about a second if another process has the file open; if
-// the folder is missing or does not allow a new file; if the file cannot be
+// the directory is missing or does not allow a new file; if the file cannot be
 // read and written, is not a regular file, is damaged, belongs to another
 // program, or was written by a newer version of this package in a format that
 // this version does not know; if any of that is the matter with the log that a crash
@@ -152,13 +152,13 @@ func lookAt(path string) (fs.FileInfo, error) {
 	case errors.Is(err, fs.ErrNotExist):
 		dir := filepath.Dir(path)
 		if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
-			return nil, fmt.Errorf("the folder %q does not exist: create it, owned by the user that the program runs as: %w", dir, fs.ErrNotExist)
+			return nil, fmt.Errorf("the directory %q does not exist: create it, owned by the user that the program runs as: %w", dir, fs.ErrNotExist)
 		}
 		return nil, nil
 	case err != nil:
 		return nil, openError(err)
 	case info.IsDir():
-		return nil, errors.New("this is a folder: give the path of a file in it")
+		return nil, errors.New("this is a directory: give the path of a file in it")
 	case !info.Mode().IsRegular():
 		// Merely opening a pipe would wait for its other end.
 		return nil, fmt.Errorf("this is not a regular file (%s)", info.Mode())

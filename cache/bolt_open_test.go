@@ -137,14 +137,14 @@ func TestOpenBoltMissingFolder(t *testing.T) {
 	}
 	wantOpenError(t, filepath.Join(dir, "deeper", "store.db"), "does not exist")
 	if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("the folder was created: %v", err)
+		t.Errorf("the directory was created: %v", err)
 	}
 }
 
 func TestOpenBoltNotAFile(t *testing.T) {
 	dir := sharedTempDir(t) // its name is short enough for that of a socket
 	wantOpenError(t, "", "empty")
-	wantOpenError(t, dir, "folder")
+	wantOpenError(t, dir, "directory")
 	file := filepath.Join(dir, "file")
 	if err := os.WriteFile(file, []byte("text"), 0o600); err != nil {
 		t.Fatal(err)
@@ -162,12 +162,12 @@ func TestOpenBoltNotAFile(t *testing.T) {
 
 func TestOpenBoltWithoutPermission(t *testing.T) {
 	dir := sharedTempDir(t)
-	folder := filepath.Join(dir, "folder")
+	directory := filepath.Join(dir, "directory")
 	readOnly, unreadable := filepath.Join(dir, "read-only.db"), filepath.Join(dir, "unreadable.db")
 	openBolt(t, readOnly).Close()
 	openBolt(t, unreadable).Close()
-	for path, mode := range map[string]fs.FileMode{folder: 0o555, readOnly: 0o444, unreadable: 0o000} {
-		if path == folder {
+	for path, mode := range map[string]fs.FileMode{directory: 0o555, readOnly: 0o444, unreadable: 0o000} {
+		if path == directory {
 			if err := os.Mkdir(path, 0o755); err != nil {
 				t.Fatal(err)
 			}
@@ -179,9 +179,9 @@ func TestOpenBoltWithoutPermission(t *testing.T) {
 	}
 	asOrdinaryUser(t, func() {
 		for path, words := range map[string][]string{
-			filepath.Join(folder, "store.db"): {"is not allowed in the folder", fmt.Sprintf("%q", folder)},
-			readOnly:                          {"reading and writing", "permission denied"},
-			unreadable:                        {"reading and writing", "permission denied"},
+			filepath.Join(directory, "store.db"): {"is not allowed in the directory", fmt.Sprintf("%q", directory)},
+			readOnly:                             {"reading and writing", "permission denied"},
+			unreadable:                           {"reading and writing", "permission denied"},
 		} {
 			if err := wantOpenError(t, path, words...); !errors.Is(err, fs.ErrPermission) {
 				t.Errorf("%v is not fs.ErrPermission", err)

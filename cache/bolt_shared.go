@@ -39,9 +39,9 @@ const (
 	maxSeen = 1 << 14
 )
 
-// PutShared is [Bolt.Put] for a value whose octets from the index shared on may well
-// be those of other values too: if there are few, up to a kilobyte, the store keeps them
-// once. An index that value does not have is an error.
+// PutShared is [Bolt.Put] for a value of which the end, value[shared:], is probably that
+// of other values too. The store keeps such an end once, if it has 32 octets to 1 KiB. It
+// fails if shared is negative or greater than the length of value.
 func (b *Bolt) PutShared(ctx context.Context, key string, value []byte, shared int, fetched, expires time.Time) error {
 	if err := errors.Join(ctx.Err(), checkKey(key), checkValue(value)); err != nil {
 		return err

@@ -151,7 +151,7 @@ func (l *wal) replace(group []*write) error {
 	if err = errors.Join(err, file.Sync()); err == nil {
 		err = l.give(temp)
 	}
-	os.Remove(temp) // before the folder is synced
+	os.Remove(temp) // before the directory is synced
 	if err != nil {
 		file.Close()
 		l.end = walSize

@@ -24,8 +24,8 @@ func TestBoltLogWithoutAStore(t *testing.T) {
 			t.Errorf("the store is %s: %v; want an error that names the log", what, err)
 		}
 		wantUntouched(t, path+"-wal", log)
-		if names := folder(t, filepath.Dir(path)); file == nil && len(names) != 1 {
-			t.Errorf("in the folder: %q", names)
+		if names := directory(t, filepath.Dir(path)); file == nil && len(names) != 1 {
+			t.Errorf("in the directory: %q", names)
 		}
 		newInode(t, path, f.bytes)
 		if errs := f.check(t, openBolt(t, path)); errs > 0 {
@@ -43,12 +43,12 @@ func TestBoltLogOfARelativePath(t *testing.T) {
 	if err := inHour(s, "example.com", "value"); err != nil {
 		t.Fatal(err)
 	}
-	if names := folder(t, dir); !slices.Equal(names, []string{"store.db", "store.db-wal"}) {
+	if names := directory(t, dir); !slices.Equal(names, []string{"store.db", "store.db-wal"}) {
 		t.Errorf("beside the store is %q", names)
 	}
 }
 
-// A path means what the system takes it for: the folder above the one that a link leads to
+// A path means what the system takes it for: the directory above the one that a link leads to
 // is not the one that the link is in.
 func TestBoltLogOfAPathThroughALink(t *testing.T) {
 	f, log := newLog(t, 4)
@@ -87,8 +87,8 @@ func TestBoltLogOfAnotherInItsPlace(t *testing.T) {
 		if err := inHour(first, "moved.example", "value"); err != nil {
 			t.Error(err)
 		}
-		if names := folder(t, dir); slices.Contains(names, "store.db-wal") {
-			t.Errorf("in the folder: %q; want no log where no store is", names)
+		if names := directory(t, dir); slices.Contains(names, "store.db-wal") {
+			t.Errorf("in the directory: %q; want no log where no store is", names)
 		}
 		second := openBolt(t, path)
 		for _, s := range []*cache.Bolt{second, first} {
@@ -131,7 +131,7 @@ func TestBoltLogOfALink(t *testing.T) {
 		if err := inHour(s, "example.com", link); err != nil {
 			t.Error(err)
 		}
-		if names := folder(t, filepath.Dir(path)); !slices.Equal(names, []string{"store.db", "store.db-wal"}) {
+		if names := directory(t, filepath.Dir(path)); !slices.Equal(names, []string{"store.db", "store.db-wal"}) {
 			t.Errorf("%s: beside the store is %q", link, names)
 		}
 		s.Close()
@@ -140,7 +140,7 @@ func TestBoltLogOfALink(t *testing.T) {
 	if err := inHour(s, "example.com", "value"); err != nil {
 		t.Error(err)
 	}
-	if names := folder(t, filepath.Dir(path)); !slices.Equal(names, []string{"new.db", "new.db-wal", "store.db"}) {
+	if names := directory(t, filepath.Dir(path)); !slices.Equal(names, []string{"new.db", "new.db-wal", "store.db"}) {
 		t.Errorf("of a new store: beside it is %q", names)
 	}
 }
@@ -168,7 +168,7 @@ func TestBoltWithoutALog(t *testing.T) {
 	}
 	// Something else in its place is not taken for a log, and not removed.
 	if _, err := cache.OpenBolt(path); err == nil || !strings.Contains(err.Error(), path+"-wal") {
-		t.Errorf("a folder in the place of the log: %v", err)
+		t.Errorf("a directory in the place of the log: %v", err)
 	}
 	os.Remove(path + "-wal")
 	if errs := want.check(t, openBolt(t, path)); errs > 0 {

@@ -102,8 +102,8 @@ func TestBoltCrash(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Error(err)
 	}
-	if names := folder(t, filepath.Dir(path)); len(names) != 1 {
-		t.Errorf("in the folder after Close: %q; want one file", names)
+	if names := directory(t, filepath.Dir(path)); len(names) != 1 {
+		t.Errorf("in the directory after Close: %q; want one file", names)
 	}
 	check("after Close")
 	checkFile(t, path)

@@ -192,8 +192,8 @@ func testDiskFull(t *testing.T, limit int, first string) {
 	}
 	s.Close()
 	checkFile(t, path)
-	if names := folder(t, dir); len(names) != 1 {
-		t.Errorf("in the folder: %q", names)
+	if names := directory(t, dir); len(names) != 1 {
+		t.Errorf("in the directory: %q", names)
 	}
 }
 
@@ -225,8 +225,8 @@ func TestOpenBoltOfALinkToNothing(t *testing.T) {
 	if _, ok, err := openBolt(t, target).Get(t.Context(), "example.com"); !ok || err != nil {
 		t.Errorf("Get = %v, %v", ok, err)
 	}
-	if names := folder(t, dir); len(names) != 2 {
-		t.Errorf("in the folder: %q", names)
+	if names := directory(t, dir); len(names) != 2 {
+		t.Errorf("in the directory: %q", names)
 	}
 	nowhere := filepath.Join(dir, "nowhere.db")
 	if err := os.Symlink(filepath.Join(dir, "missing", "store.db"), nowhere); err != nil {

@@ -39,5 +39,5 @@
 //
 // One process has the files open at a time. To copy them, stop the program: a copy of a
 // file that is being written is a damaged one, and a file that is copied over one in
-// use damages that. A store is best given a folder of its own.
+// use damages that. A store is best given a directory of its own.
 package cache

@@ -80,7 +80,7 @@ func tryElsewhere(t *testing.T, path string) (says string, end func() error) {
 	return strings.TrimSuffix(line, "\n"), end
 }
 
-// sharedTempDir returns an empty folder that every user may enter, which those
+// sharedTempDir returns an empty directory that every user may enter, which those
 // of t.TempDir are not.
 func sharedTempDir(t *testing.T) string {
 	t.Helper()

@@ -17,7 +17,7 @@ var standard struct {
 }
 
 // PolicyFor is [Client.PolicyFor] on a Client that the package opens on first use
-// and never closes, with default [Options] and a file in the user's cache folder
+// and never closes, with default [Options] and a file in the user's cache directory
 // ([os.UserCacheDir]). It takes at most about 90 seconds. A program that delivers
 // mail is better served by [Open], with a path of its own.
 //
@@ -39,11 +39,11 @@ func standardClient() (*Client, error) {
 	}
 	dir, err := os.UserCacheDir()
 	if err != nil {
-		return nil, fmt.Errorf("no folder for remembered policies: %w; use mtasts.Open", err)
+		return nil, fmt.Errorf("no directory for remembered policies: %w; use mtasts.Open", err)
 	}
 	dir = filepath.Join(dir, "go-mtasts")
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("no folder for remembered policies: %w; use mtasts.Open", err)
+		return nil, fmt.Errorf("no directory for remembered policies: %w; use mtasts.Open", err)
 	}
 	store, err := cache.OpenBolt(filepath.Join(dir, "policies.db"))
 	if err != nil {

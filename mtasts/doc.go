@@ -22,8 +22,8 @@
 //		if err == nil {
 //			err = deliver(mx, host.TLSConfig(nil), host.Fallback)
 //		}
-//		if err == nil {
-//			return nil
+//		if err == nil || isRejection(err) {
+//			return err // delivered, or refused by a 5xx reply
 //		}
 //		last = err
 //	}
@@ -92,9 +92,9 @@
 //
 //	what happened                                  PolicyFor, Host                 the MTA
 //	---------------------------------------------  ------------------------------  -----------------
-//	no TXT record, or not exactly one that is      mode none, with Cause           delivers as ever
+//	no TXT record, or not exactly one that is      mode none, with Cause           delivers as usual
 //	  valid
-//	TXT record, but no valid policy file           mode none, with Cause           delivers as ever
+//	TXT record, but no valid policy file           mode none, with Cause           delivers as usual
 //	the DNS does not answer, nothing remembered    mode none, Cause is Temporary   delivers, or
 //	                                                                               defers if strict
 //	any of these, with a policy remembered         the remembered policy           applies it

@@ -42,9 +42,9 @@ type Store interface {
 	// are no more. A caller walks the whole store in bounded steps by passing
 	// the last key of one batch as the next after, beginning with "".
 	//
-	// An entry that cannot be read does not hide those behind it: Scan leaves
-	// it out and returns the others together with an error, and the walk goes
-	// on behind the last of them. An error and no entries mean that nothing
-	// behind after can be read.
+	// An entry that cannot be read does not hide those that follow: Scan leaves it
+	// out and returns the others together with an error, and the walk goes on after
+	// the last of them. An error without entries means that nothing behind after can
+	// be read.
 	Scan(ctx context.Context, after string, limit int) (keys []string, values [][]byte, err error)
 }

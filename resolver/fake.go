@@ -25,10 +25,10 @@ import (
 // All methods may be called concurrently. A Fake starts no goroutines, and works
 // in a bubble of testing/synctest, where waiting takes no time.
 type Fake struct {
-	// Names holds what is in the DNS at the beginning. Names are equal in upper
-	// and lower case, with and without a final dot; two spellings of one name in
-	// the map are a mistake, and panic. The first look-up or Set reads the map;
-	// from then on it is [Fake.Set] that makes changes.
+	// Names holds what is in the DNS at the beginning. Case and a final dot make no
+	// difference between names; one name in two spellings is a mistake, and panics.
+	// The first look-up or Set reads the map; from then on it is [Fake.Set] that
+	// makes changes.
 	Names map[string]Records
 
 	mu      sync.Mutex

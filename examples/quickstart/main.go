@@ -6,7 +6,7 @@
 // It delivers eight messages, of which four must not arrive: an attacker is on the
 // way. The Internet around it is made up: DNS, policy hosts and a certificate
 // authority in memory, and mail servers on loopback TCP sockets. The sender is real:
-// the library's client over a bbolt file in a temporary folder, and net/smtp.
+// the library's client over a bbolt file in a temporary directory, and net/smtp.
 //
 // Nothing that it prints is taken on trust. After each message it looks into the
 // mailboxes of all the mail servers, and at what was reported, and compares that

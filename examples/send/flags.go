@@ -33,7 +33,7 @@ func parse(args []string, stderr io.Writer) (*config, error) {
 	f.SetOutput(stderr)
 	f.StringVar(&c.from, "from", "", "`address` of the sender")
 	f.StringVar(&c.to, "to", "", "`address` of the recipient")
-	f.StringVar(&c.db, "db", "", "`file` that remembers policies (default go-mtasts/send.db in the user's cache folder)")
+	f.StringVar(&c.db, "db", "", "`file` that remembers policies (default go-mtasts/send.db in the user's cache directory)")
 	f.UintVar(&c.port, "port", 25, "`port` of the MX hosts")
 	f.StringVar(&c.helo, "helo", "", "`name` of this host in EHLO (default its host name)")
 	f.BoolVar(&c.report, "report", false, "write reported events to standard output as JSON")
@@ -89,15 +89,15 @@ func (c *config) check(rest []string) error {
 		c.helo = name
 	}
 	if c.db == "" {
-		folder, err := os.UserCacheDir()
+		directory, err := os.UserCacheDir()
 		if err != nil {
 			return fmt.Errorf("%w; use -db", err)
 		}
-		folder = filepath.Join(folder, "go-mtasts")
-		if err := os.MkdirAll(folder, 0o700); err != nil {
+		directory = filepath.Join(directory, "go-mtasts")
+		if err := os.MkdirAll(directory, 0o700); err != nil {
 			return fmt.Errorf("%w; use -db", err)
 		}
-		c.db = filepath.Join(folder, "send.db")
+		c.db = filepath.Join(directory, "send.db")
 	}
 	return nil
 }

@@ -29,10 +29,12 @@ type Outbound struct {
 	TLS      *tls.Config // base of each session's configuration
 }
 
+var errNoHosts = errors.New("the domain has no MX host")
+
 // Deliver takes a message to the first MX host that may have it, and has it. After
 // an error the message stays in the queue.
 func (o *Outbound) Deliver(ctx context.Context, from, to string, message []byte) error {
-	_, domain, _ := strings.Cut(to, "@")
+	domain := to[strings.LastIndexByte(to, '@')+1:]
 	policy, err := o.Policies.PolicyFor(ctx, domain)
 	if err != nil {
 		return err
@@ -40,6 +42,9 @@ func (o *Outbound) Deliver(ctx context.Context, from, to string, message []byte)
 	hosts, err := o.LookupMX(ctx, domain)
 	if err != nil {
 		return err
+	}
+	if len(hosts) == 0 {
+		return errNoHosts
 	}
 	var failures []error
 	for _, mx := range hosts {

@@ -151,7 +151,7 @@ func TestBadInputIsExplained(t *testing.T) {
 		{[]string{"-run", "("}, "-run: error parsing regexp"},
 		{[]string{"-run", "no such row"}, `no row has a name that matches "no such row"`},
 		{[]string{"-fast"}, "not defined: -fast"},
-		{[]string{"Bolt"}, "there are no arguments"},
+		{[]string{"Bolt"}, "takes no arguments"},
 	} {
 		var out, errs strings.Builder
 		if status := run(t.Context(), test.args, &out, &errs); status != 2 || !strings.Contains(errs.String(), test.want) || out.Len() > 0 {

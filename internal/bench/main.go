@@ -52,7 +52,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return 2
 	}
 	if flags.NArg() > 0 || *domains < 0 {
-		fmt.Fprintln(stderr, "bench: there are no arguments, only flags, and no fewer than no domains")
+		fmt.Fprintln(stderr, "bench: takes no arguments, only flags, and -scale must not be negative")
 		return 2
 	}
 	if *domains != 0 {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -70,7 +71,7 @@ func scaleRow(out io.Writer, path string, n int, open func(path string) (scaleSt
 	for i := 0; i < n && err == nil; i += scaleWriters {
 		err = s.putAll(i, min(i+scaleWriters, n))
 	}
-	if err := firstError(err, s.Close()); err != nil {
+	if err := cmp.Or(err, s.Close()); err != nil {
 		return err
 	}
 	fmt.Fprintf(out, "%.0f s\t", time.Since(start).Seconds())
@@ -162,7 +163,7 @@ func (s scaleOurs) putAll(from, to int) error {
 		})
 	}
 	all.Wait()
-	return firstError(errs...)
+	return cmp.Or(errs...)
 }
 
 func (s scaleOurs) get(key string) error {
@@ -239,13 +240,4 @@ func missing(key string, ok bool, err error) error {
 		err = fmt.Errorf("%q is missing", key)
 	}
 	return err
-}
-
-func firstError(errs ...error) error {
-	for _, err := range errs {
-		if err != nil {
-			return err
-		}
-	}
-	return nil
 }

@@ -17,27 +17,27 @@ import (
 
 const module = "github.com/mtasts/go-mtasts"
 
-// A suite is the compiled tests of the packages in a folder of its own, in which the
+// A suite is the compiled tests of the packages in a directory of its own, in which the
 // benchmarks leave their files too.
 type suite struct {
-	dir      string
-	folders  map[string]string // of each package, in which its tests run
-	valgrind string            // "" if it is not installed
+	dir         string
+	directories map[string]string // of each package, in which its tests run
+	valgrind    string            // "" if it is not installed
 }
 
 // build compiles the tests of the packages in rows, each once, into dir.
 func build(ctx context.Context, dir string, rows []row) (*suite, error) {
-	s := &suite{dir: dir, folders: make(map[string]string)}
+	s := &suite{dir: dir, directories: make(map[string]string)}
 	for _, r := range rows {
-		s.folders[r.pkg] = ""
+		s.directories[r.pkg] = ""
 	}
 	var args []string
-	for pkg := range s.folders {
-		folder, err := output(exec.CommandContext(ctx, "go", "list", "-f", "{{.Dir}}", path.Join(module, pkg)))
+	for pkg := range s.directories {
+		directory, err := output(exec.CommandContext(ctx, "go", "list", "-f", "{{.Dir}}", path.Join(module, pkg)))
 		if err != nil {
 			return nil, err
 		}
-		s.folders[pkg] = strings.TrimSpace(folder)
+		s.directories[pkg] = strings.TrimSpace(directory)
 		args = append(args, path.Join(module, pkg))
 	}
 	slices.Sort(args)
@@ -94,7 +94,7 @@ func (s *suite) command(ctx context.Context, pkg string, t trial, benchtime stri
 	cmd := exec.CommandContext(ctx, filepath.Join(s.dir, binary),
 		"-test.run=^$", "-test.bench="+t.pattern(), "-test.benchmem",
 		"-test.benchtime="+benchtime, "-test.cpu="+cores, "-test.timeout=5m")
-	cmd.Dir = s.folders[pkg]
+	cmd.Dir = s.directories[pkg]
 	cmd.Env = append(os.Environ(), "GOMAXPROCS="+cores, "TMPDIR="+s.dir)
 	return cmd
 }

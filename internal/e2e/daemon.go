@@ -200,7 +200,7 @@ func within(t *testing.T, limit time.Duration, what string, try func() error) {
 	}
 }
 
-// write puts text into a file, with its folders, readable by every server.
+// write puts text into a file, with its directories, readable by every server.
 func write(t *testing.T, path, text string) {
 	t.Helper()
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {

@@ -68,7 +68,7 @@ func (p *postfix) queueEmpty() error {
 			if err == nil && !d.IsDir() {
 				return fmt.Errorf("%s is still in the queue", path)
 			}
-			return nil // a file or folder that has gone meanwhile
+			return nil // a file or directory that has gone meanwhile
 		})
 		if err != nil {
 			return err

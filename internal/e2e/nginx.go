@@ -65,7 +65,7 @@ func startNginx(t *testing.T, dir, addr, fallback string, hosts []vhost) *nginx 
 	}
 	line("}")
 	write(t, filepath.Join(dir, "nginx.conf"), conf.String())
-	write(t, filepath.Join(dir, "temp", "empty"), "") // nginx makes the folders, but not their parent
+	write(t, filepath.Join(dir, "temp", "empty"), "") // nginx makes the directories, but not their parent
 
 	n := &nginx{accessLog: accessLog}
 	n.daemon = startDaemon(t, dir, nginxProgram,

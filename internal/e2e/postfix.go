@@ -39,7 +39,7 @@ type postfix struct {
 func startPostfix(t *testing.T, dir string, domains []string, listeners []listener) *postfix {
 	t.Helper()
 	p := &postfix{dir: dir}
-	p.folders(t)
+	p.directories(t)
 
 	var mailboxes strings.Builder
 	for _, domain := range domains {
@@ -158,9 +158,9 @@ func (p *postfix) path(elem ...string) string {
 	return filepath.Join(append([]string{p.dir}, elem...)...)
 }
 
-// folders makes what "postfix check" would make: the queue belongs to the
-// user postfix inside a folder of root's, the mail to nobody.
-func (p *postfix) folders(t *testing.T) {
+// directories makes what "postfix check" would make: the queue belongs to the
+// user postfix inside a directory of root's, the mail to nobody.
+func (p *postfix) directories(t *testing.T) {
 	t.Helper()
 	owner, err := user.Lookup("postfix")
 	if err != nil {

@@ -147,7 +147,7 @@ func (s *setup) listen(host, addr string, cert tls.Certificate, opts ...string) 
 // site adds a virtual host of the web server.
 func (s *setup) site(h vhost) { s.vhosts = append(s.vhosts, h) }
 
-// files is the folder from which a virtual host serves.
+// files is the directory from which a virtual host serves.
 func (s *setup) files(host string) string {
 	return filepath.Join(s.dir, "www", host)
 }

@@ -11,8 +11,8 @@ import (
 	"strings"
 )
 
-// headerLimit is in bytes and bounds the header of an answer, and of those that
-// precede it, which no part of the RFC does.
+// headerLimit bounds, in octets, the header of an answer, with those of the interim
+// answers before it. RFC 8461 names no limit.
 const headerLimit = 64 << 10
 
 // request asks for the policy file of the host that it is formatted with, in

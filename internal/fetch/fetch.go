@@ -28,11 +28,11 @@ const (
 	// is one minute". A limit on each step would not end a body that drips.
 	timeLimit = time.Minute
 
-	// wireLimit is in octets too and bounds all that a host sends, from its
-	// hello to the end of the file, as it comes over the wire. It is the limit
-	// for what adds nothing to the header or the body, and would go on for the
-	// whole minute at the cost of a CPU: records of one octet, or gzip that
-	// unfolds to nothing. The largest file, its certificates and a header fit.
+	// wireLimit bounds, in octets on the wire, all that a host sends, from its hello
+	// to the end of the file. The limits on header and body do not end what adds to
+	// neither, such as TLS records without content or gzip that unfolds to nothing,
+	// and would go on for the whole minute at the cost of a CPU. The largest file, its
+	// certificates and a header of usual size fit.
 	wireLimit = 80 << 10
 
 	path         = "/.well-known/mta-sts.txt" // RFC 8461, Section 3.3

@@ -12,7 +12,7 @@ import (
 
 const module = "github.com/mtasts/go-mtasts"
 
-// floors are the folders by the height at which they stand. A folder includes
+// floors are the directories by the height at which they stand. A directory includes
 // what lies below it, except what is named itself.
 var floors = map[string]int{
 	"internal/sts":       0,
@@ -46,7 +46,7 @@ var forbidden = []struct{ from, to, why string }{
 	{"mtasts", "net/smtp", "sending is the mail server's part"},
 }
 
-// internalUsers are the folders that may import from internal; the rest is what
+// internalUsers are the directories that may import from internal; the rest is what
 // users could have written.
 var internalUsers = []string{"mtasts", "mtasts/mtaststest", "internal/"}
 
@@ -78,8 +78,8 @@ func list(t *testing.T) []pkg {
 	return pkgs
 }
 
-// folder is the entry of floors under which a package falls.
-func folder(importPath string) (string, bool) {
+// directory is the entry of floors under which a package falls.
+func directory(importPath string) (string, bool) {
 	rel, ours := strings.CutPrefix(importPath, module+"/")
 	if !ours {
 		return "", false
@@ -96,14 +96,14 @@ func folder(importPath string) (string, bool) {
 func TestImportsPointDown(t *testing.T) {
 	seen := make(map[string]bool)
 	for _, p := range list(t) {
-		from, _ := folder(p.ImportPath)
+		from, _ := directory(p.ImportPath)
 		if from == "" {
 			t.Errorf("%s stands on no floor: enter it in floors, or move it", p.ImportPath)
 			continue
 		}
 		seen[from] = true
 		for _, imported := range p.Imports {
-			to, ours := folder(imported)
+			to, ours := directory(imported)
 			if !ours || to == from {
 				continue
 			}

@@ -80,7 +80,7 @@ func soak(out io.Writer, scenarios []scenario, s sizes, long time.Duration) int 
 	return 1
 }
 
-// measure runs one scenario in a folder of its own.
+// measure runs one scenario in a directory of its own.
 func measure(m *meter, base reading, sc scenario, s sizes) row {
 	r := row{name: sc.name, before: m.settled(base, s.settle)}
 	dir, err := os.MkdirTemp("", "soak-")

@@ -27,7 +27,7 @@ type meter struct {
 	done chan struct{}
 	wait sync.WaitGroup
 
-	counting sync.Mutex // held while a folder of open files is open
+	counting sync.Mutex // held while a directory of open files is open
 
 	mu      sync.Mutex
 	highest reading // since restart
@@ -134,7 +134,7 @@ func sample() reading {
 	return reading{heap: int64(heap[0].Value.Uint64()), goroutines: runtime.NumGoroutine()}
 }
 
-// openFiles counts the open files, where the system has a folder of them.
+// openFiles counts the open files, where the system has a directory of them.
 func (m *meter) openFiles() int {
 	m.counting.Lock()
 	defer m.counting.Unlock()

@@ -7,8 +7,8 @@ import (
 	"github.com/mtasts/go-mtasts/internal/testpki"
 )
 
-// A Certificate says what is wrong with a host's certificate. The zero value is
-// one with which nothing is.
+// A Certificate selects the certificate that a host presents. The zero value, [Good], is
+// a valid one.
 type Certificate int
 
 // The certificates that a host can show.
