@@ -36,16 +36,19 @@ func scan(name string) findings {
 		if 'a' <= c && c <= 'z' || '0' <= c && c <= '9' {
 			continue
 		}
-		if c != '.' {
+		switch {
+		case c == '.':
+			if !isLabel(i - start) {
+				return malformed
+			}
+			start = i + 1
+		case 'A' <= c && c <= 'Z':
+			found |= upper
+		default:
 			if found |= special(name, start, i); found&noName != 0 {
 				return found & noName
 			}
-			continue
 		}
-		if !isLabel(i - start) {
-			return malformed
-		}
-		start = i + 1
 	}
 	if !isLabel(len(name)-start) || len(name) > maxName {
 		return malformed
@@ -58,12 +61,10 @@ func scan(name string) findings {
 	return found
 }
 
-// special judges an octet that is no lower-case letter, no digit and no full stop,
-// in a label that begins at start.
+// special judges an octet that is no letter, no digit and no full stop, in a label that
+// begins at start.
 func special(name string, start, i int) findings {
 	switch c := name[i]; {
-	case 'A' <= c && c <= 'Z':
-		return upper
 	case c == '_':
 		return 0
 	case c == '-' && i > start && i+1 < len(name) && name[i+1] != '.':
