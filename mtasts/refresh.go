@@ -48,6 +48,7 @@ func (c *Client) Run(ctx context.Context) error {
 		slots:    make(chan struct{}, maxRefreshes),
 		wake:     make(chan struct{}, 1),
 		crowded:  make(chan struct{}, 1),
+		closer:   make(chan struct{}, 1),
 		horizon:  time.Now().Add(scanEvery),
 		queued:   make(map[string]bool),
 		uses:     make(map[string]time.Time),
@@ -94,19 +95,12 @@ type refresher struct {
 	stuck   atomic.Bool   // and nothing could be given up
 
 	mu      sync.Mutex
-	horizon time.Time // jobs due after it are left to the next walk
+	horizon time.Time     // when the next walk is; jobs due after it are left to it
+	closer  chan struct{} // of capacity 1: that is earlier than it was
 	jobs    jobQueue
 	queued  map[string]bool // the domains in jobs or under way
 	uses    map[string]time.Time
 	failing map[string]*trouble
-}
-
-// A job is a refresh to be done.
-type job struct {
-	domain  string
-	fetched time.Time // of the policy that the time is for
-	at      time.Time
-	paced   bool // the time has been agreed with the pace of its policy host
 }
 
 // consider plans the next refresh of p, last used at used. It is called for each
@@ -117,29 +111,6 @@ func (r *refresher) consider(p *Policy, used time.Time) {
 		return
 	}
 	r.plan(job{domain: p.Domain, fetched: p.Fetched, at: r.schedule.due(p, now)})
-}
-
-// plan puts j into the queue, unless its domain is in there or it can wait for the
-// next walk.
-func (r *refresher) plan(j job) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.queued[j.domain] || j.at.After(r.horizon) {
-		return
-	}
-	r.queued[j.domain] = true
-	r.push(j)
-}
-
-// push puts j into the queue. The lock is held.
-func (r *refresher) push(j job) {
-	heap.Push(&r.jobs, j)
-	if r.jobs[0] == j {
-		select {
-		case r.wake <- struct{}{}:
-		default:
-		}
-	}
 }
 
 // dispatch starts each job when its time has come, until ctx ends.
@@ -211,19 +182,4 @@ func (r *refresher) do(ctx context.Context, j job) {
 		r.recovered(f.held)
 		r.consider(f.held, f.used)
 	}
-}
-
-// jobQueue is a heap of jobs by time.
-type jobQueue []job
-
-func (q jobQueue) Len() int           { return len(q) }
-func (q jobQueue) Less(i, k int) bool { return q[i].at.Before(q[k].at) }
-func (q jobQueue) Swap(i, k int)      { q[i], q[k] = q[k], q[i] }
-func (q *jobQueue) Push(x any)        { *q = append(*q, x.(job)) }
-func (q *jobQueue) Pop() any {
-	last := len(*q) - 1
-	j := (*q)[last]
-	(*q)[last] = job{}
-	*q = (*q)[:last]
-	return j
 }

@@ -15,16 +15,18 @@ func (r *refresher) scan(ctx context.Context) {
 		select {
 		case <-timer.C:
 		case <-r.crowded:
+		case <-r.closer:
+			timer.Reset(r.untilWalk())
+			continue
 		case <-ctx.Done():
 			return
 		}
-		start := time.Now()
 		r.mu.Lock()
-		r.horizon = start.Add(scanEvery)
+		r.horizon = time.Now().Add(scanEvery)
 		r.mu.Unlock()
 		r.walk(ctx)
 		r.saveUses()
-		timer.Reset(time.Until(start.Add(scanEvery)))
+		timer.Reset(r.untilWalk())
 	}
 }
 
