@@ -85,7 +85,7 @@ func fullStore(t *trial) error {
 	names.set(published("1"))
 	wrong += t.each(t.flood, workers, func(n int) bool { return ask(t.flood + n) })
 	peak := most()
-	t.opened(reading{goroutines: 2, files: store.files}) // Run, and its walks
+	t.opened(reading{goroutines: 3, files: store.files}) // Run, its walks, and who tries again what was put off
 	t.bound("wrong answers", float64(wrong), 0, "")
 	t.bound("given up that enforce", float64(mistaken.Load()), 0, "")
 	t.bound("stored", mib(stored), mib(quota), "MiB")
