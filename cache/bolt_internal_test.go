@@ -93,7 +93,7 @@ func TestBoltWritersOfTheSameKey(t *testing.T) {
 	}
 }
 
-// So do those who evict or prune, many at once.
+// So do those who remove, many at once.
 func TestBoltDeletesShareATransaction(t *testing.T) {
 	b := openInternal(t)
 	ctx, now := context.Background(), time.Now()

@@ -129,7 +129,7 @@ func TestOpenBoltWaitsForOneThatIsClosing(t *testing.T) {
 	openBolt(t, path)
 }
 
-func TestOpenBoltMissingFolder(t *testing.T) {
+func TestOpenBoltMissingDirectory(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "missing")
 	err := wantOpenError(t, filepath.Join(dir, "store.db"), fmt.Sprintf("%q", dir), "does not exist", "create it")
 	if !errors.Is(err, fs.ErrNotExist) {

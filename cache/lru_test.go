@@ -118,7 +118,7 @@ func TestLRUEvictsWhatWasNotUsed(t *testing.T) {
 	}
 }
 
-// Of what was used, the first to come goes first; a use counts once.
+// Of what was used, the first to come goes first; a use counts once, and a peek is none.
 func TestLRUOrder(t *testing.T) {
 	for _, test := range []struct{ does, left string }{
 		{"+a +b +c +d", "bcd"},
@@ -131,14 +131,19 @@ func TestLRUOrder(t *testing.T) {
 		{"+a +b +c c +d +e", "cde"},
 		{"+a +b +c a +a +d", "acd"},
 		{"+a +b +c a -a +d +e", "cde"},
+		{"+a +b +c ?a +d", "bcd"},
 	} {
 		l := cache.NewLRU[int](3)
 		for does := range strings.FieldsSeq(test.does) {
-			switch key := strings.TrimLeft(does, "+-"); does[0] {
+			switch key := strings.TrimLeft(does, "+-?"); does[0] {
 			case '+':
 				add(l, key, 0, 1)
 			case '-':
 				l.Remove(key)
+			case '?':
+				if l.Peek(key) == nil {
+					t.Errorf("%s: Peek finds no %s", test.does, key)
+				}
 			default:
 				get(l, key)
 			}

@@ -24,7 +24,7 @@ const (
 	maxFetches = 512
 
 	// maxSaving bounds the policies that have been fetched and are being stored. More
-	// than these are put off, and nobody waits for them.
+	// are put off, and callers wait only where too much is held already: see reserve.
 	maxSaving = 256
 )
 

@@ -50,7 +50,7 @@ func (f finding) span(c *Client) time.Duration {
 // is remembered, nobody waits for the look, or the record nearly always has the same id
 // and no address is needed. The file, at any rate, must come after the record: an older
 // one would be remembered under an id that is not its own (Section 8.1).
-func (c *Client) discover(domain string, m *memo, refresh bool) finding {
+func (c *Client) discover(domain string, m *memo, refresh bool, hurry <-chan struct{}) finding {
 	id, failure := c.lookupID(domain)
 	if c.ctx.Err() != nil {
 		return finding{cause: closedError(domain)}
@@ -87,6 +87,7 @@ func (c *Client) discover(domain string, m *memo, refresh bool) finding {
 		select {
 		case c.fetches <- struct{}{}:
 			defer func() { <-c.fetches }()
+		case <-hurry:
 		case <-c.ctx.Done():
 			return finding{cause: closedError(domain)}
 		}

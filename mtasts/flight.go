@@ -15,6 +15,10 @@ type flight struct {
 	job   *job          // fetch, whatever the TXT record says: see refreshNow
 	began time.Duration // as Client.since counts
 
+	// hurry, of capacity 1, is given by a refresh that waits for the look of callers: the
+	// look then fetches in the place that the refresh has.
+	hurry chan struct{}
+
 	// answered is closed once there is something to answer with: remembered, or
 	// else what the look has found.
 	answered   chan struct{}
@@ -36,9 +40,9 @@ type flight struct {
 	blocked bool // it was not even tried
 }
 
-// maxFlights bounds the looks under way for callers, most of which then wait for policy
-// hosts that do not answer, and whose callers have long left. Run has its own bound, so
-// that no flood of strangers can put a refresh off.
+// maxFlights bounds the looks under way, most of which then wait for policy hosts that do
+// not answer, and whose callers have long left. Run, which has a bound of its own, is let
+// through, so that no flood of strangers can put a refresh off.
 const maxFlights = 20_000
 
 var errBusy = errors.New("too many domains are being looked at")
@@ -126,6 +130,10 @@ func (c *Client) refreshNow(ctx context.Context, j job) *flight {
 			return nil
 		}
 		select {
+		case f.hurry <- struct{}{}:
+		default:
+		}
+		select {
 		case <-f.looked:
 		case <-ctx.Done():
 			return nil
@@ -156,6 +164,7 @@ func (c *Client) launch(name string, f *flight) (*flight, error) {
 		return nil, &Error{Domain: name, Reason: "busy", Temporary: true, Err: errBusy}
 	}
 	f.began, f.answered, f.looked = c.since(), make(chan struct{}), make(chan struct{})
+	f.hurry = make(chan struct{}, 1)
 	c.flights[name] = f
 	c.work.Go(func() { c.fly(name, f) })
 	return f, nil

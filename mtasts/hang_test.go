@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -132,6 +133,35 @@ func TestManyUsesDoNotHoldUpTheEndOfRun(t *testing.T) {
 	}
 }
 
+// A disk that is slower than the network loses nothing: what is put off is stored soon, by
+// many at a time, and there is nothing to tell. Of the large ones, fewer are held than
+// there are.
+func TestASlowStoreLosesNothing(t *testing.T) {
+	for what, size := range map[string]int{"small": 0, "large": 63 << 10} {
+		play(t, func(t *testing.T, e *env) {
+			e.opts.Memory = 1
+			e.store = slowStore{e.store}
+			e.restart()
+			const domains = 2000
+			name := func(i int) string { return fmt.Sprintf("d%d.example", i) }
+			text := mtaststest.Policy(mtasts.ModeEnforce, week, "mx.example.com") + strings.Repeat("#", size)
+			var callers sync.WaitGroup
+			for i := range domains {
+				e.Publish(name(i), "1", text)
+				callers.Go(func() { e.client.PolicyFor(t.Context(), name(i)) })
+			}
+			callers.Wait()
+			e.sleep(domains/64*5*time.Second + time.Minute)
+			if keys, _, err := e.store.Scan(t.Context(), "", 2*domains); len(keys) != domains || err != nil {
+				t.Errorf("%s: %d of %d policies are stored, %v", what, len(keys), domains, err)
+			}
+			if events := e.events(mtasts.EventStore); len(events) > 0 {
+				t.Errorf("%s: events are %+v", what, events)
+			}
+		})
+	}
+}
+
 // stallingStore hangs for a while.
 type stallingStore struct {
 	mtasts.Store
@@ -229,6 +259,32 @@ func (s strangers) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, req.Context().Err()
 	}
 	return s.RoundTripper.RoundTrip(req)
+}
+
+// Nor by the look of a caller, who has seen a new id and waits for a place.
+func TestStrangersDoNotHoldUpARefreshThatACallerBegan(t *testing.T) {
+	play(t, func(t *testing.T, e *env) {
+		s := strangers{e.opts.Resolver, e.opts.Transport}
+		e.opts.Resolver, e.opts.Transport, e.opts.Recheck = s, s, time.Minute
+		e.restart()
+		defer e.run()()
+		const life = 10 * time.Minute
+		e.Publish(domain, "1", mtaststest.Policy(mtasts.ModeEnforce, life, "mx.example.com"))
+		fetched := e.policy().Fetched
+		e.sleep(90 * time.Second)
+		left, leave := context.WithCancel(t.Context())
+		leave()
+		for i := range 15_000 {
+			e.client.PolicyFor(left, fmt.Sprintf("d%d.stranger.example", i))
+		}
+		e.sleep(time.Second)
+		e.Publish(domain, "2", mtaststest.Policy(mtasts.ModeEnforce, life, "mx.example.com"))
+		e.policy()
+		e.sleep(life*8/10 - time.Since(fetched))
+		if p := e.policy(); !p.Fetched.After(fetched) {
+			t.Errorf("fetched %v ago, with a life of %v", time.Since(p.Fetched), life)
+		}
+	})
 }
 
 // However many looks are under way, and all places for fetches taken, a refresh is not

@@ -8,7 +8,7 @@ import (
 
 // maxJobs bounds the refreshes that are planned, and so what Run holds in memory of a
 // store of millions. If more are due before the next walk, that walk comes earlier.
-const maxJobs = 100_000
+const maxJobs = 50_000
 
 // A job is a refresh to be done.
 type job struct {
@@ -51,6 +51,7 @@ func (r *refresher) comeCloser() {
 		return later
 	})
 	heap.Init(&r.jobs)
+	r.pace.cutOff(r.horizon) // the jobs for which more was reserved are left out too
 	select {
 	case r.closer <- struct{}{}:
 	default:

@@ -2,23 +2,35 @@ package mtasts
 
 import (
 	"container/heap"
+	"context"
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/mtasts/go-mtasts/cache"
 )
+
+// newQueue is a refresher of which a walk has just begun.
+func newQueue() *refresher {
+	return &refresher{
+		schedule: newSchedule(),
+		horizon:  time.Now().Add(scanEvery),
+		wake:     make(chan struct{}, 1),
+		crowded:  make(chan struct{}, 1),
+		closer:   make(chan struct{}, 1),
+		queued:   make(map[string]bool),
+		uses:     make(map[string]time.Time),
+	}
+}
 
 // However many refreshes are due, only so many are planned; and all of those that are due
 // before the next walk.
 func TestTheQueueOfRefreshesIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()
-		r := &refresher{
-			horizon: start.Add(scanEvery),
-			wake:    make(chan struct{}, 1),
-			closer:  make(chan struct{}, 1),
-			queued:  make(map[string]bool),
-		}
+		r := newQueue()
 		const due = 5 * maxJobs / 2
 		at := func(i int) time.Time { return start.Add(scanEvery * time.Duration(i*7919%due+1) / due) }
 		for i := range due {
@@ -53,17 +65,93 @@ func TestTheQueueOfRefreshesIsBounded(t *testing.T) {
 // Where even a minute has more than that, the rest waits for the walk behind it.
 func TestTheQueueOfRefreshesIsBoundedInAnyCase(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := &refresher{
-			horizon: time.Now().Add(scanEvery),
-			wake:    make(chan struct{}, 1),
-			closer:  make(chan struct{}, 1),
-			queued:  make(map[string]bool),
-		}
+		r := newQueue()
 		for i := range maxJobs + 1000 {
 			r.plan(job{domain: fmt.Sprint(i), at: time.Now()})
 		}
 		if n, span := len(r.jobs), r.untilWalk(); n != maxJobs || span > time.Minute || span < 20*time.Second {
 			t.Errorf("%d are planned, and the next walk is in %v", n, span)
 		}
+	})
+}
+
+// What does not fit in the queue is left to the next walk, but not for ever: whether each
+// policy host has an address of its own, or all have the same, which is paced.
+func TestAllThatIsOverdueIsRefreshed(t *testing.T) {
+	for what, n := range map[string]int{"an address each": 5 * maxJobs / 2, "one address": 5 * maxJobs} {
+		sameAddress := what == "one address"
+		synctest.Test(t, func(t *testing.T) {
+			file, err := parseFile(entryText)
+			if err != nil {
+				t.Fatal(err)
+			}
+			start := time.Now()
+			left := make(map[string]*Policy)
+			for i := range n {
+				name := fmt.Sprintf("d%d.example", i)
+				left[name] = newPolicy(name, "1", file, start.Add(-48*time.Hour))
+			}
+			r := newQueue()
+			for len(left) > 0 && time.Since(start) < 6*time.Hour {
+				r.horizon = time.Now().Add(scanEvery) // as scan does
+				for _, p := range left {
+					r.consider(p, start)
+				}
+				for len(r.jobs) > 0 && !r.jobs[0].at.After(r.horizon) { // as dispatch does
+					j := heap.Pop(&r.jobs).(job)
+					time.Sleep(time.Until(j.at)) // in a bubble
+					if sameAddress && !j.paced {
+						j.paced, j.at = true, r.pace.reserve("192.0.2.1")
+						r.push(j)
+						continue
+					}
+					delete(left, j.domain)
+					delete(r.queued, j.domain)
+				}
+				time.Sleep(r.untilWalk())
+			}
+			if len(left) > 0 {
+				t.Errorf("%s: after %v, %d of %d are not refreshed", what, time.Since(start), len(left), n)
+			}
+		})
+	}
+}
+
+// countedScans counts what is read of a store batch by batch.
+type countedScans struct {
+	Store
+	n atomic.Int64
+}
+
+func (s *countedScans) Scan(ctx context.Context, after string, limit int) ([]string, [][]byte, error) {
+	s.n.Add(1)
+	return s.Store.Scan(ctx, after, limit)
+}
+
+func TestTheNextWalkComesCloser(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &countedScans{Store: new(cache.Memory)}
+		r := newQueue()
+		r.client = New(store, nil)
+		ctx, cancel := context.WithCancel(t.Context())
+		go r.scan(ctx)
+		synctest.Wait() // the first walk
+		for range 3 {
+			before := store.n.Load()
+			for i := range maxJobs + 1 {
+				r.plan(job{domain: fmt.Sprint(i), at: time.Now()})
+			}
+			time.Sleep(time.Minute)
+			synctest.Wait()
+			if store.n.Load() == before {
+				t.Error("no walk within a minute")
+			}
+			r.mu.Lock()
+			r.jobs, r.queued = nil, make(map[string]bool) // all has been done
+			r.mu.Unlock()
+		}
+		cancel()
+		synctest.Wait()
+		r.client.Close()
 	})
 }

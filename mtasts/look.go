@@ -36,9 +36,9 @@ func (c *Client) fly(name string, f *flight) {
 	if remembers {
 		f.remembered = m.policy
 		close(f.answered)
-		if !m.isDue() {
+		if before := m.fresh.Load(); before >= 0 && !m.owed.Load() {
 			// One look is enough: while it is under way, others are answered as before.
-			c.keepFresh(m, m.fresh.Load(), lookLimit)
+			c.keepFresh(m, before, lookLimit)
 		}
 	}
 
@@ -47,7 +47,7 @@ func (c *Client) fly(name string, f *flight) {
 	if owed && m.fresh.CompareAndSwap(before, looking) {
 		before = looking
 	}
-	found := c.discover(name, m, refresh)
+	found := c.discover(name, m, refresh, f.hurry)
 	if c.ctx.Err() != nil {
 		f.err = closedError(name)
 		c.land(name, f)

@@ -85,7 +85,8 @@ const (
 	// fetchSpacing is how long a failed fetch blocks the next of the same id.
 	fetchSpacing = 5 * time.Minute
 
-	// lookLimit is longer than a look takes.
+	// lookLimit is longer than a look takes that need not wait for its turn to fetch.
+	// Others who ask during a longer one join it.
 	lookLimit = 2 * time.Minute
 
 	// doubtSpacing is the time between looks when the DNS gives no answer.
@@ -105,9 +106,9 @@ func (c *Client) fresh(name string) *Policy {
 	return nil
 }
 
-// memo returns what is held in memory about a domain, nil if nothing is. That somebody
-// has asked about the domain is for fresh to note, which is called first: noted for what
-// is only just learnt, it would tell nothing apart.
+// memo returns what is held in memory about a domain, nil if nothing is. It leaves no mark:
+// fresh, which every caller comes by first, has left one. Were it left here, each entry
+// would be marked as soon as it is learnt, and the marks would tell nothing.
 func (c *Client) memo(name string) *memo {
 	if e := c.memory.Peek(name); e != nil {
 		return &e.Value

@@ -10,7 +10,7 @@ import (
 )
 
 const (
-	// scanEvery is the time between two walks through the store. A walk finds
+	// scanEvery is the time between two walks through the store, at most. A walk finds
 	// what another process, or this one before a restart, has stored; what this
 	// one learns is scheduled at once.
 	scanEvery = 2 * time.Hour
@@ -35,7 +35,8 @@ const (
 // HTTPS, whatever the TXT record says, at a random time at 30 to 70 % of its life
 // and at most 24 hours after its last fetch. A domain about which nobody has asked
 // for 30 days is left to expire, and removed then. What is overdue after a restart
-// is spread over an hour. Processes that share a store share the work.
+// is spread over an hour, or over longer if it is very much. Processes that share a store
+// share the work.
 //
 // A fetch that fails is tried again, and reported as [EventRefresh] with a Severity
 // that rises as the end of the policy's life comes nearer.

@@ -46,7 +46,7 @@ func (c *Client) putOff(h *held, err error) {
 	u := &c.unsaved
 	u.mu.Lock()
 	h.waits = true
-	if u.full() && u.remove(h) {
+	if err != errLater && u.full() && u.remove(h) {
 		u.lost++
 		c.letGo(h, dropped)
 	}
@@ -156,6 +156,9 @@ func (c *Client) flush() error {
 				break
 			}
 			writes.do(func() {
+				if failed.Load() != nil {
+					return
+				}
 				if err := c.write(h); !c.settled(h, err) {
 					failed.Store(&err)
 				}
@@ -163,6 +166,7 @@ func (c *Client) flush() error {
 		}
 		writes.wait()
 		if err := failed.Load(); err != nil {
+			c.unsaved.waitAgain(waiting)
 			return *err
 		}
 	}
@@ -178,6 +182,7 @@ func (c *Client) waiting() (waiting []*held) {
 			break
 		}
 		if h.waits {
+			h.waits = false // while it is being written
 			waiting = append(waiting, h)
 		}
 	}

@@ -6,17 +6,18 @@ import (
 	"time"
 )
 
-// scan walks through the store every few hours, and at once when it is crowded, until
-// ctx ends.
+// scan walks through the store every few hours, earlier if more is due before than can be
+// planned, and at once when it is crowded, until ctx ends.
 func (r *refresher) scan(ctx context.Context) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
+	var pause time.Duration // as long as the last walk took
 	for {
 		select {
 		case <-timer.C:
 		case <-r.crowded:
 		case <-r.closer:
-			timer.Reset(r.untilWalk())
+			timer.Reset(max(r.untilWalk(), pause))
 			continue
 		case <-ctx.Done():
 			return
@@ -24,9 +25,11 @@ func (r *refresher) scan(ctx context.Context) {
 		r.mu.Lock()
 		r.horizon = time.Now().Add(scanEvery)
 		r.mu.Unlock()
+		start := time.Now()
 		r.walk(ctx)
 		r.saveUses()
-		timer.Reset(r.untilWalk())
+		pause = time.Since(start)
+		timer.Reset(max(r.untilWalk(), pause))
 	}
 }
 
@@ -42,12 +45,15 @@ func (r *refresher) walk(ctx context.Context) {
 			used = r.lastUse(key, used)
 			r.consider(p, used)
 			t.add(p, used, now, size)
-		case now.Sub(p.Expires) > prunedAfter:
+		case now.Sub(p.Expires) > removedAfter:
 			deletes.do(func() { r.client.remove(ctx, p) }) // what fails is tried again on the next walk
 		}
 		return true
 	})
 	deletes.wait()
+	for _, h := range r.client.unsaved.all() { // which the store does not know of
+		r.consider(h.policy, h.used)
+	}
 	if whole {
 		r.stored.Add(t.total - before) // what has come meanwhile may count twice
 	}
@@ -89,9 +95,9 @@ func (r *refresher) each(ctx context.Context, f func(key string, p *Policy, used
 	return false
 }
 
-// prunedAfter is how long an entry must have been expired before it is removed. By
+// removedAfter is how long an entry must have been expired before it is removed. By
 // then nobody is about to renew it.
-const prunedAfter = 24 * time.Hour
+const removedAfter = 24 * time.Hour
 
 // remove removes the entry of p, unless a newer one has taken its place meanwhile.
 func (c *Client) remove(ctx context.Context, p *Policy) error {

@@ -29,7 +29,7 @@ const (
 
 // A schedule says when to refresh. Its times are random, for else an attacker could
 // be there at the right moment (RFC 8461, Section 10.2), but stay the same however
-// often it is asked about one fetch.
+// often it is asked about one fetch, until that is overdue.
 type schedule struct {
 	seed maphash.Seed
 }
@@ -44,7 +44,8 @@ func (s schedule) due(p *Policy, now time.Time) time.Time {
 	if !at.Before(now) {
 		return at
 	}
-	return now.Add(time.Duration(s.random(p) * float64(min(overdueSpread, p.Expires.Sub(now)/2))))
+	// Anew each time: what one walk leaves to the next would else be left by each.
+	return now.Add(rand.N(min(overdueSpread, p.Expires.Sub(now)/2) + 1))
 }
 
 // retry is when p is to be tried again after a failure. The tries come closer as the
@@ -96,6 +97,17 @@ func (p *pace) reserve(address string) time.Time {
 	}
 	p.next[address] = at.Add(pacePeriod)
 	return at
+}
+
+// cutOff gives back what was reserved after end.
+func (p *pace) cutOff(end time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for address, at := range p.next {
+		if at.After(end) {
+			p.next[address] = end
+		}
+	}
 }
 
 // policyHostKey tells policy hosts apart by where they are: by an address, or where

@@ -1,9 +1,11 @@
 package mtasts_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -233,6 +235,37 @@ func (e *env) policyNow() *mtasts.Policy {
 		e.t.Fatal(err)
 	}
 	return p
+}
+
+// readsStore counts how often it is asked for an entry.
+type readsStore struct {
+	mtasts.Store
+	n atomic.Int64
+}
+
+func (s *readsStore) Get(ctx context.Context, key string) ([]byte, bool, error) {
+	s.n.Add(1)
+	return s.Store.Get(ctx, key)
+}
+
+// What is asked for now and then stays in memory, however many are asked for once.
+func TestStrangersDoNotPushOutWhatIsInUse(t *testing.T) {
+	play(t, func(t *testing.T, e *env) {
+		store := &readsStore{Store: e.store}
+		e.store, e.opts.Memory = store, 100
+		e.restart()
+		e.learn()
+		for round := range 20 {
+			for i := range 80 {
+				e.policyFor(fmt.Sprintf("stranger%d.%d.example", round, i))
+			}
+			before := store.n.Load()
+			e.policy()
+			if store.n.Load() > before {
+				t.Errorf("round %d: it was not in memory", round)
+			}
+		}
+	})
 }
 
 func TestWhatMemoryForgetsTheStoreRemembers(t *testing.T) {

@@ -1,6 +1,8 @@
 package mtasts
 
 import (
+	"maps"
+	"slices"
 	"sync"
 	"time"
 )
@@ -42,6 +44,13 @@ func (u *unsaved) get(name string) *held {
 	return u.policies[name]
 }
 
+// all returns what is held.
+func (u *unsaved) all() []*held {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return slices.Collect(maps.Values(u.policies))
+}
+
 // hold keeps p until release, or until a newer policy of its domain is held. before is
 // what became of p, or of the policy that p takes the place of: 0, refused or dropped.
 func (u *unsaved) hold(p *Policy, used time.Time, replaces bool, before uint32) *held {
@@ -78,6 +87,15 @@ func (u *unsaved) remove(h *held) bool {
 	delete(u.policies, h.policy.Domain)
 	u.cost -= cost(h.policy)
 	return true
+}
+
+// waitAgain leaves for later what of written is still held.
+func (u *unsaved) waitAgain(written []*held) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	for _, h := range written {
+		h.waits = true
+	}
 }
 
 // full reports whether no more is held than was held already. The lock is held.

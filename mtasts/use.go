@@ -81,8 +81,8 @@ func (r *refresher) saveUses() {
 }
 
 // saveUse writes that somebody last asked about domain at used, unless the store knows of
-// a later time, or not of the domain. It reports whether the store has answered, and if
-// not, whether only the time limit has ended that.
+// a later time, or not of the domain. saved means that the store has answered, late that
+// the time limit was over before.
 func (c *Client) saveUse(domain string, used time.Time) (saved, late bool) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.ctx), storeLimit)
 	defer cancel()
