@@ -21,8 +21,8 @@ const (
 	minShare = 1024
 )
 
-// An LRU is a bounded memory of recently used entries. All methods may
-// be called concurrently.
+// An LRU is a bounded memory of recently used entries. All methods may be called
+// concurrently.
 //
 // The bound is a number of units. What a unit is worth is the caller's choice:
 // an entry that costs one unit is an ordinary one, and an entry that takes ten
@@ -101,8 +101,9 @@ func (l *LRU[V]) Peek(key string) *Entry[V] {
 // all are within bounds again. Each Entry is added once and no more: to add it again would
 // be to change its key under those who read it.
 //
-// It may have to look at every entry of a shard once, while Get goes on. A cost below 1 is
-// taken as 1. An entry that costs more than the share of its
+// It may have to look at every entry of a shard once, while Get goes on.
+//
+// A cost below 1 is taken as 1. An entry that costs more than the share of its
 // shard counts as much as the whole share: it is held, alone in its shard.
 func (l *LRU[V]) Add(key string, e *Entry[V], cost int) {
 	hash := l.hash(key)

@@ -148,8 +148,8 @@ func (c *Client) fetchPolicy(domain, id string) (*Policy, *Error) {
 		return nil, &Error{Domain: domain, Result: ResultPolicyInvalid, Reason: "policy-invalid",
 			Err: fmt.Errorf("https://%s/.well-known/mta-sts.txt: %w", host, err)}
 	}
-	if file.odd > 0 {
-		c.log.Warn("mtasts: a policy has mx values that can match no host", "domain", domain, "values", file.odd)
+	if file.Odd > 0 {
+		c.log.Warn("mtasts: a policy has mx values that can match no host", "domain", domain, "values", file.Odd)
 	}
 	return newPolicy(domain, id, file, fetched), nil
 }

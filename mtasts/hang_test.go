@@ -175,18 +175,14 @@ func (s *stallingStore) Put(ctx context.Context, key string, value []byte, fetch
 	return s.Store.Put(ctx, key, value, fetched, expires)
 }
 
-// unreachable is where policy hosts are that cannot be had.
-type unreachable struct{}
-
-func (unreachable) RoundTrip(*http.Request) (*http.Response, error) {
-	return nil, errors.New("unreachable")
-}
-
 func TestUsesThatCouldNotBeSavedStayNoted(t *testing.T) {
 	play(t, func(t *testing.T, e *env) {
 		names := e.learnMany("d", 200)
 		store := &stallingStore{Store: e.store}
-		e.store, e.opts.Transport = store, unreachable{} // no refresh saves the use
+		e.store = store
+		for _, name := range names {
+			e.SetPolicyHost(name, mtaststest.PolicyHost{Unreachable: true}) // no refresh saves the use
+		}
 		e.restart()
 		e.sleep(25 * time.Hour)
 		defer e.run()()
@@ -210,7 +206,7 @@ func TestUsesThatCouldNotBeSavedStayNoted(t *testing.T) {
 	})
 }
 
-// hungDeletes never finishes to remove anything.
+// hungDeletes never finishes removing anything.
 type hungDeletes struct{ mtasts.Store }
 
 func (hungDeletes) Delete(ctx context.Context, _ string, _ time.Time) error {
@@ -261,32 +257,6 @@ func (s strangers) RoundTrip(req *http.Request) (*http.Response, error) {
 	return s.RoundTripper.RoundTrip(req)
 }
 
-// Nor by the look of a caller, who has seen a new id and waits for a place.
-func TestStrangersDoNotHoldUpARefreshThatACallerBegan(t *testing.T) {
-	play(t, func(t *testing.T, e *env) {
-		s := strangers{e.opts.Resolver, e.opts.Transport}
-		e.opts.Resolver, e.opts.Transport, e.opts.Recheck = s, s, time.Minute
-		e.restart()
-		defer e.run()()
-		const life = 10 * time.Minute
-		e.Publish(domain, "1", mtaststest.Policy(mtasts.ModeEnforce, life, "mx.example.com"))
-		fetched := e.policy().Fetched
-		e.sleep(90 * time.Second)
-		left, leave := context.WithCancel(t.Context())
-		leave()
-		for i := range 15_000 {
-			e.client.PolicyFor(left, fmt.Sprintf("d%d.stranger.example", i))
-		}
-		e.sleep(time.Second)
-		e.Publish(domain, "2", mtaststest.Policy(mtasts.ModeEnforce, life, "mx.example.com"))
-		e.policy()
-		e.sleep(life*8/10 - time.Since(fetched))
-		if p := e.policy(); !p.Fetched.After(fetched) {
-			t.Errorf("fetched %v ago, with a life of %v", time.Since(p.Fetched), life)
-		}
-	})
-}
-
 // However many looks are under way, and all places for fetches taken, a refresh is not
 // put off.
 func TestStrangersDoNotHoldUpARefresh(t *testing.T) {
@@ -312,6 +282,32 @@ func TestStrangersDoNotHoldUpARefresh(t *testing.T) {
 		if busy == 0 {
 			t.Error("the strangers were too few")
 		}
+		if p := e.policy(); !p.Fetched.After(fetched) {
+			t.Errorf("fetched %v ago, with a life of %v", time.Since(p.Fetched), life)
+		}
+	})
+}
+
+// Nor by the look of a caller, who has seen a new id and waits for a place.
+func TestStrangersDoNotHoldUpARefreshThatACallerBegan(t *testing.T) {
+	play(t, func(t *testing.T, e *env) {
+		s := strangers{e.opts.Resolver, e.opts.Transport}
+		e.opts.Resolver, e.opts.Transport, e.opts.Recheck = s, s, time.Minute
+		e.restart()
+		defer e.run()()
+		const life = 10 * time.Minute
+		e.Publish(domain, "1", mtaststest.Policy(mtasts.ModeEnforce, life, "mx.example.com"))
+		fetched := e.policy().Fetched
+		e.sleep(90 * time.Second)
+		left, leave := context.WithCancel(t.Context())
+		leave()
+		for i := range 15_000 {
+			e.client.PolicyFor(left, fmt.Sprintf("d%d.stranger.example", i))
+		}
+		e.sleep(time.Second)
+		e.Publish(domain, "2", mtaststest.Policy(mtasts.ModeEnforce, life, "mx.example.com"))
+		e.policy()
+		e.sleep(life*8/10 - time.Since(fetched))
 		if p := e.policy(); !p.Fetched.After(fetched) {
 			t.Errorf("fetched %v ago, with a life of %v", time.Since(p.Fetched), life)
 		}

@@ -12,25 +12,12 @@ import (
 	"github.com/mtasts/go-mtasts/cache"
 )
 
-// newQueue is a refresher of which a walk has just begun.
-func newQueue() *refresher {
-	return &refresher{
-		schedule: newSchedule(),
-		horizon:  time.Now().Add(scanEvery),
-		wake:     make(chan struct{}, 1),
-		crowded:  make(chan struct{}, 1),
-		closer:   make(chan struct{}, 1),
-		queued:   make(map[string]bool),
-		uses:     make(map[string]time.Time),
-	}
-}
-
 // However many refreshes are due, only so many are planned; and all of those that are due
 // before the next walk.
 func TestTheQueueOfRefreshesIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()
-		r := newQueue()
+		r := newRefresher(nil)
 		const due = 5 * maxJobs / 2
 		at := func(i int) time.Time { return start.Add(scanEvery * time.Duration(i*7919%due+1) / due) }
 		for i := range due {
@@ -65,7 +52,7 @@ func TestTheQueueOfRefreshesIsBounded(t *testing.T) {
 // Where even a minute has more than that, the rest waits for the walk behind it.
 func TestTheQueueOfRefreshesIsBoundedInAnyCase(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newQueue()
+		r := newRefresher(nil)
 		for i := range maxJobs + 1000 {
 			r.plan(job{domain: fmt.Sprint(i), at: time.Now()})
 		}
@@ -91,7 +78,7 @@ func TestAllThatIsOverdueIsRefreshed(t *testing.T) {
 				name := fmt.Sprintf("d%d.example", i)
 				left[name] = newPolicy(name, "1", file, start.Add(-48*time.Hour))
 			}
-			r := newQueue()
+			r := newRefresher(nil)
 			for len(left) > 0 && time.Since(start) < 6*time.Hour {
 				r.horizon = time.Now().Add(scanEvery) // as scan does
 				for _, p := range left {
@@ -131,8 +118,7 @@ func (s *countedScans) Scan(ctx context.Context, after string, limit int) ([]str
 func TestTheNextWalkComesCloser(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &countedScans{Store: new(cache.Memory)}
-		r := newQueue()
-		r.client = New(store, nil)
+		r := newRefresher(New(store, nil))
 		ctx, cancel := context.WithCancel(t.Context())
 		go r.scan(ctx)
 		synctest.Wait() // the first walk

@@ -80,11 +80,11 @@ func newPolicy(domain, id string, file *policyFile, fetched time.Time) *Policy {
 	fetched = fetched.UTC().Round(0)
 	return &Policy{
 		Domain:  domain,
-		Mode:    file.mode,
+		Mode:    Mode(file.Mode),
 		ID:      id,
-		MX:      file.mx,
+		MX:      file.MX,
 		Fetched: fetched,
-		Expires: fetched.Add(file.maxAge),
+		Expires: fetched.Add(file.MaxAge),
 		Text:    file.text,
 		index:   file.index,
 		file:    file,

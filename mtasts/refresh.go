@@ -43,18 +43,7 @@ const (
 //
 // Only one Run at a time does the work; another returns an error at once.
 func (c *Client) Run(ctx context.Context) error {
-	r := &refresher{
-		client:   c,
-		schedule: newSchedule(),
-		slots:    make(chan struct{}, maxRefreshes),
-		wake:     make(chan struct{}, 1),
-		crowded:  make(chan struct{}, 1),
-		closer:   make(chan struct{}, 1),
-		horizon:  time.Now().Add(scanEvery),
-		queued:   make(map[string]bool),
-		uses:     make(map[string]time.Time),
-		failing:  make(map[string]*trouble),
-	}
+	r := newRefresher(c)
 	if !c.refresher.CompareAndSwap(nil, r) {
 		return &Error{Reason: "already-running", Err: errors.New("Run is running already")}
 	}
@@ -102,6 +91,21 @@ type refresher struct {
 	queued  map[string]bool // the domains in jobs or under way
 	uses    map[string]time.Time
 	failing map[string]*trouble
+}
+
+func newRefresher(c *Client) *refresher {
+	return &refresher{
+		client:   c,
+		schedule: newSchedule(),
+		slots:    make(chan struct{}, maxRefreshes),
+		wake:     make(chan struct{}, 1),
+		crowded:  make(chan struct{}, 1),
+		closer:   make(chan struct{}, 1),
+		horizon:  time.Now().Add(scanEvery),
+		queued:   make(map[string]bool),
+		uses:     make(map[string]time.Time),
+		failing:  make(map[string]*trouble),
+	}
 }
 
 // consider plans the next refresh of p, last used at used. It is called for each

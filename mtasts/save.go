@@ -15,7 +15,7 @@ var errLater = errors.New("left for later")
 
 // reserve reports whether there is a place among those who write. If there is none, the
 // disk is slower than the network: then reserve waits for one, and callers with it, but
-// only where so much is held already that more would not be.
+// only where so much is held already that more might be dropped.
 func (c *Client) reserve() bool {
 	select {
 	case c.saving <- struct{}{}:
@@ -152,9 +152,6 @@ func (c *Client) flush() error {
 		var failed atomic.Pointer[error]
 		writes := newLanes()
 		for _, h := range waiting {
-			if failed.Load() != nil {
-				break
-			}
 			writes.do(func() {
 				if failed.Load() != nil {
 					return

@@ -4,7 +4,6 @@ import (
 	"hash/maphash"
 	"runtime"
 	"sync"
-	"time"
 	"weak"
 
 	"github.com/mtasts/go-mtasts/internal/sts"
@@ -24,12 +23,9 @@ type sharedFiles struct {
 
 // A policyFile is what the policies with one text have in common.
 type policyFile struct {
-	text   string
-	mode   Mode // which, like most patterns, is a part of text
-	maxAge time.Duration
-	mx     []string
-	odd    int // mx values that can match no host
-	index  *sts.Index
+	text       string
+	sts.Policy // whose mode and most patterns are parts of text
+	index      *sts.Index
 }
 
 // parseFile reads the text of a policy file. The error is a *sts.SyntaxError.
@@ -38,7 +34,7 @@ func parseFile(text string) (*policyFile, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &policyFile{text, Mode(p.Mode), p.MaxAge, p.MX, p.Odd, sts.NewIndex(p.MX)}, nil
+	return &policyFile{text, p, sts.NewIndex(p.MX)}, nil
 }
 
 func newSharedFiles() *sharedFiles {

@@ -75,7 +75,7 @@ func TestPolicyFilesOfOneHashAreNotShared(t *testing.T) {
 	}
 	files.files[maphash.String(files.seed, enforce)] = weak.Make(held)
 	for range 2 {
-		if file, err := files.parse(enforce); err != nil || file.mode != ModeEnforce || file.text != enforce {
+		if file, err := files.parse(enforce); err != nil || Mode(file.Mode) != ModeEnforce || file.text != enforce {
 			t.Errorf("%+v, %v", file, err)
 		}
 	}

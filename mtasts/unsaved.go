@@ -98,7 +98,8 @@ func (u *unsaved) waitAgain(written []*held) {
 	}
 }
 
-// full reports whether no more is held than was held already. The lock is held.
+// full reports whether so much is held that what fails to be written is dropped. The lock
+// is held.
 func (u *unsaved) full() bool { return u.cost > maxUnsaved }
 
 func (u *unsaved) isFull() bool {
