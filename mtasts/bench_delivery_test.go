@@ -40,7 +40,7 @@ func BenchmarkDelivery(b *testing.B) {
 			if err != nil {
 				b.Fatal(err)
 			}
-			h, err := p.Host(hosts[i])
+			h, err := p.CheckMX(hosts[i])
 			if err != nil {
 				b.Fatal(err)
 			}

@@ -68,15 +68,15 @@ func benchAnswer(tb testing.TB, i int, domain string, published bool, parse func
 // where discoveries would have, of which a million take minutes.
 func benchClient(tb testing.TB, domains []string, published bool) *Client {
 	c := New(new(cache.Memory), &Options{
-		Resolver: new(resolver.Fake),
-		Recheck:  24 * time.Hour, // callgrind takes its time
-		Memory:   2 * len(domains),
+		Resolver:      new(resolver.Fake),
+		CheckInterval: 24 * time.Hour, // callgrind takes its time
+		MemoryEntries: 2 * len(domains),
 	})
 	for i, domain := range domains {
 		p := benchAnswer(tb, i, domain, published, c.files.parse)
 		p.client = c
 		m := newMemo(p, time.Now())
-		c.keepFresh(&m.Value, 0, c.recheck)
+		c.keepFresh(&m.Value, 0, c.checkInterval)
 		c.remember(domain, m)
 	}
 	return c

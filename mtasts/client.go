@@ -35,15 +35,15 @@ type Client struct {
 	// lookupNetIP is the resolver's, nil if it has none.
 	lookupNetIP func(ctx context.Context, network, host string) ([]netip.Addr, error)
 
-	get      func(ctx context.Context, policyHost string) (text string, err error) // fetch.Client.Get
-	store    Store
-	memory   *cache.LRU[memo]
-	start    time.Time
-	recheck  time.Duration
-	quota    int64
-	override func(domain string) (Action, bool)
-	report   func(Event)
-	log      *slog.Logger
+	get           func(ctx context.Context, policyHost string) (text string, err error) // fetch.Client.Get
+	store         Store
+	memory        *cache.LRU[memo]
+	start         time.Time
+	checkInterval time.Duration
+	quota         int64
+	override      func(domain string) (Action, bool)
+	report        func(Event)
+	log           *slog.Logger
 
 	fetches chan struct{} // a place for each request to a policy host, but for those of Run
 	saving  chan struct{} // a place for each policy that is being stored
@@ -84,22 +84,22 @@ func New(store Store, opts *Options) *Client {
 		opts = &Options{}
 	}
 	c := &Client{
-		resolver: opts.Resolver,
-		store:    store,
-		recheck:  opts.Recheck,
-		quota:    opts.Quota,
-		override: opts.Override,
-		report:   opts.Report,
-		log:      opts.Logger,
-		start:    time.Now(),
-		flights:  make(map[string]*flight),
-		files:    newSharedFiles(),
+		resolver:      opts.Resolver,
+		store:         store,
+		checkInterval: opts.CheckInterval,
+		quota:         opts.Quota,
+		override:      opts.Override,
+		report:        opts.Report,
+		log:           opts.Logger,
+		start:         time.Now(),
+		flights:       make(map[string]*flight),
+		files:         newSharedFiles(),
 	}
 	if c.resolver == nil {
 		c.resolver = resolver.System{}
 	}
-	if c.recheck == 0 {
-		c.recheck = defaultRecheck
+	if c.checkInterval == 0 {
+		c.checkInterval = defaultCheckInterval
 	}
 	if c.quota <= 0 {
 		c.quota = defaultQuota
@@ -107,9 +107,9 @@ func New(store Store, opts *Options) *Client {
 	if c.log == nil {
 		c.log = slog.New(slog.DiscardHandler)
 	}
-	memory := opts.Memory
+	memory := opts.MemoryEntries
 	if memory <= 0 {
-		memory = defaultMemory
+		memory = defaultMemoryEntries
 	}
 	c.memory = cache.NewLRU[memo](memory)
 

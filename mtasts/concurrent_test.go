@@ -27,8 +27,8 @@ func TestEverythingAtOnce(t *testing.T) {
 		publish(n, "1")
 	}
 	opts := w.Options()
-	opts.Memory = domains / 2
-	opts.Recheck = time.Microsecond
+	opts.MemoryEntries = domains / 2
+	opts.CheckInterval = time.Microsecond
 	store := new(cache.Memory)
 	client := mtasts.New(store, opts)
 	for n := range domains {
@@ -62,7 +62,7 @@ func TestEverythingAtOnce(t *testing.T) {
 					t.Errorf("%s: %+v, %v", name, p, err)
 					return
 				}
-				if _, err := p.Host("evil.example"); !errors.Is(err, mtasts.ErrNotListed) {
+				if _, err := p.CheckMX("evil.example"); !errors.Is(err, mtasts.ErrNotListed) {
 					t.Errorf("Host: %v", err)
 				}
 			}

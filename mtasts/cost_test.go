@@ -37,12 +37,12 @@ func TestTheLargestPolicyIsCheapToUse(t *testing.T) {
 		"encode an entry":        func() { encodeEntry(p, p.Fetched) },
 		"decode an entry":        func() { decodeEntry(p.Domain, entry, parseFile) },
 		"decode a damaged entry": func() { decodeEntry(p.Domain, damaged, parseFile) },
-		"a host that is listed":  func() { p.Host("a") },
-		"a host that is not":     func() { p.Host("mx.example.com") },
-		"a host that is no name": func() { p.Host(strings.Repeat("é", 1<<19)) },
+		"a host that is listed":  func() { p.CheckMX("a") },
+		"a host that is not":     func() { p.CheckMX("mx.example.com") },
+		"a host that is no name": func() { p.CheckMX(strings.Repeat("é", 1<<19)) },
 		"the text of an error":   func() { _ = failure.Error() },
 		"parse it, and remember": func() { newSharedFiles().parse(p.Text) },
-		"a host in ASCII":        func() { p.Host(strings.Repeat("x", 1<<20)) },
+		"a host in ASCII":        func() { p.CheckMX(strings.Repeat("x", 1<<20)) },
 	} {
 		testcost.Under(t, what, work)
 	}

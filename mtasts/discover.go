@@ -36,7 +36,7 @@ func (f finding) span(c *Client) time.Duration {
 	if f.doubt != nil && f.doubt.Temporary {
 		return doubtSpacing
 	}
-	return c.recheck
+	return c.checkInterval
 }
 
 // discover looks whether domain publishes another policy than the one in m, and

@@ -83,7 +83,7 @@ func TestRFC8461_3_3_WithoutAFetchablePolicyDeliveryGoesOn(t *testing.T) {
 				if got := result(p.Cause); got != host.result {
 					t.Errorf("cause is %v, want the result %s", p.Cause, host.result)
 				}
-				if _, err := p.Host("any.example"); err != nil {
+				if _, err := p.CheckMX("any.example"); err != nil {
 					t.Errorf("Host: %v", err)
 				}
 				// RFC 8461, Section 6: a reportable failure, as there is a TXT record.
@@ -97,7 +97,7 @@ func TestRFC8461_3_3_WithoutAFetchablePolicyDeliveryGoesOn(t *testing.T) {
 
 func TestRFC8461_3_3_AFailedFetchBlocksThatIDForFiveMinutes(t *testing.T) {
 	play(t, func(t *testing.T, e *env) {
-		e.opts.Recheck = time.Second
+		e.opts.CheckInterval = time.Second
 		e.restart()
 		e.publish("1", "mx.example.com")
 		e.SetPolicyHost(domain, mtaststest.PolicyHost{Status: 503})
@@ -117,7 +117,7 @@ func TestRFC8461_3_3_AFailedFetchBlocksThatIDForFiveMinutes(t *testing.T) {
 
 func TestANewIDIsFetchedAtOnceDespiteABlock(t *testing.T) {
 	play(t, func(t *testing.T, e *env) {
-		e.opts.Recheck = time.Second
+		e.opts.CheckInterval = time.Second
 		e.restart()
 		e.publish("1", "mx.example.com")
 		e.SetPolicyHost(domain, mtaststest.PolicyHost{Status: 503})
@@ -156,7 +156,7 @@ func TestRFC8461_3_4_AnAddressLiteralHasNoPolicyAndIsNotLookedUp(t *testing.T) {
 		for _, hop := range []string{"[192.0.2.1]", "[192.0.2.1]:25", "[IPv6:2001:db8::1]", "[2001:db8::1]:587"} {
 			p := e.policyFor(hop)
 			e.want(p, mtasts.ModeNone, "")
-			if h, err := p.Host("192.0.2.1"); err != nil || h.TLSConfig(nil) == nil {
+			if h, err := p.CheckMX("192.0.2.1"); err != nil || h.TLSConfig(nil) == nil {
 				t.Errorf("%s: Host: %v", hop, err)
 			}
 			if _, err := e.client.Recheck(t.Context(), hop); err != nil {
@@ -196,7 +196,7 @@ func TestAULabelIsLookedUpAsAnALabel(t *testing.T) {
 		e.Publish("xn--bcher-kva.example", "1", mtaststest.Policy(mtasts.ModeEnforce, week, "mx.xn--bcher-kva.example"))
 		p := e.policyFor("B\u00dcCHER.example")
 		e.want(p, mtasts.ModeEnforce, "1")
-		if _, err := p.Host("mx.b\u00fccher.example"); err != nil {
+		if _, err := p.CheckMX("mx.b\u00fccher.example"); err != nil {
 			t.Errorf("Host: %v", err)
 		}
 	})
@@ -306,7 +306,7 @@ func TestAnAuthoritativeAbsenceIsNotTemporary(t *testing.T) {
 
 func TestRecheckNegativeLooksOnEveryCall(t *testing.T) {
 	play(t, func(t *testing.T, e *env) {
-		e.opts.Recheck = -1
+		e.opts.CheckInterval = -1
 		e.restart()
 		e.publish("1", "old.example.com")
 		for i := range 3 {

@@ -18,9 +18,9 @@
 //	}
 //	last := errNoHosts
 //	for _, mx := range mxs { // in MX order, never filtered beforehand
-//		host, err := policy.Host(mx)
+//		host, err := policy.CheckMX(mx)
 //		if err == nil {
-//			err = deliver(mx, host.TLSConfig(nil), host.Fallback)
+//			err = deliver(mx, host.TLSConfig(nil), host.AllowFallback)
 //		}
 //		if err == nil || isRejection(err) {
 //			return err // delivered, or refused by a 5xx reply
@@ -48,7 +48,7 @@
 // failed fetch, no restart. What has expired does not come back without a fetch.
 //
 // A remembered policy is answered without I/O. Every five minutes at most (see
-// [Options.Recheck]) the TXT record is looked at behind such an answer, and a new
+// [Options.CheckInterval]) the TXT record is looked at behind such an answer, and a new
 // id makes the client fetch the new policy. A violation under mode enforce makes
 // the next caller wait for such a look, so that a publisher who has moved costs
 // one deferral at most.

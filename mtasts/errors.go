@@ -16,7 +16,7 @@ var (
 	// host as unreachable and go on in MX order (RFC 8461, Section 8.4).
 	ErrNotListed = errors.New("the MX host is not listed in the policy")
 
-	// ErrNoSTARTTLS: pass it to [Host.Fallback] when the MX does not offer
+	// ErrNoSTARTTLS: pass it to [Host.AllowFallback] when the MX does not offer
 	// STARTTLS.
 	ErrNoSTARTTLS = errors.New("the MX does not offer STARTTLS")
 

@@ -32,9 +32,9 @@ func Example() {
 		}
 		last := errors.New("the domain has no MX host")
 		for _, mx := range mxs { // in MX order, never filtered beforehand
-			host, err := policy.Host(mx)
+			host, err := policy.CheckMX(mx)
 			if err == nil {
-				err = deliver(mx, host.TLSConfig(nil), host.Fallback)
+				err = deliver(mx, host.TLSConfig(nil), host.AllowFallback)
 			}
 			if err == nil {
 				return nil
@@ -64,7 +64,7 @@ func ExampleClient_PolicyFor() {
 }
 
 // Under mode enforce, Fallback says that the message must not go to this host.
-func ExampleHost_Fallback() {
+func ExampleHost_AllowFallback() {
 	world := mtaststest.NewWorld()
 	world.Publish("example.com", "1", mtaststest.Policy(mtasts.ModeEnforce, 24*time.Hour, "*.example.com"))
 	client := mtasts.New(new(cache.Memory), world.Options())
@@ -74,11 +74,11 @@ func ExampleHost_Fallback() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	host, err := policy.Host("mx.example.com")
+	host, err := policy.CheckMX("mx.example.com")
 	if err != nil {
 		log.Fatal(err)
 	}
-	fmt.Println(host.Fallback(mtasts.ErrNoSTARTTLS))
+	fmt.Println(host.AllowFallback(mtasts.ErrNoSTARTTLS))
 	// Output:
 	// mtasts: example.com: mx.example.com: starttls-not-supported: the MX does not offer STARTTLS
 }

@@ -56,8 +56,8 @@ func (c *Client) find(ctx context.Context, name string) (*Policy, error) {
 		if remembers {
 			c.used(m)
 		}
-		first := c.recheck < 0 || m.isDue() // look first, then answer
-		f, err := c.join(name, c.recheck < 0)
+		first := c.checkInterval < 0 || m.isDue() // look first, then answer
+		f, err := c.join(name, c.checkInterval < 0)
 		if remembers && !first {
 			return m.policy, nil // the look happens behind it
 		}

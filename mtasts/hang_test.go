@@ -139,7 +139,7 @@ func TestManyUsesDoNotHoldUpTheEndOfRun(t *testing.T) {
 func TestASlowStoreLosesNothing(t *testing.T) {
 	for what, size := range map[string]int{"small": 0, "large": 63 << 10} {
 		play(t, func(t *testing.T, e *env) {
-			e.opts.Memory = 1
+			e.opts.MemoryEntries = 1
 			e.store = slowStore{e.store}
 			e.restart()
 			const domains = 2000
@@ -292,7 +292,7 @@ func TestStrangersDoNotHoldUpARefresh(t *testing.T) {
 func TestStrangersDoNotHoldUpARefreshThatACallerBegan(t *testing.T) {
 	play(t, func(t *testing.T, e *env) {
 		s := strangers{e.opts.Resolver, e.opts.Transport}
-		e.opts.Resolver, e.opts.Transport, e.opts.Recheck = s, s, time.Minute
+		e.opts.Resolver, e.opts.Transport, e.opts.CheckInterval = s, s, time.Minute
 		e.restart()
 		defer e.run()()
 		const life = 10 * time.Minute

@@ -14,7 +14,7 @@ import (
 type Host struct {
 	// Name is the MX host as lower-case A-labels without a final dot. If that is not a
 	// host name, which only modes testing and none let pass, Name is what was passed
-	// to [Policy.Host], and may hold anything.
+	// to [Policy.CheckMX], and may hold anything.
 	Name string
 
 	policy   *Policy
@@ -41,7 +41,7 @@ var errLoosened = errors.New("the tls.Config of an enforced policy was changed: 
 //     reported, but the handshake fails only if base asks for that.
 //   - none: as base says.
 //
-// If the handshake fails, pass its error to [Host.Fallback]. Give each connection
+// If the handshake fails, pass its error to [Host.AllowFallback]. Give each connection
 // a configuration of its own call; the returned value is the caller's.
 func (h *Host) TLSConfig(base *tls.Config) *tls.Config {
 	var cfg *tls.Config
@@ -115,7 +115,7 @@ func (h *Host) observe(err error) {
 // Under enforce and testing the failure is reported, and under enforce the next
 // [Client.PolicyFor] for the domain looks for a newer policy first. So call it
 // whenever TLS could not be had, also as a sender that would not fall back.
-func (h *Host) Fallback(cause error) error {
+func (h *Host) AllowFallback(cause error) error {
 	if h.policy.Mode == ModeNone {
 		return nil
 	}

@@ -127,16 +127,16 @@ func TestRFC8461_4_TheMXNameIsCheckedAndNotOnlyTheCertificate(t *testing.T) {
 		e.AddMX("evil.example.net", mtaststest.MX{}) // with a certificate that is good for that name
 		for _, mx := range []string{"evil.example.net", "mail.example.com", "a.b.mail.example.com", "mx.example.com.evil.example.net",
 			".", "", "192.0.2.1", "[192.0.2.1]", "mx.example.com\r\n", "*.mail.example.com", strings.Repeat("a.", 1000), "xn--", "\xff"} {
-			h, err := e.policy().Host(mx)
+			h, err := e.policy().CheckMX(mx)
 			if h != nil || !errors.Is(err, mtasts.ErrNotListed) || result(err) != mtasts.ResultValidationFailure {
-				t.Errorf("Host(%.40q) = %v, %v; want ErrNotListed", mx, h, err)
+				t.Errorf("CheckMX(%.40q) = %v, %v; want ErrNotListed", mx, h, err)
 			} else if text := err.Error(); strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r > '~' }) || len(text) > 1000 {
 				t.Errorf("the error is not one short line of printable ASCII: %q", text)
 			}
 		}
 		for _, mx := range []string{"mx.example.com", "MX.Example.Com.", "a.mail.example.com"} {
-			if _, err := e.policy().Host(mx); err != nil {
-				t.Errorf("Host(%q): %v", mx, err)
+			if _, err := e.policy().CheckMX(mx); err != nil {
+				t.Errorf("CheckMX(%q): %v", mx, err)
 			}
 		}
 	})
@@ -215,7 +215,7 @@ func TestRFC8461_2_AFailingDANECheckIsNeverOverridden(t *testing.T) {
 			base.VerifyConnection = func(tls.ConnectionState) error { return errDANE }
 			e.Publish(domain, "1", mtaststest.Policy(mode, week, "mx.example.com"))
 			e.AddMX("mx.example.com", mtaststest.MX{})
-			h, err := e.policy().Host("mx.example.com")
+			h, err := e.policy().CheckMX("mx.example.com")
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -233,7 +233,7 @@ func TestTLSConfigOnlyEverTightensItsBase(t *testing.T) {
 	play(t, func(t *testing.T, e *env) {
 		for _, mode := range []mtasts.Mode{mtasts.ModeEnforce, mtasts.ModeTesting, mtasts.ModeNone} {
 			e.Publish(string(mode)+".example", "1", mtaststest.Policy(mode, week, "mx.example.com"))
-			h, err := e.policyFor(string(mode) + ".example").Host("mx.example.com")
+			h, err := e.policyFor(string(mode) + ".example").CheckMX("mx.example.com")
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -260,7 +260,7 @@ func TestAStrictSenderFailsInTestingModeAsItAsked(t *testing.T) {
 	play(t, func(t *testing.T, e *env) {
 		e.Publish(domain, "1", mtaststest.Policy(mtasts.ModeTesting, week, "mx.example.com"))
 		e.AddMX("mx.example.com", mtaststest.MX{Certificate: mtaststest.Expired})
-		h, err := e.policy().Host("mx.example.com")
+		h, err := e.policy().CheckMX("mx.example.com")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -268,8 +268,8 @@ func TestAStrictSenderFailsInTestingModeAsItAsked(t *testing.T) {
 		if err == nil {
 			t.Fatal("a remote policy of mode testing lowered what the operator demands")
 		}
-		if err := h.Fallback(err); err != nil {
-			t.Errorf("Fallback: %v; no policy forbids it", err)
+		if err := h.AllowFallback(err); err != nil {
+			t.Errorf("AllowFallback: %v; no policy forbids it", err)
 		}
 		if ev := e.Events(); len(ev) != 1 || ev[0].Result != mtasts.ResultCertificateExpired {
 			t.Errorf("events are %+v", ev)
@@ -287,7 +287,7 @@ func TestAConfigurationThatWasLoosenedAfterwardsFails(t *testing.T) {
 				e.learn()
 				e.AddMX("mx.example.com", mtaststest.MX{})
 				e.AddMX("mx.example.org", mtaststest.MX{})
-				h, err := e.policy().Host("mx.example.com")
+				h, err := e.policy().CheckMX("mx.example.com")
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -330,26 +330,26 @@ func TestEachViolationUnderEnforceMakesTheNextCallerLookFirst(t *testing.T) {
 
 func TestAPolicyMadeByHandDecidesToo(t *testing.T) {
 	p := &mtasts.Policy{Domain: domain, Mode: mtasts.ModeEnforce, MX: []string{"*.example.com"}, Expires: time.Now().Add(time.Hour)}
-	h, err := p.Host("mx.example.com")
+	h, err := p.CheckMX("mx.example.com")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := h.Fallback(nil); !errors.Is(err, mtasts.ErrNoSTARTTLS) {
-		t.Errorf("Fallback(nil) = %v: no cause must not mean consent", err)
+	if err := h.AllowFallback(nil); !errors.Is(err, mtasts.ErrNoSTARTTLS) {
+		t.Errorf("AllowFallback(nil) = %v: no cause must not mean consent", err)
 	}
-	if _, err := p.Host("mx.example.net"); !errors.Is(err, mtasts.ErrNotListed) {
+	if _, err := p.CheckMX("mx.example.net"); !errors.Is(err, mtasts.ErrNotListed) {
 		t.Errorf("error is %v", err)
 	}
 }
 
 func TestErrorsHoldNoStrangersOctets(t *testing.T) {
 	p := &mtasts.Policy{Domain: domain, Mode: mtasts.ModeEnforce, MX: []string{"mx.example.com"}}
-	h, err := p.Host("mx.example.com")
+	h, err := p.CheckMX("mx.example.com")
 	if err != nil {
 		t.Fatal(err)
 	}
 	evil := &textproto.Error{Code: 454, Msg: "no\r\n250 ok\x1b[2J \u202e " + strings.Repeat("\u00fc", 10000)}
-	text := h.Fallback(evil).Error()
+	text := h.AllowFallback(evil).Error()
 	if strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r > '~' }) || len(text) > 1000 {
 		t.Errorf("the error is not one short line of printable ASCII: %q", text)
 	}

@@ -119,7 +119,7 @@ func (c *Client) adopt(name string, p *Policy, m *memo, used time.Time) {
 		return
 	}
 	next := newMemo(p, used)
-	c.keepFresh(&next.Value, 0, c.recheck)
+	c.keepFresh(&next.Value, 0, c.checkInterval)
 	c.remember(name, next)
 	if r := c.refresher.Load(); r != nil {
 		r.consider(p, used)

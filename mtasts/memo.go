@@ -135,7 +135,7 @@ func (m *memo) isDue() bool { return m != nil && (m.fresh.Load() < 0 || m.owed.L
 // the life of its policy. before is what fresh was when the look began: had a
 // violation made m due since, then that look was too early for it.
 func (c *Client) keepFresh(m *memo, before int64, span time.Duration) {
-	if c.recheck < 0 {
+	if c.checkInterval < 0 {
 		span = 0
 	}
 	if m.policy != nil && m.policy.Cause == nil {

@@ -49,16 +49,16 @@ type Options struct {
 	// operator's own networks.
 	AllowNets []netip.Prefix
 
-	// Recheck is for how long an answer is given without a look at the TXT
+	// CheckInterval is for how long an answer is given without a look at the TXT
 	// record. A remembered policy that is older is still given at once, and the
 	// look happens behind it. 0: 5 minutes. Negative: look on every call, and
 	// wait for it.
-	Recheck time.Duration
+	CheckInterval time.Duration
 
-	// Memory is how many domains are held in memory, with and without a
+	// MemoryEntries is how many domains are held in memory, with and without a
 	// policy; one with a policy file above 1 KiB counts once for each KiB.
 	// 0: 65,536. The store is not bounded by it.
-	Memory int
+	MemoryEntries int
 
 	// Quota is how many octets of policies the store may hold before [Client.Run]
 	// gives up entries, each with an [EventEvicted]: first those of mode none, then
@@ -83,6 +83,6 @@ type Options struct {
 }
 
 const (
-	defaultRecheck = 5 * time.Minute
-	defaultMemory  = 1 << 16
+	defaultCheckInterval = 5 * time.Minute
+	defaultMemoryEntries = 1 << 16
 )

@@ -64,7 +64,7 @@ func TestObservingReportsAnMXThatIsNotListed(t *testing.T) {
 		action := mtasts.ActionObserve
 		e.overrideWith(&action)
 		e.publish("1", "mx.example.com")
-		h, err := e.policy().Host("other.example.net")
+		h, err := e.policy().CheckMX("other.example.net")
 		if err != nil || h == nil {
 			t.Fatal(err)
 		}

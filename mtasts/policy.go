@@ -120,7 +120,7 @@ func (p *Policy) lasts() bool { return p.Expires.After(p.Fetched) }
 // [ErrNotListed]: treat the host as unreachable and go on to the next. Under mode
 // testing the mismatch is reported and the host is used. Without a policy every
 // host will do.
-func (p *Policy) Host(mx string) (*Host, error) {
+func (p *Policy) CheckMX(mx string) (*Host, error) {
 	// Asked for first: with many domains they come from far, and meanwhile there is
 	// something else to do.
 	mode, patterns, index := p.Mode, p.MX, p.index

@@ -73,7 +73,7 @@ func TestADueLookThatLearnsNothingIsStillOwed(t *testing.T) {
 		e.learn()
 		p := e.policyNow()
 		e.publish("2", "new.example.com")
-		if _, err := p.Host("new.example.com"); err == nil {
+		if _, err := p.CheckMX("new.example.com"); err == nil {
 			t.Fatal("want a violation")
 		}
 		e.blockDNS(resolver.ServFail)
@@ -90,7 +90,7 @@ func TestEveryCallerWaitsForALookThatIsDue(t *testing.T) {
 		p := e.policyNow()
 		e.publish("2", "new.example.com")
 		e.DNS.Set(txt, resolver.Records{TXT: []string{"v=STSv1; id=2;"}, Delay: time.Second})
-		if _, err := p.Host("new.example.com"); err == nil {
+		if _, err := p.CheckMX("new.example.com"); err == nil {
 			t.Fatal("want a violation")
 		}
 		var wg sync.WaitGroup
@@ -110,7 +110,7 @@ func TestAViolationDuringALookWaitsForTheNext(t *testing.T) {
 		p := e.policyNow() // a look is under way, with the old answer
 		e.sleep(time.Millisecond)
 		e.publish("2", "new.example.com")
-		if _, err := p.Host("new.example.com"); err == nil {
+		if _, err := p.CheckMX("new.example.com"); err == nil {
 			t.Fatal("want a violation")
 		}
 		e.want(e.policyNow(), mtasts.ModeEnforce, "2") // while that look is still under way
@@ -125,7 +125,7 @@ func TestAViolationDuringALookMakesTheDomainDueAgain(t *testing.T) {
 		p := e.policyNow() // a look is under way, with the old answer
 		e.sleep(time.Millisecond)
 		e.publish("2", "new.example.com")
-		if _, err := p.Host("new.example.com"); err == nil {
+		if _, err := p.CheckMX("new.example.com"); err == nil {
 			t.Fatal("want a violation")
 		}
 		e.sleep(2 * time.Second) // the look ends, and knows nothing of it

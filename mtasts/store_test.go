@@ -58,7 +58,7 @@ func TestAStoreThatCannotBeWrittenLosesNothing(t *testing.T) {
 	play(t, func(t *testing.T, e *env) {
 		var log strings.Builder
 		e.opts.Logger = slog.New(slog.NewTextHandler(&log, nil))
-		e.opts.Memory = 1
+		e.opts.MemoryEntries = 1
 		broken := &brokenStore{Store: e.store, putErr: errBroken}
 		e.store = broken
 		e.restart()
@@ -88,7 +88,7 @@ func TestMoreThanCanBeHeldIsStoredAtTheNextLook(t *testing.T) {
 	play(t, func(t *testing.T, e *env) {
 		broken := &brokenStore{Store: e.store, putErr: errBroken}
 		e.store = broken
-		e.opts.Memory = 100_000
+		e.opts.MemoryEntries = 100_000
 		e.restart()
 		const domains = 1100
 		text := mtaststest.Policy(mtasts.ModeEnforce, week, "mx.example.com") + strings.Repeat("#", 63<<10)
@@ -122,7 +122,7 @@ func (s slowStore) Put(ctx context.Context, key string, value []byte, fetched, e
 
 func TestAPolicyIsNotForgottenWhileItIsBeingStored(t *testing.T) {
 	play(t, func(t *testing.T, e *env) {
-		e.opts.Memory = 1
+		e.opts.MemoryEntries = 1
 		e.store = slowStore{e.store}
 		e.restart()
 		e.learn()

@@ -213,7 +213,7 @@ func TestAViolationOfAStoredPolicyIsReportedAndMakesItDue(t *testing.T) {
 	play(t, func(t *testing.T, e *env) {
 		e.learn()
 		e.restart()
-		if _, err := e.policy().Host("other.example"); !errors.Is(err, mtasts.ErrNotListed) {
+		if _, err := e.policy().CheckMX("other.example"); !errors.Is(err, mtasts.ErrNotListed) {
 			t.Errorf("error is %v, want ErrNotListed", err)
 		}
 		if n := len(e.events(mtasts.EventSession)); n != 1 {
@@ -252,7 +252,7 @@ func (s *readsStore) Get(ctx context.Context, key string) ([]byte, bool, error) 
 func TestStrangersDoNotPushOutWhatIsInUse(t *testing.T) {
 	play(t, func(t *testing.T, e *env) {
 		store := &readsStore{Store: e.store}
-		e.store, e.opts.Memory = store, 100
+		e.store, e.opts.MemoryEntries = store, 100
 		e.restart()
 		e.learn()
 		for round := range 20 {
@@ -270,7 +270,7 @@ func TestStrangersDoNotPushOutWhatIsInUse(t *testing.T) {
 
 func TestWhatMemoryForgetsTheStoreRemembers(t *testing.T) {
 	play(t, func(t *testing.T, e *env) {
-		e.opts.Memory = 10
+		e.opts.MemoryEntries = 10
 		e.restart()
 		e.learn()
 		for i := range 1000 { // mail to many other domains

@@ -17,7 +17,7 @@ func TestUseIsNotedWhereMemoryHasForgotten(t *testing.T) {
 	for _, how := range []string{"by restart", "by other domains"} {
 		t.Run(how, func(t *testing.T) {
 			play(t, func(t *testing.T, e *env) {
-				e.opts.Memory = 1
+				e.opts.MemoryEntries = 1
 				e.restart()
 				e.Publish(domain, "1", mtaststest.Policy(mtasts.ModeEnforce, 60*day, "mx.example.com"))
 				e.policy()
@@ -110,7 +110,7 @@ func TestCloseStoresTheUsesThatRunHasNoted(t *testing.T) {
 func TestWhatTheQuotaTookComesBackOnlyWhenItIsUsed(t *testing.T) {
 	play(t, func(t *testing.T, e *env) {
 		e.opts.Quota = 300_000
-		e.opts.Memory = 30
+		e.opts.MemoryEntries = 30
 		e.restart()
 		stop := e.run()
 		defer stop()

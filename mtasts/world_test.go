@@ -109,7 +109,7 @@ func (e *env) blockDNS(how resolver.Failure) { e.DNS.Set(txt, resolver.Records{F
 // policy ended it.
 func (e *env) deliver(p *mtasts.Policy, mx string, base *tls.Config) error {
 	e.t.Helper()
-	h, err := p.Host(mx)
+	h, err := p.CheckMX(mx)
 	if err != nil {
 		return err
 	}
@@ -159,7 +159,7 @@ func (e *env) session(h *mtasts.Host, mx string, base *tls.Config) error {
 	if err == nil {
 		return nil
 	}
-	if err := h.Fallback(err); err != nil {
+	if err := h.AllowFallback(err); err != nil {
 		return err
 	}
 	return send(false)

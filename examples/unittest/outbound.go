@@ -48,7 +48,7 @@ func (o *Outbound) Deliver(ctx context.Context, from, to string, message []byte)
 	}
 	var failures []error
 	for _, mx := range hosts {
-		host, err := policy.Host(mx.Host)
+		host, err := policy.CheckMX(mx.Host)
 		if err == nil {
 			err = o.session(ctx, host, true, from, to, message)
 		}
@@ -79,7 +79,7 @@ func (o *Outbound) session(ctx context.Context, host *mtasts.Host, secure bool, 
 			err = c.StartTLS(host.TLSConfig(o.TLS))
 		}
 		if err != nil {
-			if err := host.Fallback(err); err != nil {
+			if err := host.AllowFallback(err); err != nil {
 				return err
 			}
 			conn.Close()

@@ -24,10 +24,10 @@ import (
 func (w *world) open(t *testing.T, db string, recheck time.Duration) *mtasts.Client {
 	t.Helper()
 	client, err := mtasts.Open(db, &mtasts.Options{
-		Resolver:  resolver.System{Server: w.dns.addr},
-		RootCAs:   w.ca.Pool(),
-		AllowNets: []netip.Prefix{w.net},
-		Recheck:   recheck,
+		Resolver:      resolver.System{Server: w.dns.addr},
+		RootCAs:       w.ca.Pool(),
+		AllowNets:     []netip.Prefix{w.net},
+		CheckInterval: recheck,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -129,7 +129,7 @@ func missingPolicies(t *testing.T, w *world, client *mtasts.Client) {
 			if !strings.Contains(p.Cause.Error(), want.text) {
 				t.Errorf("%q does not tell of %q", p.Cause, want.text)
 			}
-			if _, err := p.Host("mx.attacker.test"); err != nil {
+			if _, err := p.CheckMX("mx.attacker.test"); err != nil {
 				t.Errorf("without a policy: %v", err)
 			}
 		})
@@ -224,10 +224,10 @@ func TestRememberedPolicyNeedsNoDNS(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := p.Host("mx.victims.test"); err != nil {
+		if _, err := p.CheckMX("mx.victims.test"); err != nil {
 			t.Error(err)
 		}
-		_, err = p.Host("mx.attacker.test")
+		_, err = p.CheckMX("mx.attacker.test")
 		want := trouble{mtasts.ResultValidationFailure, "mx-not-listed", false}
 		if !errors.Is(err, mtasts.ErrNotListed) || troubleOf(t, domain, err) != want {
 			t.Errorf("another host: %v, want ErrNotListed", err)

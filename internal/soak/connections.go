@@ -58,7 +58,7 @@ func fetches(t *trial) error {
 		DisableKeepAlives: true, // as the client's own
 	}
 	client, err := mtasts.Open(t.path(), &mtasts.Options{
-		Resolver: newDNS(published("1")), Transport: transport, Memory: t.memory,
+		Resolver: newDNS(published("1")), Transport: transport, MemoryEntries: t.memory,
 	})
 	if err != nil {
 		return err

@@ -22,7 +22,7 @@ func crowd(t *trial) error {
 	})
 	web := &hosts{authority: authority, text: policy}
 	client, err := mtasts.Open(t.path(), &mtasts.Options{
-		Resolver: names, Transport: web, RootCAs: authority.ca.Pool(), Memory: t.memory,
+		Resolver: names, Transport: web, RootCAs: authority.ca.Pool(), MemoryEntries: t.memory,
 	})
 	if err != nil {
 		return err

@@ -52,8 +52,8 @@ func deadHosts(t *trial) error {
 	defer hole.close()
 	var dialled, refused atomic.Int64
 	client, err := mtasts.Open(t.path(), &mtasts.Options{
-		Resolver: newDNS(published("2")),
-		Memory:   t.memory,
+		Resolver:      newDNS(published("2")),
+		MemoryEntries: t.memory,
 		// As the client's own transport does it, without its port 443. An http.Transport
 		// would let the handshake go on when the request has ended.
 		Transport: roundTripper(func(req *http.Request) (*http.Response, error) {

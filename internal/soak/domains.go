@@ -9,7 +9,7 @@ import (
 // absentDomains asks about domains that publish nothing, which most do not. Memory
 // must hold no more of them than its size, and the store none.
 func absentDomains(t *trial) error {
-	client, err := mtasts.Open(t.path(), &mtasts.Options{Resolver: newDNS(absent), Memory: t.memory})
+	client, err := mtasts.Open(t.path(), &mtasts.Options{Resolver: newDNS(absent), MemoryEntries: t.memory})
 	if err != nil {
 		return err
 	}
@@ -47,10 +47,10 @@ func publishedDomains(t *trial) error {
 	}
 	names := newDNS(published("1"))
 	client, err := mtasts.Open(t.path(), &mtasts.Options{
-		Resolver:  names,
-		Transport: &hosts{authority: authority, text: policy},
-		RootCAs:   authority.ca.Pool(),
-		Memory:    t.memory,
+		Resolver:      names,
+		Transport:     &hosts{authority: authority, text: policy},
+		RootCAs:       authority.ca.Pool(),
+		MemoryEntries: t.memory,
 	})
 	if err != nil {
 		return err

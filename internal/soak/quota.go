@@ -52,11 +52,11 @@ func fullStore(t *trial) error {
 	names := newDNS(published("1"))
 	var mistaken atomic.Int64
 	client := mtasts.New(file, &mtasts.Options{
-		Resolver:  names,
-		Transport: &hosts{authority: authority, text: text},
-		RootCAs:   authority.ca.Pool(),
-		Memory:    t.flood / 10, // so that it is the store that remembers
-		Quota:     quota,
+		Resolver:      names,
+		Transport:     &hosts{authority: authority, text: text},
+		RootCAs:       authority.ca.Pool(),
+		MemoryEntries: t.flood / 10, // so that it is the store that remembers
+		Quota:         quota,
 		Report: func(e mtasts.Event) {
 			if e.Kind == mtasts.EventEvicted && e.Policy.Mode == mtasts.ModeEnforce {
 				mistaken.Add(1)

@@ -21,7 +21,7 @@ type sizes struct {
 	fetches   int           // policies fetched over real connections
 	wordy     int           // policy hosts whose answers are as large as can be
 	flood     int           // policies for a store that has room for fewer
-	memory    int           // Options.Memory
+	memory    int           // Options.MemoryEntries
 	settle    time.Duration // for goroutines that are about to end
 	waitOut   bool          // wait for the end of what callers have left behind
 }
@@ -87,7 +87,7 @@ const (
 	// at the same time, for those to come.
 	goroutineHeap = 640
 
-	// entryHeap is what one of Options.Memory may take: the answer for a domain that
+	// entryHeap is what one of Options.MemoryEntries may take: the answer for a domain that
 	// has no policy, or one of up to 1 KiB, its Cause, and its place in the LRU.
 	entryHeap = 3 << 9
 

@@ -12,7 +12,7 @@ import (
 )
 
 const (
-	// wordyMemory is an Options.Memory that is full with some of these answers.
+	// wordyMemory is an Options.MemoryEntries that is full with some of these answers.
 	wordyMemory = 4000
 
 	// large is as large as a policy file may be.
@@ -96,7 +96,7 @@ func wordyFailures(t *trial) error {
 
 // hear asks about domains whose answers have this mode.
 func (t *trial) hear(mode mtasts.Mode, opts *mtasts.Options) error {
-	opts.Memory = wordyMemory
+	opts.MemoryEntries = wordyMemory
 	client, err := mtasts.Open(t.path(), opts)
 	if err != nil {
 		return err

@@ -26,7 +26,7 @@ func ExampleNewWorld() {
 		log.Fatal(err)
 	}
 	for _, mx := range []string{"mx.example.com", "mx.attacker.example"} {
-		_, err := policy.Host(mx)
+		_, err := policy.CheckMX(mx)
 		fmt.Println(mx, err)
 	}
 	for _, event := range world.Events() {

@@ -99,7 +99,7 @@ func (s *Sender) Deliver(ctx context.Context, m Message) error {
 func (s *Sender) tryHosts(ctx context.Context, policy *mtasts.Policy, hosts []string, m Message) error {
 	var failures []error
 	for _, mx := range hosts { // in MX order, never filtered beforehand (RFC 8461, Section 8.4)
-		host, err := policy.Host(mx)
+		host, err := policy.CheckMX(mx)
 		if err == nil {
 			err = s.tryHost(ctx, host, m)
 		}
@@ -133,7 +133,7 @@ func (s *Sender) tryHost(ctx context.Context, host *mtasts.Host, m Message) erro
 	if ctx.Err() != nil {
 		return context.Cause(ctx) // the session ended with ctx, and no host is to blame
 	}
-	if err := host.Fallback(cause); err != nil {
+	if err := host.AllowFallback(cause); err != nil {
 		return err
 	}
 	s.Log("%s: no TLS, which its domain lets pass: %v", host.Name, cause)
