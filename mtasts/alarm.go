@@ -77,43 +77,42 @@ func (r *refresher) recovered(p *Policy) {
 	}
 }
 
-// Changes of a policy that weaken it, or that its publisher may not have meant.
-const (
-	changeWeaker  = "enforcement-ended"
-	changeWider   = "patterns-added"
-	changeSameID  = "same-id-other-policy"
-	changeSameDoc = "new-id-same-policy"
-)
-
-// emitChanges reports what is remarkable about now, which takes the place of was.
-func (c *Client) emitChanges(was, now *Policy) {
+// emitChanges reports what is remarkable about now, which takes the place of was. seenID
+// means that its id was seen before: name servers that disagree are reported once.
+func (c *Client) emitChanges(was, now *Policy, seenID bool) {
 	change := func(reason string) {
-		c.emit(Event{Kind: EventChange, Domain: now.Domain, Policy: now, Reason: reason})
+		c.emit(Event{Kind: EventChange, Domain: now.Domain, Policy: now, Previous: was, Reason: reason})
 	}
 	if was.Mode == ModeEnforce && now.Mode != ModeEnforce {
-		change(changeWeaker)
+		change(ReasonEnforcementEnded)
 	}
-	if was.speaks() && now.speaks() && grew(was.MX, now.MX) {
-		change(changeWider)
+	if was.speaks() && now.speaks() && widened(was.MX, now.MX) {
+		change(ReasonPatternsAdded)
 	}
 	switch same := was.Text == now.Text; {
 	case was.ID == now.ID && !same:
-		change(changeSameID)
-	case was.ID != now.ID && same:
-		change(changeSameDoc)
+		change(ReasonSameIDOther)
+	case was.ID != now.ID && same && !seenID:
+		change(ReasonNewIDSame)
 	}
 }
 
-// grew reports whether now has a pattern that was has not.
-func grew(was, now []string) bool {
-	known := make(map[string]bool, len(was))
-	for _, mx := range was {
+// widened reports whether now has all patterns of was and others besides. A plain move
+// gives some up.
+func widened(was, now []string) bool {
+	return has(now, was) && !has(was, now)
+}
+
+// has reports whether each of some is in all.
+func has(all, some []string) bool {
+	known := make(map[string]bool, len(all))
+	for _, mx := range all {
 		known[mx] = true
 	}
-	for _, mx := range now {
+	for _, mx := range some {
 		if !known[mx] {
-			return true
+			return false
 		}
 	}
-	return false
+	return true
 }

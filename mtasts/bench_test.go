@@ -75,9 +75,10 @@ func benchClient(tb testing.TB, domains []string, published bool) *Client {
 	for i, domain := range domains {
 		p := benchAnswer(tb, i, domain, published, c.files.parse)
 		p.client = c
-		m := newMemo(p, time.Now())
-		c.keepFresh(&m.Value, 0, c.checkInterval)
-		c.remember(domain, m)
+		e := new(cacheEntry)
+		e.policy.Store(p)
+		c.endCheck(e, 0, true, nil)
+		c.hold(domain, e)
 	}
 	return c
 }

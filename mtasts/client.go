@@ -37,7 +37,7 @@ type Client struct {
 
 	get           func(ctx context.Context, policyHost string) (text string, err error) // fetch.Client.Get
 	store         Store
-	memory        *cache.LRU[memo]
+	memory        *cache.LRU[*cacheEntry]
 	start         time.Time
 	checkInterval time.Duration
 	quota         int64
@@ -53,7 +53,7 @@ type Client struct {
 	work   sync.WaitGroup
 
 	mu      sync.Mutex
-	flights map[string]*flight
+	lookups map[string]*lookup
 	closed  bool
 
 	files      *sharedFiles
@@ -72,7 +72,7 @@ type Client struct {
 func Open(path string, opts *Options) (*Client, error) {
 	store, err := cache.OpenBolt(path)
 	if err != nil {
-		return nil, &Error{Reason: "store-unreadable", Temporary: true, Err: err}
+		return nil, &Error{Reason: ReasonStoreUnreadable, Temporary: true, Err: err}
 	}
 	return New(store, opts), nil
 }
@@ -92,7 +92,7 @@ func New(store Store, opts *Options) *Client {
 		report:        opts.Report,
 		log:           opts.Logger,
 		start:         time.Now(),
-		flights:       make(map[string]*flight),
+		lookups:       make(map[string]*lookup),
 		files:         newSharedFiles(),
 	}
 	if c.resolver == nil {
@@ -111,7 +111,7 @@ func New(store Store, opts *Options) *Client {
 	if memory <= 0 {
 		memory = defaultMemoryEntries
 	}
-	c.memory = cache.NewLRU[memo](memory)
+	c.memory = cache.NewLRU[*cacheEntry](memory)
 
 	cfg := fetch.Config{
 		Transport: opts.Transport,
@@ -176,7 +176,7 @@ func (c *Client) Recheck(ctx context.Context, domain string) (*Policy, error) {
 	if err != nil {
 		return notADomain(domain, err)
 	}
-	p, err := c.lookNow(ctx, strings.Clone(name))
+	p, err := c.recheck(ctx, strings.Clone(name))
 	return c.overridden(p), err
 }
 
@@ -184,9 +184,9 @@ func (c *Client) Recheck(ctx context.Context, domain string) (*Policy, error) {
 func notADomain(domain string, err error) (*Policy, error) {
 	if errors.Is(err, sts.ErrLiteral) {
 		// RFC 8461, Section 3.4: no policy can belong to an address literal.
-		return noPolicy(domain, &Error{Domain: domain, Reason: "address-literal", Err: err}), nil
+		return noPolicy(domain, &Error{Domain: domain, Reason: ReasonAddressLiteral, Err: err}), nil
 	}
-	return nil, &Error{Reason: "invalid-domain", Err: fmt.Errorf("%w: %w", ErrInvalidDomain, err)}
+	return nil, &Error{Reason: ReasonInvalidDomain, Err: fmt.Errorf("%w: %w", ErrInvalidDomain, err)}
 }
 
 // Close stops looking, waits until what has been learnt is stored, and closes
@@ -209,7 +209,7 @@ func (c *Client) Close() error {
 		err = errors.Join(err, closer.Close())
 	}
 	if err != nil {
-		return &Error{Reason: "closing", Err: fmt.Errorf("closing: %w", err)}
+		return &Error{Reason: ReasonClosing, Err: fmt.Errorf("closing: %w", err)}
 	}
 	return nil
 }

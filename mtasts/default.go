@@ -26,7 +26,7 @@ var standard struct {
 func PolicyFor(domain string) (*Policy, error) {
 	c, err := standardClient()
 	if err != nil {
-		return nil, &Error{Reason: "store-unreadable", Temporary: true, Err: err}
+		return nil, &Error{Reason: ReasonStoreUnreadable, Temporary: true, Err: err}
 	}
 	return c.PolicyFor(context.Background(), domain)
 }

@@ -17,94 +17,142 @@ import (
 // lookupLimit ends a TXT look-up whose resolver has no limit of its own.
 const lookupLimit = 20 * time.Second
 
-// A finding is what a look at a domain has brought to light.
+// A finding is what a check of a domain has brought to light.
 type finding struct {
 	learnt *Policy // newly fetched
-	kept   *Policy // remembered and valid, if nothing was learnt
+	seenID bool    // its id is one of the last that were seen
+	kept   *Policy // cached and valid, if nothing was learnt
 	cause  *Error  // why there is neither, or why kept could not be confirmed
 
 	failed  *Error // why the fetch failed, if one was due
 	blocked bool   // it was not tried, because it has failed a moment ago
 
-	// doubt is set when the look could not be completed: the DNS gave no
+	// doubt is set when the check could not be completed: the DNS gave no
 	// answer, or an id was seen whose policy could not be had.
 	doubt *Error
 }
 
-// span is how long to wait before the next look.
-func (f finding) span(c *Client) time.Duration {
-	if f.doubt != nil && f.doubt.Temporary {
-		return doubtSpacing
-	}
-	return c.checkInterval
-}
-
-// discover looks whether domain publishes another policy than the one in m, and
-// fetches it if so (RFC 8461, Section 5.1, steps 1 and 3; Section 3). To refresh is to
-// fetch in any case.
+// discover finds out whether domain publishes another policy than the one in e, and
+// fetches it if so (RFC 8461, Section 5.1, steps 1 and 3; Section 3).
 //
 // The record comes first, and then the address of the policy host. To ask for both at
 // once would save a round trip, of five, at the first message to a domain that has a
 // policy. But most domains have none: for each of them it would be three queries
 // instead of one, two of which are for a name that nobody has announced. Where a policy
-// is remembered, nobody waits for the look, or the record nearly always has the same id
+// is cached, nobody waits for the check, or the record nearly always has the same id
 // and no address is needed. The file, at any rate, must come after the record: an older
-// one would be remembered under an id that is not its own (Section 8.1).
-func (c *Client) discover(domain string, m *memo, refresh bool, hurry <-chan struct{}) finding {
+// one would be cached under an id that is not its own (Section 8.1).
+func (c *Client) discover(domain string, e *cacheEntry, l *lookup) finding {
+	due := e.isDue()
 	id, failure := c.lookupID(domain)
 	if c.ctx.Err() != nil {
 		return finding{cause: closedError(domain)}
 	}
-	known := m.current() // now, for the look-up takes its time
-	if failure != nil && refresh && known != nil {
+	known := e.valid(time.Now()) // now, for the look-up takes its time
+	refresh := l.job != nil
+	fetchAnyway := known != nil && (refresh || known.isDoubtful(time.Now(), l.recheck, due))
+	if failure != nil && fetchAnyway && (refresh || !failure.Temporary) {
 		// Section 10.2: "regardless of the state of the TXT record".
 		id, failure = known.ID, nil
 	}
 	if failure != nil {
-		// Section 6: policy fetch failures of any kind are to be reported when
-		// a valid policy exists in the policy cache.
-		if known.speaks() || known == nil && failure.Result != "" {
-			reported := *failure
-			reported.Result = cmp.Or(reported.Result, ResultPolicyFetchError)
-			c.emitError(EventPolicy, known, &reported)
-		}
+		c.reportRecord(known, failure)
 		found := finding{kept: known, cause: failure}
 		if failure.Temporary {
 			found.doubt = failure
 		}
 		return found
 	}
-	if known != nil && known.ID == id && !refresh {
+	if known != nil && known.ID == id && !fetchAnyway {
 		// The record is not authenticated, so it confirms nothing: the policy
 		// lives as long as it did before.
 		return finding{kept: known}
 	}
-	if b := m.blocked.Load(); b != nil && b.id == id && c.since() < b.until {
-		return finding{kept: known, cause: b.cause, doubt: b.cause, failed: b.cause, blocked: true}
+	switch last, recent := e.recentFetch(id, c.since()); {
+	case recent && last.failure != nil:
+		return finding{kept: known, cause: last.failure, doubt: last.failure, failed: last.failure, blocked: true}
+	case recent && known != nil && !fetchAnyway:
+		// Two name servers that disagree give two ids in turn.
+		return finding{kept: known}
 	}
 
 	if !refresh { // Run has places of its own for its fetches
 		select {
 		case c.fetches <- struct{}{}:
 			defer func() { <-c.fetches }()
-		case <-hurry:
+		case <-l.hurry:
 		case <-c.ctx.Done():
 			return finding{cause: closedError(domain)}
 		}
 	}
+	seenID := e.hasFetched(id) || known != nil && known.ID == id
 	learnt, failure := c.fetchPolicy(domain, id)
-	switch {
-	case c.ctx.Err() != nil:
+	if c.ctx.Err() != nil {
 		return finding{cause: closedError(domain)}
-	case failure == nil:
-		return finding{learnt: learnt}
 	}
-	m.blocked.Store(&block{id: id, until: c.since() + fetchSpacing, cause: failure})
-	known = m.current()
+	e.noteFetch(fetchAttempt{id: id, at: c.since(), failure: failure})
+	if failure == nil {
+		return finding{learnt: learnt, seenID: seenID}
+	}
+	known = e.valid(time.Now())
 	if known == nil || known.speaks() {
 		c.emitError(EventPolicy, known, failure)
 	}
 	return finding{kept: known, cause: failure, doubt: failure, failed: failure}
+}
+
+// isDoubtful reports whether the file is to be fetched again although the record may have
+// the id of p: because the clock was wrong when p was fetched; because somebody wants to
+// know before a message fails for good; or because p came under a new id that promised
+// another file, which a cache in front of the policy host may have held back (RFC 8461,
+// Section 8.1).
+func (p *Policy) isDoubtful(now time.Time, recheck, due bool) bool {
+	age := now.Sub(p.Fetched)
+	switch {
+	case age < 0:
+		return true
+	case age < fetchSpacing:
+		return false
+	case recheck:
+		return true
+	case p.idAhead.IsZero():
+		return false
+	}
+	const least, most, end = fetchSpacing, time.Hour, 24 * time.Hour
+	since := now.Sub(p.idAhead)
+	return since < end && (due || age >= min(max(since/2, least), most))
+}
+
+// noteID notes whether p, which takes the place of before, came under a new id with the
+// file of the old one.
+func (p *Policy) noteID(before *Policy, seenID bool) {
+	switch {
+	case p.Text != before.Text:
+	case p.ID != before.ID && !seenID:
+		p.idAhead = p.Fetched
+	default:
+		p.idAhead = before.idAhead
+	}
+}
+
+// reportRecord reports why no id could be had, if that is the publisher's concern.
+func (c *Client) reportRecord(known *Policy, failure *Error) {
+	invalid := failure.Reason == ReasonRecordInvalid || failure.Reason == ReasonRecordsMany
+	switch {
+	case known.speaks():
+		// RFC 8461, Section 6: policy fetch failures of any kind are to be reported
+		// when a valid policy exists in the policy cache.
+		reported := *failure
+		reported.Result = ResultPolicyFetchError
+		if invalid {
+			reported.Result = ResultPolicyInvalid
+		}
+		c.emitError(EventPolicy, known, &reported)
+	case known == nil && invalid:
+		// Section 3.1: such a domain has no policy. A report says no-policy-found,
+		// so no result type fits.
+		c.emitError(EventPolicy, nil, failure)
+	}
 }
 
 // lookupID returns the id of the domain's TXT record. The error is Temporary if
@@ -113,25 +161,27 @@ func (c *Client) lookupID(domain string) (string, *Error) {
 	name := sts.RecordLabel + domain
 	if len(name) > 253 {
 		// No such name can exist (RFC 1035, Section 2.3.4).
-		return "", &Error{Domain: domain, Reason: "no-txt-record", Err: sts.ErrNoRecord}
+		return "", &Error{Domain: domain, Reason: ReasonNoRecord, Err: sts.ErrNoRecord}
 	}
 	ctx, cancel := context.WithTimeout(c.ctx, lookupLimit)
 	defer cancel()
 	// RFC 8461, Section 3.4: the record of the domain itself, never of a parent.
 	txts, err := c.resolver.LookupTXT(ctx, name+".")
 	if dns, ok := errors.AsType[*net.DNSError](err); ok && dns.IsNotFound {
-		return "", &Error{Domain: domain, Reason: "no-txt-record", Err: fmt.Errorf("%w: %w", sts.ErrNoRecord, err)}
+		return "", &Error{Domain: domain, Reason: ReasonNoRecord, Err: fmt.Errorf("%w: %w", sts.ErrNoRecord, err)}
 	} else if err != nil {
-		return "", &Error{Domain: domain, Reason: "dns-failure", Temporary: true, Err: err}
+		return "", &Error{Domain: domain, Reason: ReasonDNSFailure, Temporary: true, Err: err}
 	}
 	record, err := sts.FindRecord(txts)
 	switch {
 	case err == nil:
 		return strings.Clone(record.ID), nil // and let go of a record of up to 64 KiB
 	case errors.Is(err, sts.ErrNoRecord):
-		return "", &Error{Domain: domain, Reason: "no-txt-record", Err: err}
+		return "", &Error{Domain: domain, Reason: ReasonNoRecord, Err: err}
+	case errors.Is(err, sts.ErrManyRecords):
+		return "", &Error{Domain: domain, Reason: ReasonRecordsMany, Err: err}
 	default:
-		return "", &Error{Domain: domain, Result: ResultPolicyInvalid, Reason: "txt-record-invalid", Err: err}
+		return "", &Error{Domain: domain, Reason: ReasonRecordInvalid, Err: err}
 	}
 }
 
@@ -145,7 +195,7 @@ func (c *Client) fetchPolicy(domain, id string) (*Policy, *Error) {
 	fetched := time.Now()
 	file, err := c.files.parse(text)
 	if err != nil {
-		return nil, &Error{Domain: domain, Result: ResultPolicyInvalid, Reason: "policy-invalid",
+		return nil, &Error{Domain: domain, Result: ResultPolicyInvalid, Reason: ReasonPolicyInvalid,
 			Err: fmt.Errorf("https://%s/.well-known/mta-sts.txt: %w", host, err)}
 	}
 	if file.Odd > 0 {
@@ -166,7 +216,7 @@ func fetchFailure(domain string, err error) *Error {
 	result, reason := certcheck.Classify(err)
 	switch kind {
 	case fetch.KindAnswer:
-		e.Reason = "not-a-policy-file"
+		e.Reason = ReasonNotAPolicyFile
 	case fetch.KindCertificate:
 		e.Result, e.Reason = ResultWebPKIInvalid, cmp.Or(reason, result)
 	default:

@@ -17,8 +17,10 @@ var (
 	ErrNotListed = errors.New("the MX host is not listed in the policy")
 
 	// ErrNoSTARTTLS: pass it to [Host.AllowFallback] when the MX does not offer
-	// STARTTLS.
-	ErrNoSTARTTLS = errors.New("the MX does not offer STARTTLS")
+	// STARTTLS, or refuses it. A sender on any SMTP library joins it with the reply:
+	//
+	//	fmt.Errorf("%w: %w", mtasts.ErrNoSTARTTLS, err)
+	ErrNoSTARTTLS = errors.New("no STARTTLS")
 
 	// ErrClosed: the client has been closed.
 	ErrClosed = errors.New("the client is closed")

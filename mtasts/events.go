@@ -44,10 +44,10 @@ const (
 	// mode none (RFC 8461, Section 10.2).
 	EventRefresh EventKind = "refresh"
 
-	// EventChange: a policy has taken the place of a remembered one in a way that
-	// somebody should look at. Policy is the new one, and Reason says what:
-	// "enforcement-ended" (from enforce to testing or none), "patterns-added",
-	// "same-id-other-policy" or "new-id-same-policy".
+	// EventChange: a policy has taken the place of a cached one in a way that
+	// somebody should look at. Policy is the new one, Previous the old one, and Reason
+	// says what: [ReasonEnforcementEnded], [ReasonPatternsAdded], [ReasonSameIDOther]
+	// or [ReasonNewIDSame].
 	EventChange EventKind = "change"
 
 	// EventEvicted: an entry was removed from the store, because it is above
@@ -69,6 +69,9 @@ type Event struct {
 	Domain string // policy domain
 	Policy *Policy
 	MX     string // MX host, for EventSession
+
+	// Previous is the policy that Policy takes the place of, for EventChange.
+	Previous *Policy
 
 	// Result, Reason and Err are those of an [*Error]. Err is nil for success.
 	Result Result

@@ -80,5 +80,5 @@ func ExampleHost_AllowFallback() {
 	}
 	fmt.Println(host.AllowFallback(mtasts.ErrNoSTARTTLS))
 	// Output:
-	// mtasts: example.com: mx.example.com: starttls-not-supported: the MX does not offer STARTTLS
+	// mtasts: example.com: mx.example.com: starttls-not-supported: no STARTTLS
 }

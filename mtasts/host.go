@@ -3,46 +3,84 @@ package mtasts
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
-	"time"
+	"net/netip"
+	"strings"
+	"sync/atomic"
 
-	"github.com/mtasts/go-mtasts/internal/certcheck"
+	"github.com/mtasts/go-mtasts/internal/sts"
 )
 
-// A Host is the decision for one MX host. It may be used concurrently, for any
-// number of connections to that host.
+// A Host is one attempt to deliver at one MX host: the decision about it, and the place
+// where its outcome is noted. At most one outcome is reported for a Host, so ask
+// [Policy.CheckMX] for another one for each connection that is tried. It may be used
+// concurrently.
 type Host struct {
 	// Name is the MX host as lower-case A-labels without a final dot. If that is not a
 	// host name, which only modes testing and none let pass, Name is what was passed
 	// to [Policy.CheckMX], and may hold anything.
 	Name string
 
+	// Listed is false for a host that no mx pattern of the policy matches, which only
+	// mode testing lets pass. Without a policy to apply it is true: every host will do.
+	Listed bool
+
 	policy   *Policy
-	reported bool // as not listed, in mode testing: one failure a session is enough
+	base     atomic.Pointer[tls.Config] // of the last TLSConfig
+	refused  atomic.Pointer[error]      // by a check of that base
+	reported atomic.Bool
 }
 
-// errLoosened is returned from a handshake whose configuration was changed after
-// TLSConfig had made it.
-var errLoosened = errors.New("the tls.Config of an enforced policy was changed: it must keep ServerName and not set InsecureSkipVerify")
+// CheckMX decides about one MX host of the domain, by the name that stands in its
+// MX record. Call it for each host when its turn comes and never filter the list
+// beforehand (RFC 8461, Section 8.4).
+//
+// Under mode enforce, a host that no mx pattern matches is an [*Error] that wraps
+// [ErrNotListed]: treat the host as unreachable and go on to the next. Under mode
+// testing the host is used, and the outcome that is reported for it is the mismatch.
+// Without a policy every host will do.
+func (p *Policy) CheckMX(mx string) (*Host, error) {
+	// Asked for first: with many domains they come from far, and meanwhile there is
+	// something else to do.
+	mode, patterns, index := p.Mode, p.MX, p.index
+	name, err := sts.Name(mx)
+	h := &Host{Name: name, Listed: true, policy: p}
+	if err != nil {
+		// Not a name that a policy can list. Without a policy it is still for
+		// the caller to use, an address for example.
+		h.Name = mx
+	}
+	if mode == ModeNone || err == nil && index.Match(patterns, name) {
+		return h, nil
+	}
+	h.Listed = false
+	if mode == ModeTesting {
+		return h, nil
+	}
+	// RFC 8461, Section 4: at least one pattern MUST match the MX host.
+	violation := h.notListed()
+	h.report(violation)
+	return nil, violation
+}
 
 // TLSConfig returns the configuration for the TLS session with the MX, a copy of
 // base with what the policy demands. It never loosens base, and base stands for
-// what the operator demands by himself: nil, or a base with InsecureSkipVerify,
+// what the sender demands on its own: nil, or a base with InsecureSkipVerify,
 // is a sender that takes any certificate where no policy speaks; a base without
 // it verifies every MX, whatever the domain says. To bring roots of one's own
 // without that demand, set both: &tls.Config{RootCAs: pool, InsecureSkipVerify: true}.
 //
 // In every mode ServerName is the MX host, so SNI names it (RFC 8461, Section
-// 7.1). Then:
+// 7.1). Under mode enforce TLS 1.2 or later is spoken (Section 7.2), and crypto/tls
+// itself verifies the certificate against base.RootCAs (Section 4.2), so that the
+// handshake fails even if the caller forgets all that follows. Under testing and none
+// the handshake is as base says.
 //
-//   - enforce: TLS 1.2 or later (Section 7.2), and crypto/tls itself verifies the
-//     certificate against base.RootCAs (Section 4.2); InsecureSkipVerify is off.
-//   - testing: the certificate is verified in the same way and the outcome
-//     reported, but the handshake fails only if base asks for that.
-//   - none: as base says.
-//
-// If the handshake fails, pass its error to [Host.AllowFallback]. Give each connection
-// a configuration of its own call; the returned value is the caller's.
+// If the handshake succeeds, pass the session to [Host.Verify]; if it fails, its error
+// to [Host.AllowFallback]. An error of VerifyConnection or VerifyPeerCertificate in base,
+// of a DANE check for example, ends the attempt in every mode. Give each connection a
+// configuration of its own call; the returned value is the caller's.
 func (h *Host) TLSConfig(base *tls.Config) *tls.Config {
 	var cfg *tls.Config
 	if base == nil {
@@ -50,72 +88,123 @@ func (h *Host) TLSConfig(base *tls.Config) *tls.Config {
 	} else {
 		cfg = base.Clone()
 	}
-	cfg.ServerName = h.Name
-
-	switch h.policy.Mode {
-	case ModeEnforce:
+	h.base.Store(base)
+	cfg.ServerName = serverName(h.Name)
+	if check := cfg.VerifyPeerCertificate; check != nil {
+		cfg.VerifyPeerCertificate = func(raw [][]byte, chains [][]*x509.Certificate) error {
+			return h.note(check(raw, chains))
+		}
+	}
+	check, enforce := cfg.VerifyConnection, h.policy.Mode == ModeEnforce
+	if enforce {
 		cfg.InsecureSkipVerify = false
 		cfg.MinVersion = max(cfg.MinVersion, tls.VersionTLS12)
-		cfg.VerifyConnection = both(cfg.VerifyConnection, h.confirm)
-	case ModeTesting:
-		roots, now := cfg.RootCAs, cfg.Time
-		if now == nil {
-			now = time.Now
-		}
-		cfg.VerifyConnection = both(cfg.VerifyConnection, func(cs tls.ConnectionState) error {
-			h.observe(certcheck.Verify(cs.PeerCertificates, h.Name, roots, now()))
+	}
+	if check != nil || enforce {
+		cfg.VerifyConnection = func(cs tls.ConnectionState) error {
+			if check != nil {
+				if err := h.note(check(cs)); err != nil {
+					return err
+				}
+			}
+			if enforce && (len(cs.VerifiedChains) == 0 || cs.ServerName != h.Name) {
+				return errLoosened
+			}
 			return nil
-		})
+		}
 	}
 	return cfg
 }
 
-// both runs first, if there is one, and then second.
-func both(first, second func(tls.ConnectionState) error) func(tls.ConnectionState) error {
-	if first == nil {
-		return second
+// errLoosened is returned from a handshake whose configuration was changed after
+// TLSConfig had made it: it must not pass for a verified one.
+var errLoosened = errors.New("the tls.Config of an enforced policy was changed: it must keep ServerName and not set InsecureSkipVerify")
+
+// note notes that a check of the base has failed.
+func (h *Host) note(err error) error {
+	if err != nil {
+		h.refused.Store(&err)
 	}
-	return func(cs tls.ConnectionState) error {
-		if err := first(cs); err != nil {
-			return err
+	return err
+}
+
+// serverName is what crypto/tls is to ask the MX for. RFC 6066, Section 3 allows no
+// address in SNI; crypto/tls leaves one out, but not with a final dot.
+func serverName(mx string) string {
+	trimmed := strings.TrimRight(mx, ".")
+	if _, err := netip.ParseAddr(strings.Trim(trimmed, "[]")); err == nil {
+		return trimmed
+	}
+	if _, err := sts.Name(mx); err != nil {
+		return "" // no name at all: a strict base fails on it, and any other sends no SNI
+	}
+	return mx
+}
+
+// Verify judges a TLS session with this MX, and is where a success is counted. Call it
+// with the state of the connection after the first reply that has come inside TLS: only
+// then is the handshake over on both sides, for in TLS 1.3 a server refuses a client
+// after the client's Handshake has returned.
+//
+// Under mode enforce an [*Error] means that the session must not carry the message: go
+// on to the next MX host. Under testing the outcome is reported and Verify returns nil;
+// under none it does nothing.
+//
+// Verify also judges sessions that were set up without [Host.TLSConfig], or for another
+// message. A connection pool asks before it reuses a session: a policy may have come, or
+// changed, since the session was opened in clear text or without verification. A
+// connection in clear text has the zero state, which enforce refuses; nothing is reported
+// of it, for it says nothing about what the MX offers. After an error, close that
+// connection, and ask CheckMX for a new Host for the next.
+//
+// A session that crypto/tls has not verified is verified against the RootCAs of the base
+// last passed to TLSConfig, or else the system's.
+func (h *Host) Verify(cs tls.ConnectionState) error {
+	mode := h.policy.Mode
+	if mode == ModeNone {
+		return nil
+	}
+	if !cs.HandshakeComplete {
+		if mode == ModeTesting {
+			return nil
 		}
-		return second(cs)
+		return h.failure(errNotEncrypted)
 	}
+	var failure *Error
+	if !h.Listed {
+		failure = h.notListed()
+	} else if err := h.judge(cs); err != nil {
+		failure = h.failure(err)
+	}
+	h.report(failure)
+	if failure == nil || mode == ModeTesting {
+		return nil
+	}
+	return failure
 }
 
-// confirm runs at the end of a handshake under mode enforce, after crypto/tls has
-// verified the certificate: a configuration that was loosened on the way here
-// must not pass for a verified one.
-func (h *Host) confirm(cs tls.ConnectionState) error {
-	if len(cs.VerifiedChains) == 0 || cs.ServerName != h.Name {
-		return errLoosened
-	}
-	h.observe(nil)
-	return nil
-}
-
-// observe reports the outcome of a handshake.
-func (h *Host) observe(err error) {
-	switch {
-	case h.reported:
-	case err != nil:
-		h.violation(h.failure(err))
-	default:
-		h.policy.client.emit(Event{Kind: EventSession, Domain: h.policy.Domain, Policy: h.policy, MX: h.Name})
-	}
-}
-
-// Fallback says whether delivery to this MX may go on without TLS, or without
-// verified TLS, after cause: [ErrNoSTARTTLS], the server's reply to STARTTLS as a
-// [*net/textproto.Error], or the error of the handshake. Under mode enforce it
-// returns an [*Error] with the [Result] of cause: go on to the next MX host (RFC
-// 8461, Section 5: the message MUST NOT be delivered here). Nil means that no policy
-// forbids it; a sender that demands TLS by itself does not fall back all the same.
+// AllowFallback says whether delivery to this MX may go on without TLS, or without
+// verified TLS, after cause: [ErrNoSTARTTLS], alone or joined with the server's reply; or
+// the error of the handshake. Under mode enforce it returns an [*Error] with the [Result]
+// of cause: go on to the next MX host (RFC 8461, Section 5: the message MUST NOT be
+// delivered here). Nil means that no policy forbids it; a sender that demands TLS on its
+// own does not fall back all the same.
+//
+// In every mode AllowFallback returns an error if a check of the base passed to TLSConfig
+// has failed: MTA-STS must not override DANE (RFC 8461, Section 2).
 //
 // Under enforce and testing the failure is reported, and under enforce the next
-// [Client.PolicyFor] for the domain looks for a newer policy first. So call it
+// [Client.PolicyFor] for the domain checks for a newer policy first. So call it
 // whenever TLS could not be had, also as a sender that would not fall back.
 func (h *Host) AllowFallback(cause error) error {
+	if refused := h.refused.Load(); refused != nil {
+		e := &Error{Domain: h.policy.Domain, MX: h.Name, Result: ResultValidationFailure,
+			Reason: ReasonSenderCheck, Err: hideReplies(*refused)}
+		if h.policy.Mode != ModeNone {
+			h.emit(e)
+		}
+		return e
+	}
 	if h.policy.Mode == ModeNone {
 		return nil
 	}
@@ -123,33 +212,15 @@ func (h *Host) AllowFallback(cause error) error {
 		cause = ErrNoSTARTTLS
 	}
 	failure := h.failure(cause)
-	if !h.reported && !errors.Is(cause, context.Canceled) { // which is the sender's doing
-		h.violation(failure)
+	switch {
+	case errors.Is(cause, context.Canceled): // which is the sender's doing
+	case !h.Listed:
+		h.report(h.notListed())
+	default:
+		h.report(failure)
 	}
 	if h.policy.Mode == ModeTesting {
 		return nil
 	}
 	return failure
-}
-
-// failure puts cause into the terms of RFC 8460, Section 4.3.
-func (h *Host) failure(cause error) *Error {
-	e := &Error{Domain: h.policy.Domain, MX: h.Name, Err: cause}
-	if errors.Is(cause, ErrNoSTARTTLS) {
-		e.Result, e.Reason = ResultSTARTTLSNotSupported, "starttls-not-offered"
-		return e
-	}
-	result, reason := certcheck.Classify(cause)
-	e.Result, e.Reason = Result(result), reason
-	return e
-}
-
-// violation reports a failure, and under mode enforce makes the domain due for a
-// look.
-func (h *Host) violation(e *Error) {
-	p := h.policy
-	if p.Mode == ModeEnforce && p.client != nil {
-		p.client.makeDue(p)
-	}
-	p.client.emitError(EventSession, p, e)
 }

@@ -9,7 +9,7 @@ import (
 // load reads a policy and its last use from the store. It is nil if there is none.
 func (c *Client) load(name string) (p *Policy, used time.Time, err error) {
 	if h := c.unsaved.get(name); h != nil {
-		return h.policy, h.used, nil
+		return h.policy.afterClockChange(time.Now()), h.used, nil
 	}
 	ctx, cancel := context.WithTimeout(c.ctx, storeLimit)
 	defer cancel()
@@ -20,11 +20,12 @@ func (c *Client) load(name string) (p *Policy, used time.Time, err error) {
 	if err == nil {
 		c.readable(name)
 		if p != nil {
+			p = p.afterClockChange(time.Now())
 			p.client = c
 		}
 		return p, used, nil
 	}
-	failure := &Error{Domain: name, Reason: "store-unreadable", Temporary: true,
+	failure := &Error{Domain: name, Reason: ReasonStoreUnreadable, Temporary: true,
 		Err: fmt.Errorf("reading the store: %w", err)}
 	if c.ctx.Err() != nil {
 		return nil, used, closedError(name)
@@ -54,7 +55,7 @@ func (c *Client) readable(domain string) {
 // allReadable is readable for everything.
 func (c *Client) allReadable() {
 	if c.readFailed.Swap(nil) != nil {
-		c.emit(Event{Kind: EventStore, Reason: "store-readable"})
+		c.emit(Event{Kind: EventStore, Reason: ReasonStoreReadable})
 		c.log.Info("mtasts: the store can be read again")
 	}
 }

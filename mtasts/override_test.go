@@ -65,8 +65,11 @@ func TestObservingReportsAnMXThatIsNotListed(t *testing.T) {
 		e.overrideWith(&action)
 		e.publish("1", "mx.example.com")
 		h, err := e.policy().CheckMX("other.example.net")
-		if err != nil || h == nil {
-			t.Fatal(err)
+		if err != nil || h == nil || h.Listed {
+			t.Fatal(h, err)
+		}
+		if err := h.AllowFallback(mtasts.ErrNoSTARTTLS); err != nil {
+			t.Errorf("AllowFallback: %v", err)
 		}
 		if events := e.events(mtasts.EventSession); len(events) != 1 || events[0].Reason != "mx-not-listed" || events[0].Policy.Override == "" {
 			t.Errorf("events are %+v", events)

@@ -68,9 +68,12 @@ type Policy struct {
 	// it too for as long as this one is there.
 	file *policyFile
 
-	// stamp orders the writes of one domain in a [Store]. It is Fetched, except
-	// after the clock has been set back.
-	stamp time.Time
+	// stamp and until are for a clock that is set: see succeed.
+	stamp, until time.Time
+
+	// idAhead is when a new id was seen over a file that had not changed, zero if that
+	// was not so: see isDoubtful.
+	idAhead time.Time
 }
 
 // newPolicy makes the Policy of a file that was fetched for domain under id.
@@ -111,37 +114,3 @@ func (p *Policy) valid(now time.Time) bool {
 // lasts reports whether p is to be remembered. With max_age 0 it is used once, and
 // fetched again the next time (RFC 8461, Section 3.2).
 func (p *Policy) lasts() bool { return p.Expires.After(p.Fetched) }
-
-// Host decides about one MX host of the domain, by the name that stands in its
-// MX record. Call it for each host when its turn comes and never filter the list
-// beforehand (RFC 8461, Section 8.4).
-//
-// Under mode enforce, a host that no mx pattern matches is an [*Error] that wraps
-// [ErrNotListed]: treat the host as unreachable and go on to the next. Under mode
-// testing the mismatch is reported and the host is used. Without a policy every
-// host will do.
-func (p *Policy) CheckMX(mx string) (*Host, error) {
-	// Asked for first: with many domains they come from far, and meanwhile there is
-	// something else to do.
-	mode, patterns, index := p.Mode, p.MX, p.index
-	name, err := sts.Name(mx)
-	h := &Host{Name: name, policy: p}
-	if err != nil {
-		// Not a name that a policy can list. Without a policy it is still for
-		// the caller to use, an address for example.
-		h.Name = mx
-	}
-	if mode == ModeNone || err == nil && index.Match(patterns, name) {
-		return h, nil
-	}
-	// RFC 8461, Section 4: at least one pattern MUST match the MX host. RFC
-	// 8460 has no result type of its own for this.
-	violation := &Error{Domain: p.Domain, MX: printable(h.Name, 256), Result: ResultValidationFailure,
-		Reason: "mx-not-listed", Err: ErrNotListed}
-	h.violation(violation)
-	if mode == ModeTesting {
-		h.reported = true
-		return h, nil
-	}
-	return nil, violation
-}

@@ -115,10 +115,10 @@ func (r *refresher) makeRoom(ctx context.Context, t tally) {
 			if c.remove(ctx, p) == nil {
 				freed.Add(int64(size))
 				r.stored.Add(-int64(size))
-				if m := c.memo(key); m != nil && m.policy != nil && m.policy.stamp.Equal(p.stamp) {
-					m.unsaved.Store(refused) // should somebody ask about it again
+				if e := c.cached(key); e != nil && e.policy.Load().is(p) {
+					e.unsaved.Store(refused) // should somebody ask about it again
 				}
-				c.emit(Event{Kind: EventEvicted, Domain: key, Policy: p, Reason: "store-full"})
+				c.emit(Event{Kind: EventEvicted, Domain: key, Policy: p, Reason: ReasonStoreFull})
 			}
 		})
 		return planned < excess

@@ -45,7 +45,7 @@ const (
 func (c *Client) Run(ctx context.Context) error {
 	r := newRefresher(c)
 	if !c.refresher.CompareAndSwap(nil, r) {
-		return &Error{Reason: "already-running", Err: errors.New("Run is running already")}
+		return &Error{Reason: ReasonAlreadyRunning, Err: errors.New("Run is running already")}
 	}
 	defer c.refresher.Store(nil)
 	c.mu.Lock()
@@ -114,6 +114,9 @@ func (r *refresher) consider(p *Policy, used time.Time) {
 	now := time.Now()
 	if now.Sub(used) > idleAfter || !p.valid(now) {
 		return
+	}
+	if p.Expires.Sub(p.Fetched) <= fetchSpacing {
+		return // too short a life to be prolonged: it is fetched again when somebody asks
 	}
 	r.plan(job{domain: p.Domain, fetched: p.Fetched, at: r.schedule.due(p, now)})
 }

@@ -232,13 +232,13 @@ func TestDomainsOnOnePolicyHostAreSpaced(t *testing.T) {
 		shared := netip.MustParseAddr("192.0.2.1")
 		for i := range domains {
 			name := fmt.Sprintf("d%d.example", i)
-			e.Publish(name, "1", mtaststest.Policy(mtasts.ModeEnforce, time.Minute, "mx."+name)) // all due within seconds
+			e.Publish(name, "1", mtaststest.Policy(mtasts.ModeEnforce, 6*time.Minute, "mx."+name)) // all due after five minutes
 			e.DNS.Set("mta-sts."+name, resolver.Records{Addr: []netip.Addr{shared}})
 			e.policyFor(name)
 		}
 		requests := e.record()
 		stop := e.run()
-		e.sleep(time.Minute)
+		e.sleep(6 * time.Minute)
 		stop()
 		var all []time.Time
 		for _, times := range requests.times {

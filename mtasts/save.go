@@ -71,7 +71,7 @@ func (c *Client) settled(h *held, err error) bool {
 		u.release(h)
 	case errFull:
 		p := h.policy
-		c.emitError(EventStore, p, &Error{Domain: p.Domain, Reason: "store-full", Temporary: true, Err: err})
+		c.emitError(EventStore, p, &Error{Domain: p.Domain, Reason: ReasonStoreFull, Temporary: true, Err: err})
 		if u.release(h) {
 			c.letGo(h, refused)
 		}
@@ -83,8 +83,8 @@ func (c *Client) settled(h *held, err error) bool {
 
 // letGo leaves it to memory to have h stored at the next look.
 func (c *Client) letGo(h *held, why uint32) {
-	if m := c.memo(h.policy.Domain); m != nil && m.policy == h.policy {
-		m.unsaved.Store(why)
+	if e := c.cached(h.policy.Domain); e != nil && e.policy.Load() == h.policy {
+		e.unsaved.Store(why)
 	}
 }
 
@@ -107,7 +107,7 @@ func (c *Client) write(h *held) error {
 		r.noteStored(size)
 		return nil
 	}
-	failure := &Error{Domain: p.Domain, Reason: "store-unwritable", Temporary: true,
+	failure := &Error{Domain: p.Domain, Reason: ReasonStoreUnwritable, Temporary: true,
 		Err: fmt.Errorf("writing the store: %w", err)}
 	c.emitError(EventStore, p, failure)
 	return failure
@@ -120,9 +120,9 @@ func (c *Client) put(ctx context.Context, p *Policy, used time.Time) (size int, 
 	// Not an interface: whoever wraps a Bolt to see each Put would then see none.
 	if store, ok := c.store.(*cache.Bolt); ok {
 		// The texts of most policies are copies of a few.
-		return size, store.PutShared(ctx, p.Domain, entry, text, p.stamp, p.Expires)
+		return size, store.PutShared(ctx, p.Domain, entry, text, p.stamp, p.storedUntil())
 	}
-	return size, c.store.Put(ctx, p.Domain, entry, p.stamp, p.Expires)
+	return size, c.store.Put(ctx, p.Domain, entry, p.stamp, p.storedUntil())
 }
 
 // saveAgain tries what is unsaved until nothing is, or the client is closed.
@@ -189,7 +189,7 @@ func (c *Client) waiting() (waiting []*held) {
 	}
 	u.mu.Unlock()
 	if recovered {
-		c.emit(Event{Kind: EventStore, Reason: "store-writable"})
+		c.emit(Event{Kind: EventStore, Reason: ReasonStoreWritable})
 		c.log.Info("mtasts: the store can be written again")
 	}
 	return waiting

@@ -73,7 +73,7 @@ func (r *refresher) each(ctx context.Context, f func(key string, p *Policy, used
 		cancel()
 		if err != nil && !complained && ctx.Err() == nil {
 			complained = true
-			c.unreadable(&Error{Reason: "store-unreadable", Temporary: true, Err: fmt.Errorf("reading the store: %w", err)})
+			c.unreadable(&Error{Reason: ReasonStoreUnreadable, Temporary: true, Err: fmt.Errorf("reading the store: %w", err)})
 		}
 		for i, key := range keys {
 			p, used, err := decodeEntry(key, values[i], parseFile)

@@ -36,12 +36,14 @@ type schedule struct {
 
 func newSchedule() schedule { return schedule{maphash.MakeSeed()} }
 
-// due is when p is to be fetched again. What should have been done while nothing
-// ran is spread over the time that follows.
+// due is when p is to be fetched again, no sooner than five minutes after its fetch (RFC
+// 8461, Section 3.3). What should have been done while nothing ran is spread over the
+// time that follows, and so is what was fetched by a clock that was ahead.
 func (s schedule) due(p *Policy, now time.Time) time.Time {
 	life := min(p.Expires.Sub(p.Fetched), freshestLife)
-	at := p.Fetched.Add(life*3/10 + time.Duration(s.random(p)*float64(life*4/10)))
-	if !at.Before(now) {
+	after := max(life*3/10+time.Duration(s.random(p)*float64(life*4/10)), fetchSpacing)
+	at := p.Fetched.Add(after)
+	if !at.Before(now) && !p.Fetched.After(now) {
 		return at
 	}
 	// Anew each time: what one walk leaves to the next would else be left by each.

@@ -6,21 +6,21 @@ import (
 	"time"
 )
 
-// used notes that somebody has asked about the domain of m. How lately is written
+// used notes that somebody has asked about the domain of e. How lately is written
 // to the store at most once a day, and never by the caller.
-func (c *Client) used(m *memo) {
-	r := c.refresher.Load()
-	if r == nil || !m.policy.lasts() {
+func (c *Client) used(e *cacheEntry) {
+	r, p := c.refresher.Load(), e.policy.Load()
+	if r == nil || p == nil || !p.lasts() {
 		return
 	}
 	now := time.Now()
-	m.used.Store(now)
-	if now.Sub(m.storedUse.Load()) < 24*time.Hour {
+	e.lastUse.Store(now)
+	if now.Sub(e.storedUse.Load()) < 24*time.Hour {
 		return
 	}
-	m.storedUse.Store(now)
-	r.noteUse(m.policy.Domain, now)
-	r.consider(m.policy, now)
+	e.storedUse.Store(now)
+	r.noteUse(p.Domain, now)
+	r.consider(p, now)
 }
 
 // noteUse notes a use for the next time that uses are saved.
@@ -33,14 +33,14 @@ func (r *refresher) noteUse(domain string, used time.Time) {
 }
 
 // usedNow is used for an answer that was not in memory when it was asked for. It returns
-// what is remembered now, nil if nothing is.
+// what is cached now, nil if nothing is.
 func (c *Client) usedNow(name string) *Policy {
-	m := c.memo(name)
-	if !m.remembers(time.Now()) {
-		return nil
+	e := c.cached(name)
+	p := e.valid(time.Now())
+	if p != nil {
+		c.used(e)
 	}
-	c.used(m)
-	return m.policy
+	return p
 }
 
 // lastUse is the later of what the store says and what is not stored yet.

@@ -124,7 +124,14 @@ func (e *env) session(h *mtasts.Host, mx string, base *tls.Config) error {
 		if err := c.StartTLS(h.TLSConfig(base)); err != nil {
 			return err
 		}
-		return c.Noop() // net/smtp does the handshake late
+		if err := c.Noop(); err != nil { // net/smtp does the handshake late
+			return err
+		}
+		cs, _ := c.TLSConnectionState()
+		if err := h.Verify(cs); err != nil {
+			e.t.Errorf("Verify refuses what the handshake let pass: %v", err)
+		}
+		return nil
 	}
 	send := func(starttls bool) error {
 		conn, err := e.Dial(e.t.Context(), "tcp", net.JoinHostPort(mx, "25"))

@@ -15,8 +15,10 @@ import (
 //	4        CRC-32C of the domain and of all that follows, big-endian
 //	8        fetched, nanoseconds since 1970, big-endian
 //	varint   last use, seconds after fetched
-//	1        length of the id; and 128 if a stamp follows, which else is fetched
-//	varint   then: stamp, nanoseconds after fetched
+//	1        length of the id; 128 if the clock was set back, 64 if idAhead follows
+//	varint   after 128: stamp, nanoseconds after fetched, which it is otherwise
+//	varint   after 128: until, nanoseconds after fetched; 0 if there is none
+//	varint   after 64: idAhead, nanoseconds after fetched
 //	         id
 //	         text of the policy file
 //
@@ -24,10 +26,11 @@ import (
 // for another key is not taken for that key's. The text is at the end, where a store
 // can tell that many entries have the same.
 const (
-	entryVersion = 2
+	entryVersion = 3
 	entrySum     = 1 + 4 // octets in front of what the checksum covers
 	hasStamp     = 1 << 7
-	maxEntryHead = entrySum + 8 + 2*binary.MaxVarintLen64 + 1 + 32
+	hasIDAhead   = 1 << 6
+	maxEntryHead = entrySum + 8 + 4*binary.MaxVarintLen64 + 1 + 32
 )
 
 var errDamaged = errors.New("the stored entry is damaged or was written by another version")
@@ -40,17 +43,30 @@ func encodeEntry(p *Policy, used time.Time) (entry []byte, text int) {
 	fetched, stamp := p.Fetched.UnixNano(), p.stamp.UnixNano()
 	b = binary.BigEndian.AppendUint64(b, uint64(fetched))
 	b = binary.AppendVarint(b, used.Unix()-p.Fetched.Unix())
-	id := byte(len(p.ID)) // 32 at most (RFC 8461, Section 3.1)
-	if stamp == fetched {
-		b = append(b, id)
-	} else {
-		b = binary.AppendVarint(append(b, id|hasStamp), stamp-fetched)
+	flags := len(b)
+	b = append(b, byte(len(p.ID))) // 32 at most (RFC 8461, Section 3.1)
+	if stamp != fetched {
+		b[flags] |= hasStamp
+		b = binary.AppendVarint(b, stamp-fetched)
+		b = binary.AppendVarint(b, nanosAfter(p.until, fetched))
+	}
+	if !p.idAhead.IsZero() {
+		b[flags] |= hasIDAhead
+		b = binary.AppendVarint(b, nanosAfter(p.idAhead, fetched))
 	}
 	b = append(b, p.ID...)
 	text = len(b)
 	b = append(b, p.Text...)
 	binary.BigEndian.PutUint32(b[1:], checksum(p.Domain, b[entrySum:]))
 	return b, text
+}
+
+// nanosAfter is t in nanoseconds after fetched, and 0 for the zero time.
+func nanosAfter(t time.Time, fetched int64) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixNano() - fetched
 }
 
 // decodeEntry returns the policy in a stored entry, valid or expired, and its last
@@ -63,18 +79,30 @@ func decodeEntry(domain string, b []byte, parse func(text string) (*policyFile, 
 	b = b[entrySum:]
 	fetched := int64(binary.BigEndian.Uint64(b))
 	b = b[8:]
-	use, n := binary.Varint(b)
-	if n <= 0 || len(b) == n {
+	varint := func() (v int64) {
+		var n int
+		if v, n = binary.Varint(b); n <= 0 {
+			err = errDamaged
+			return 0
+		}
+		b = b[n:]
+		return v
+	}
+	use := varint()
+	if err != nil || len(b) == 0 {
 		return nil, used, errDamaged
 	}
-	idSize := int(b[n] &^ hasStamp)
-	stamp, m := int64(0), 0
-	if b[n]&hasStamp != 0 {
-		if stamp, m = binary.Varint(b[n+1:]); m <= 0 {
-			return nil, used, errDamaged
-		}
+	flags := b[0]
+	b = b[1:]
+	var stamp, until, idAhead int64
+	if flags&hasStamp != 0 {
+		stamp, until = varint(), varint()
 	}
-	if b = b[n+1+m:]; idSize > len(b) {
+	if flags&hasIDAhead != 0 {
+		idAhead = varint()
+	}
+	idSize := int(flags &^ (hasStamp | hasIDAhead))
+	if err != nil || idSize > len(b) {
 		return nil, used, errDamaged
 	}
 	file, err := parse(string(b[idSize:]))
@@ -83,6 +111,12 @@ func decodeEntry(domain string, b []byte, parse func(text string) (*policyFile, 
 	}
 	p = newPolicy(domain, string(b[:idSize]), file, time.Unix(0, fetched))
 	p.stamp = time.Unix(0, fetched+stamp)
+	if until != 0 {
+		p.until = time.Unix(0, fetched+until)
+	}
+	if flags&hasIDAhead != 0 {
+		p.idAhead = time.Unix(0, fetched+idAhead)
+	}
 	return p, time.Unix(p.Fetched.Unix()+use, 0), nil
 }
 

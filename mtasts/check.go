@@ -1,0 +1,172 @@
+package mtasts
+
+import "time"
+
+// run finds out about a domain: what is cached or stored, then what is published.
+func (c *Client) run(name string, l *lookup) {
+	e, stored, unread := c.recall(name)
+	if c.ctx.Err() != nil {
+		l.err = closedError(name)
+		c.finish(name, l)
+		return
+	}
+	if l.job != nil {
+		c.reload(name, e)
+	}
+	known := e.valid(time.Now())
+	refresh := l.job != nil && known != nil
+	if refresh {
+		l.held, l.used = known, e.lastUse.Load()
+	}
+	if c.answers(l, e, known, unread) {
+		c.finish(name, l)
+		return
+	}
+	violations := c.beginCheck(e)
+	if known != nil {
+		l.cached.Store(known)
+		close(l.answered)
+	}
+	found := c.discover(name, e, l)
+	if c.ctx.Err() != nil {
+		l.err = closedError(name)
+		c.finish(name, l)
+		return
+	}
+	l.checked, l.doubt, l.failure, l.blocked = true, found.doubt, found.failed, found.blocked
+
+	var toSave *held
+	switch {
+	case found.learnt != nil:
+		l.policy = found.learnt
+		used := time.Now()
+		if refresh {
+			l.held, used = found.learnt, l.used
+		}
+		if known != nil {
+			stored = known
+		}
+		succeed(found.learnt, stored)
+		l.cached.Store(found.learnt)
+		c.adopt(name, e, known, found, used)
+		c.endCheck(e, violations, known == nil || known.Text != found.learnt.Text, nil)
+		if found.learnt.lasts() || known != nil {
+			// Held before anybody can ask, and find neither memory nor store to know.
+			toSave = c.unsaved.hold(found.learnt, used, known != nil, e.unsaved.Swap(0))
+		}
+	case found.kept != nil:
+		// Nothing but a newer policy or the end of its life ends this one (RFC
+		// 8461, Section 3.3: the sender MUST apply it).
+		l.policy = found.kept
+		c.endCheck(e, violations, false, found.doubt)
+		if why := e.unsaved.Swap(0); why != 0 {
+			toSave = c.unsaved.hold(found.kept, e.lastUse.Load(), false, why)
+		}
+	case unread != nil:
+		// There may be a policy that cannot be read, and nothing takes its place.
+		l.err = unread
+		e.policy.Store(nil)
+		c.endCheck(e, violations, false, found.doubt)
+		c.hold(name, e)
+	default:
+		l.policy = noPolicy(name, found.cause)
+		e.policy.Store(l.policy)
+		c.endCheck(e, violations, false, found.doubt)
+		c.hold(name, e)
+	}
+	reserved := toSave != nil && c.reserve()
+	if toSave != nil && !reserved {
+		c.putOff(toSave, errLater)
+	}
+	c.finish(name, l)
+	if reserved {
+		c.save(toSave)
+	}
+}
+
+// answers reports whether l needs no check, and sets its answer.
+func (c *Client) answers(l *lookup, e *cacheEntry, known *Policy, unread error) bool {
+	switch {
+	case l.job != nil && known == nil && unread == nil:
+		return true // evicted for the quota, or expired: nobody has asked for it anew
+	case l.job != nil && known != nil:
+		if known.Fetched.Equal(l.job.fetched) {
+			return false
+		}
+		l.policy = known // another process, or another look-up, has done the job
+		return true
+	case l.force || c.since() >= time.Duration(e.checkAt.Load()):
+		return false
+	case known != nil: // another look-up has ended meanwhile
+		l.policy = known
+		return true
+	case unread != nil: // a check was made a moment ago
+		l.err = unread
+		return true
+	}
+	l.policy = e.absence()
+	return l.policy != nil
+}
+
+// recall returns what is known about a domain, from memory or else from the store: an
+// entry of memory whose policy is valid, or one without. stored is then what the store
+// has, valid or expired. An error means that there may be a policy which cannot be read:
+// one that is fetched can take its place, and nothing else can.
+func (c *Client) recall(name string) (e *cacheEntry, stored *Policy, err error) {
+	e = c.cached(name)
+	if e.valid(time.Now()) != nil {
+		return e, nil, nil
+	}
+	stored, used, err := c.load(name)
+	if e == nil {
+		e = new(cacheEntry)
+	}
+	if stored.valid(time.Now()) && stored.lasts() {
+		c.replace(name, e, stored, used) // and what is due stays due
+	}
+	return e, stored, err
+}
+
+// reload takes over what another process has stored since e was read.
+func (c *Client) reload(name string, e *cacheEntry) {
+	p, used, err := c.load(name)
+	was := e.policy.Load()
+	if err != nil || p == nil || was != nil && !p.stamp.After(was.stamp) {
+		return
+	}
+	if last := e.lastUse.Load(); used.Before(last) {
+		used = last
+	}
+	c.replace(name, e, p, used)
+}
+
+// replace puts a stored policy into e, to be checked when somebody asks about it.
+func (c *Client) replace(name string, e *cacheEntry, p *Policy, used time.Time) {
+	e.policy.Store(p)
+	e.checkAt.Store(int64(min(time.Duration(e.checkAt.Load()), c.since())))
+	e.lastUse.Store(used)
+	e.storedUse.Store(used)
+	c.hold(name, e)
+}
+
+// adopt puts a policy that has just been fetched in the place of known.
+func (c *Client) adopt(name string, e *cacheEntry, known *Policy, found finding, used time.Time) {
+	p := found.learnt
+	p.client = c
+	if known != nil {
+		c.emitChanges(known, p, found.seenID)
+		p.noteID(known, found.seenID)
+	}
+	if !p.lasts() {
+		e.policy.Store(nil)
+		c.memory.Remove(name)
+		return
+	}
+	e.policy.Store(p)
+	e.lastUse.Store(used)
+	e.storedUse.Store(used)
+	c.hold(name, e)
+	if r := c.refresher.Load(); r != nil {
+		r.consider(p, used)
+	}
+}

@@ -1,0 +1,139 @@
+package mtasts
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net/textproto"
+	"strings"
+	"time"
+
+	"github.com/mtasts/go-mtasts/internal/certcheck"
+)
+
+var errNotEncrypted = errors.New("the session is not encrypted")
+
+// judge says what is wrong with a session that has been set up.
+func (h *Host) judge(cs tls.ConnectionState) error {
+	if cs.Version < tls.VersionTLS12 { // RFC 8461, Section 7.2
+		return fmt.Errorf("%w: %s", errTLSVersion, tls.VersionName(cs.Version))
+	}
+	now := time.Now()
+	var roots *x509.CertPool
+	if base := h.base.Load(); base != nil {
+		roots = base.RootCAs
+		if base.Time != nil {
+			now = base.Time()
+		}
+	}
+	if cs.ServerName == h.Name && stillValid(cs.VerifiedChains, now) {
+		return nil
+	}
+	return certcheck.Verify(cs.PeerCertificates, h.Name, roots, now)
+}
+
+var errTLSVersion = errors.New("the session is older than TLS 1.2")
+
+// stillValid reports whether crypto/tls has verified a session by a chain that has not
+// expired since.
+func stillValid(chains [][]*x509.Certificate, now time.Time) bool {
+	for _, chain := range chains {
+		valid := len(chain) > 0
+		for _, cert := range chain {
+			valid = valid && !now.Before(cert.NotBefore) && !now.After(cert.NotAfter)
+		}
+		if valid {
+			return true
+		}
+	}
+	return false
+}
+
+// failure puts cause into the terms of RFC 8460, Section 4.3.
+func (h *Host) failure(cause error) *Error {
+	e := &Error{Domain: h.policy.Domain, MX: h.Name, Err: hideReplies(cause)}
+	switch {
+	case errors.Is(cause, ErrNoSTARTTLS):
+		e.Result, e.Reason = ResultSTARTTLSNotSupported, noSTARTTLS(cause)
+	case errors.Is(cause, errNotEncrypted):
+		e.Result, e.Reason = ResultSTARTTLSNotSupported, ReasonNotEncrypted
+	case errors.Is(cause, errTLSVersion):
+		e.Result, e.Reason = ResultValidationFailure, ReasonTLSVersion
+	case errors.Is(cause, errLoosened):
+		e.Result, e.Reason = ResultValidationFailure, ReasonConfigChanged
+	default:
+		result, reason := certcheck.Classify(cause)
+		e.Result, e.Reason = Result(result), reason
+	}
+	return e
+}
+
+// noSTARTTLS is the reason for a cause that is ErrNoSTARTTLS. What else the cause holds is
+// the server's reply, or what an SMTP library makes of it.
+func noSTARTTLS(cause error) string {
+	if reply, ok := errors.AsType[*textproto.Error](cause); ok {
+		_, reason := certcheck.Classify(reply)
+		return reason
+	}
+	for {
+		if cause == ErrNoSTARTTLS {
+			return ReasonSTARTTLSNotOffered
+		}
+		if cause = errors.Unwrap(cause); cause == nil { // several errors are joined
+			return ReasonSTARTTLSUnavailable
+		}
+	}
+}
+
+// notListed is the violation of a host that no pattern matches. RFC 8460 has no result
+// type of its own for it.
+func (h *Host) notListed() *Error {
+	p := h.policy
+	const most = 5
+	patterns := strings.Join(p.MX[:min(len(p.MX), most)], ", ")
+	if more := len(p.MX) - most; more > 0 {
+		patterns += fmt.Sprintf(" and %d more", more)
+	}
+	return &Error{Domain: p.Domain, MX: printable(h.Name, 256), Result: ResultValidationFailure,
+		Reason: ReasonMXNotListed, Err: fmt.Errorf("%w, which allows %s", ErrNotListed, printable(patterns, 300))}
+}
+
+// report reports the outcome of the attempt, unless there is one already. A violation of
+// an enforced policy makes the domain due for a check.
+func (h *Host) report(failure *Error) {
+	p := h.policy
+	if failure != nil && p.Mode == ModeEnforce && p.client != nil {
+		p.client.violated(p)
+	}
+	h.emit(failure)
+}
+
+func (h *Host) emit(failure *Error) {
+	p := h.policy
+	switch {
+	case h.reported.Swap(true):
+	case failure != nil:
+		p.client.emitError(EventSession, p, failure)
+	default:
+		p.client.emit(Event{Kind: EventSession, Domain: p.Domain, Policy: p, MX: h.Name})
+	}
+}
+
+// hideReplies returns cause without the way to an SMTP reply in it. A violation is
+// transient (RFC 8461, Section 5), whatever the server has said to STARTTLS: nobody who
+// looks for a 5xx reply by errors.As must find one. What is wrong with a certificate can
+// still be found, and errors.Is works as on cause.
+func hideReplies(cause error) error { return &violationCause{cause} }
+
+type violationCause struct{ err error }
+
+func (v *violationCause) Error() string        { return v.err.Error() }
+func (v *violationCause) Is(target error) bool { return errors.Is(v.err, target) }
+
+func (v *violationCause) Unwrap() error {
+	if c, ok := errors.AsType[*tls.CertificateVerificationError](v.err); ok {
+		return c
+	}
+	return nil
+}
