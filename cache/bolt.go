@@ -106,7 +106,7 @@ func (b *Bolt) Put(ctx context.Context, key string, value []byte, fetched, expir
 	return b.PutShared(ctx, key, value, len(value), fetched, expires)
 }
 
-// Delete removes key, unless the value there has a later fetched time, with the
+// Delete removes key, unless the value there has a later fetched time and has not expired, with the
 // same promise and the same errors as Put. A damaged entry has no time to compare
 // with, and is removed.
 func (b *Bolt) Delete(ctx context.Context, key string, fetched time.Time) error {

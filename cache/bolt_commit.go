@@ -139,7 +139,7 @@ func (b *Bolt) apply(bucket *bolt.Bucket, r *reader, w *write) (changed bool, er
 	}
 	held := bucket.Get(w.key)
 	// A held record that is damaged has no time to compare with.
-	if rec, err := decodeRecord(w.key, held); err == nil && rec.after(w.record) {
+	if rec, err := decodeRecord(w.key, held); err == nil && rec.outranks(w.record) {
 		return false, nil
 	}
 	if w.remove {

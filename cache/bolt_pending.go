@@ -82,7 +82,7 @@ func (b *Bolt) admit(r *reader, w *write) (changed bool, err error) {
 		return true, nil // no time to compare with
 	}
 	if held.after(w.record) || w.record.after(held) {
-		return w.record.after(held), nil
+		return !held.outranks(w.record), nil
 	}
 	value, err := b.shared.value(r, b.state.entries, w.key, held)
 	held.value, held.isShared = value, false

@@ -33,6 +33,11 @@ type memoryEntry struct {
 	fetched, expires time.Time // wall clock only, as in a file
 }
 
+// outranks reports whether e stays in spite of a write of what was fetched at fetched.
+func (e memoryEntry) outranks(fetched time.Time) bool {
+	return e.fetched.After(fetched) && !time.Now().After(e.expires)
+}
+
 // Get returns a copy of the value under key. It fails if ctx has ended, or if key is
 // none that a store can have.
 func (m *Memory) Get(ctx context.Context, key string) (value []byte, ok bool, err error) {
@@ -49,7 +54,7 @@ func (m *Memory) Get(ctx context.Context, key string) (value []byte, ok bool, er
 }
 
 // Put stores a copy of value under key, unless the value there has a later
-// fetched time. It fails if ctx has ended, or if key or value is beyond the
+// fetched time and has not expired. It fails if ctx has ended, or if key or value is beyond the
 // bounds of a store: 1 to 253 octets, and 70 KiB.
 func (m *Memory) Put(ctx context.Context, key string, value []byte, fetched, expires time.Time) error {
 	if err := ctx.Err(); err != nil {
@@ -64,7 +69,7 @@ func (m *Memory) Put(ctx context.Context, key string, value []byte, fetched, exp
 	defer m.mu.Unlock()
 	held, ok := m.entries[key]
 	switch {
-	case ok && held.fetched.After(e.fetched):
+	case ok && held.outranks(e.fetched):
 		return nil
 	case !ok:
 		m.grow()
@@ -73,7 +78,8 @@ func (m *Memory) Put(ctx context.Context, key string, value []byte, fetched, exp
 	return nil
 }
 
-// Delete removes key, unless the value there has a later fetched time. It fails if
+// Delete removes key, unless the value there has a later fetched time and has not
+// expired. It fails if
 // ctx has ended, or if key is none that a store can have.
 func (m *Memory) Delete(ctx context.Context, key string, fetched time.Time) error {
 	if err := ctx.Err(); err != nil {
@@ -84,7 +90,7 @@ func (m *Memory) Delete(ctx context.Context, key string, fetched time.Time) erro
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if held, ok := m.entries[key]; ok && !held.fetched.After(fetched) {
+	if held, ok := m.entries[key]; ok && !held.outranks(fetched) {
 		delete(m.entries, key)
 		m.order = nil
 	}

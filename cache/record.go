@@ -85,6 +85,13 @@ func decodeRecord(key, b []byte) (rec record, err error) {
 // after reports whether rec was fetched later than other, as far as records can tell.
 func (rec record) after(other record) bool { return nanos(rec.fetched) > nanos(other.fetched) }
 
+// outranks reports whether rec, which is stored, is to stay in spite of a write: it was
+// fetched later and has not expired. What has expired counts as absent, or a value that
+// was stored while the clock was ahead would keep out each later one.
+func (rec record) outranks(w record) bool {
+	return rec.after(w) && !time.Now().After(rec.expires)
+}
+
 // nanos is t in nanoseconds since 1970: from 1677 to 2262, and beyond that as if it
 // were the first or the last of these instants.
 func nanos(t time.Time) int64 {

@@ -26,13 +26,15 @@ type Store interface {
 
 	// Put stores value under key, durably when it returns nil. fetched orders
 	// the writes of one key: if the store holds a value with a later fetched
-	// time, it keeps that one and returns nil, so that two processes cannot
-	// put an older policy over a newer one. Once the clock is past expires
-	// the store may drop the entry by itself; it never does so earlier.
+	// time that has not expired, it keeps that one and returns nil, so that two
+	// processes cannot put an older policy over a newer one. What has expired counts
+	// as absent, or an entry that was put while the clock was ahead would keep out
+	// all later ones. Once the clock is past expires the store may drop the entry;
+	// it never does so earlier.
 	Put(ctx context.Context, key string, value []byte, fetched, expires time.Time) error
 
 	// Delete removes key, unless the store holds a value with a later fetched
-	// time: that one stays, and Delete returns nil, so that whoever gives up an
+	// time that has not expired: that one stays, and Delete returns nil, so that whoever gives up an
 	// entry because of what it saw cannot remove one that was put since. A key
 	// that is not there is no error.
 	Delete(ctx context.Context, key string, fetched time.Time) error

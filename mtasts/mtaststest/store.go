@@ -38,6 +38,7 @@ func TestStore(t *testing.T, open func(t *testing.T) mtasts.Store, reopen func(t
 		{"values are opaque and up to 70 KiB", (*storeTest).testValues},
 		{"the latest fetched time wins", (*storeTest).testOrder},
 		{"Delete removes a key", (*storeTest).testDelete},
+		{"what has expired is not in the way of what is older", (*storeTest).testOrderOfExpired},
 		{"Delete leaves what was fetched later", (*storeTest).testDeleteOrder},
 		{"nothing is dropped before it expires", (*storeTest).testExpiry},
 		{"what has expired can be put again", (*storeTest).testExpired},

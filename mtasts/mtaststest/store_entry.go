@@ -105,6 +105,37 @@ func (s *storeTest) testOrder() {
 	s.want("example.net", "older than the other")
 }
 
+func (s *storeTest) testOrderOfExpired() {
+	// An entry of a clock that was ahead, which ended before the clock was right again.
+	ahead := s.now.Add(365 * 24 * time.Hour)
+	put := func(key, value string, fetched, expires time.Time) {
+		s.Helper()
+		if err := s.Put(s.Context(), key, []byte(value), fetched, expires); err != nil {
+			s.Fatalf("Put(%q): %v", key, err)
+		}
+	}
+	put("a.example", "expired", ahead, s.now.Add(-time.Second))
+	put("a.example", "valid", s.now, s.now.Add(time.Hour))
+	s.want("a.example", "valid")
+	// So it stays when the store is opened again, where there was more than one.
+	put("b.example", "first", s.now, s.now.Add(time.Hour))
+	put("b.example", "expired", ahead, s.now.Add(-time.Second))
+	put("b.example", "valid", s.now.Add(1), s.now.Add(time.Hour))
+	s.want("b.example", "valid")
+	put("c.example", "expired", ahead, s.now.Add(-time.Second))
+	if err := s.Delete(s.Context(), "c.example", s.now); err != nil {
+		s.Fatalf("Delete: %v", err)
+	}
+	s.wantMissing("c.example")
+	if s.reopen != nil {
+		s.close()
+		s.use(s.reopen(s.T))
+		s.want("a.example", "valid")
+		s.want("b.example", "valid")
+		s.wantMissing("c.example")
+	}
+}
+
 func (s *storeTest) testDelete() {
 	s.put("a.example", "a", 0)
 	s.put("b.example", "b", 0)

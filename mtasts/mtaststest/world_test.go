@@ -34,7 +34,7 @@ func ExampleNewWorld() {
 	}
 	// Output:
 	// mx.example.com <nil>
-	// mx.attacker.example mtasts: example.com: mx.attacker.example: validation-failure: the MX host is not listed in the policy
+	// mx.attacker.example mtasts: example.com: mx.attacker.example: validation-failure: the MX host is not listed in the policy, which allows mx.example.com
 	// reported: mx.attacker.example validation-failure mx-not-listed
 }
 
