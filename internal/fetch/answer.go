@@ -71,11 +71,11 @@ func mediaType(header http.Header) string {
 	return strings.Trim(value, " \t")
 }
 
-// checkEnd makes sure that resp, an answer in HTTP/1, said where its body ends.
-// The end of the connection does not say so: anyone on the way can bring it
-// about, and what had come by then would pass for the whole. RFC 9112, Section
-// 9.8, asks for a closure alert in that case; crypto/tls does not tell whether
-// there was one, and few servers that omit the length send it.
+// checkEnd makes sure that resp, an answer in HTTP/1 by a transport of the caller's,
+// said where its body ends. The end of the connection does not say so: anyone on the
+// way can bring it about, and what had come by then would pass for the whole. RFC
+// 9112, Section 9.8, asks for a closure alert in that case, and a transport does not
+// tell whether there was one: see [bounded].
 func checkEnd(resp *http.Response, body string) error {
 	// A body in gzip has an end of its own, which has been checked; nothing at
 	// all has none.

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
+	"io"
 	"net"
 	"net/netip"
 	"slices"
@@ -125,7 +127,11 @@ func (d *dialer) race(ctx context.Context, addrs []netip.Addr) (net.Conn, error)
 	return nil, failed
 }
 
-// bounded is a connection from which no more than left octets can be read.
+// bounded is the connection below TLS. No more than left octets can be read from it,
+// and its end is an error. crypto/tls passes on an io.EOF that comes between two
+// records as if the peer had sent close_notify, though anyone on the way can bring it
+// about. With none from below, an io.EOF from a TLS session is that alert, which is
+// authenticated (RFC 8446, Section 6.1).
 type bounded struct {
 	net.Conn
 	left int
@@ -137,6 +143,10 @@ func (b *bounded) Read(p []byte) (int, error) {
 	}
 	n, err := b.Conn.Read(p[:min(len(p), b.left)])
 	b.left -= n
+	if err == io.EOF {
+		// Not io.ErrUnexpectedEOF itself, which crypto/tls takes back to io.EOF.
+		err = fmt.Errorf("the connection ended without close_notify: %w", io.ErrUnexpectedEOF)
+	}
 	return n, err
 }
 

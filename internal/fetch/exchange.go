@@ -40,6 +40,13 @@ func exchange(conn net.Conn, host string) (*http.Response, error) {
 	}
 	limited := &io.LimitedReader{R: conn, N: headerLimit}
 	r := bufio.NewReader(limited)
+	// net/http passes over a Transfer-Encoding in HTTP/1.0, so that the sizes of
+	// the chunks would be part of the body. For a single answer the versions do not
+	// differ otherwise.
+	if version, _ := r.Peek(len("HTTP/1.0")); string(version) == "HTTP/1.0" {
+		r.Discard(len(version))
+		r = bufio.NewReader(io.MultiReader(strings.NewReader("HTTP/1.1"), r))
+	}
 	for {
 		resp, err := http.ReadResponse(r, nil)
 		if err != nil && limited.N == 0 {
@@ -51,14 +58,32 @@ func exchange(conn net.Conn, host string) (*http.Response, error) {
 		if interim := resp.StatusCode/100 == 1 && resp.StatusCode != http.StatusSwitchingProtocols; interim {
 			continue
 		}
+		if !resp.ProtoAtLeast(1, 1) {
+			return nil, refuse("the answer is in %s", quote(resp.Proto))
+		}
+		if name := hidden(resp.Header); name != "" {
+			return nil, refuse("there is a space in the field name %s", quote(name))
+		}
 		limited.N = math.MaxInt64
 		if strings.EqualFold(resp.Header.Get("Content-Encoding"), "gzip") && resp.ContentLength != 0 {
 			resp.Header.Del("Content-Encoding")
 			resp.Body = &gunzip{ReadCloser: resp.Body}
-			resp.ContentLength, resp.Uncompressed = -1, true
 		}
 		return resp, nil
 	}
+}
+
+// hidden returns the name of a field that says where the body ends and that net/http
+// does not know, because there is a space before its colon (RFC 9112, Section 5.1);
+// "" if there is none. The sizes of chunks would be part of the body.
+func hidden(header http.Header) string {
+	for name := range header {
+		known := strings.TrimRight(name, " ")
+		if known != name && (strings.EqualFold(known, "Transfer-Encoding") || strings.EqualFold(known, "Content-Length")) {
+			return name
+		}
+	}
+	return ""
 }
 
 // gunzip is a body that is decoded as it is read, and of which nothing is read before.
@@ -70,6 +95,9 @@ type gunzip struct {
 func (g *gunzip) Read(p []byte) (int, error) {
 	if g.z == nil {
 		z, err := gzip.NewReader(g.ReadCloser)
+		if err == io.EOF {
+			err = io.ErrUnexpectedEOF // nothing at all is no gzip
+		}
 		if err != nil {
 			return 0, err
 		}

@@ -147,9 +147,6 @@ func (c *Client) get(ctx context.Context, host string) (string, error) {
 		return "", err
 	}
 	body, err := readPolicy(resp)
-	if err == nil {
-		err = checkEnd(resp, body)
-	}
 	if err != nil {
 		return "", err
 	}
