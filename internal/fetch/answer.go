@@ -66,9 +66,38 @@ func redirected(resp *http.Response, asked *url.URL) string {
 
 // mediaType returns the media type without its parameters, which say nothing
 // about the file and are sometimes malformed; "" if there is none.
-func mediaType(header http.Header) string {
-	value, _, _ := strings.Cut(header.Get("Content-Type"), ";")
-	return strings.Trim(value, " \t")
+//
+// RFC 9110, Section 8.3, allows one, and names what a list of several comes from:
+// a field that was added a second time. The last is what the administrator added.
+func mediaType(header http.Header) (last string) {
+	for _, list := range header.Values("Content-Type") {
+		for list != "" {
+			var member string
+			member, list = cutMember(list)
+			name, _, _ := strings.Cut(member, ";")
+			if name = strings.Trim(name, " \t"); name != "" {
+				last = name
+			}
+		}
+	}
+	return last
+}
+
+// cutMember cuts a list at its first comma outside a quoted string (RFC 9110,
+// Sections 5.6.1 and 5.6.4).
+func cutMember(list string) (first, rest string) {
+	quoted := false
+	for i := 0; i < len(list); i++ {
+		switch c := list[i]; {
+		case c == '"':
+			quoted = !quoted
+		case c == '\\' && quoted:
+			i++
+		case c == ',' && !quoted:
+			return list[:i], list[i+1:]
+		}
+	}
+	return list, ""
 }
 
 // checkEnd makes sure that resp, an answer in HTTP/1 by a transport of the caller's,
