@@ -33,7 +33,7 @@ func readPolicy(resp *http.Response) (string, error) {
 	}
 	// The transport asks for gzip and decodes it by itself. What is left was
 	// not asked for.
-	if coding := resp.Header.Get("Content-Encoding"); coding != "" && !strings.EqualFold(coding, "identity") {
+	if coding := resp.Header.Get("Content-Encoding"); !plain(coding) {
 		return "", refuse("the content coding is %s, which was not asked for", quote(coding))
 	}
 	if resp.Body == nil {
@@ -98,6 +98,16 @@ func cutMember(list string) (first, rest string) {
 		}
 	}
 	return list, ""
+}
+
+// plain reports whether a content coding leaves the body as it is. Only identity is
+// one; but servers also say none, or put the charset here.
+func plain(coding string) bool {
+	switch strings.ToLower(coding) {
+	case "", "identity", "none", "utf-8":
+		return true
+	}
+	return false
 }
 
 // checkEnd makes sure that resp, an answer in HTTP/1 by a transport of the caller's,

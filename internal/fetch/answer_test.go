@@ -181,6 +181,12 @@ func TestGzipIsAskedForAndDecoded(t *testing.T) {
 		w.Write(zipped([]byte(policy), 1))
 	})
 	wantPolicy(t, body, err)
+	body, err = get(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/plain")
+		w.Header().Set("Content-Encoding", "x-GZip") // RFC 9110, Section 8.4.1.3
+		w.Write(zipped([]byte(policy), 1))
+	})
+	wantPolicy(t, body, err)
 }
 
 // A megabyte that unfolds to a gigabyte is refused once 64 KiB of it have been
@@ -210,11 +216,20 @@ func TestAContentCodingThatNobodyAskedForIsRefused(t *testing.T) {
 		})
 		wantError(t, body, err, KindAnswer, "content coding is \""+coding)
 	}
-	body, err := get(t, func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Content-Encoding", "identity")
-		publish(w, r)
-	})
-	wantPolicy(t, body, err)
+}
+
+// Some servers name the charset, or say that there is no coding.
+func TestAContentCodingThatChangesNothingIsNone(t *testing.T) {
+	for _, coding := range []string{"", "identity", "Identity", "none", "UTF-8"} {
+		body, err := get(t, func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Encoding", coding)
+			publish(w, r)
+		})
+		if err != nil {
+			t.Logf("Content-Encoding: %q", coding)
+		}
+		wantPolicy(t, body, err)
+	}
 }
 
 // What comes before a connection is lost may be a policy by itself.

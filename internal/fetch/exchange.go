@@ -65,9 +65,13 @@ func exchange(conn net.Conn, host string) (*http.Response, error) {
 			return nil, refuse("there is a space in the field name %s", quote(name))
 		}
 		limited.N = math.MaxInt64
-		if strings.EqualFold(resp.Header.Get("Content-Encoding"), "gzip") && resp.ContentLength != 0 {
-			resp.Header.Del("Content-Encoding")
-			resp.Body = &gunzip{ReadCloser: resp.Body}
+		// RFC 9110, Section 8.4.1.3: x-gzip is equivalent.
+		switch strings.ToLower(resp.Header.Get("Content-Encoding")) {
+		case "gzip", "x-gzip":
+			if resp.ContentLength != 0 {
+				resp.Header.Del("Content-Encoding")
+				resp.Body = &gunzip{ReadCloser: resp.Body}
+			}
 		}
 		return resp, nil
 	}
