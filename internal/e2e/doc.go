@@ -11,8 +11,8 @@
 // Without -count=1 a result may come from go test's cache, which does not know
 // that the tests run examples/send.
 //
-// Reading order: world.go builds the whole set-up; publishers.go, mx.go and
-// victims.go say who publishes and who receives what; nginx.go, pdns.go and
+// Reading order: world.go builds the whole set-up; publishers.go, length.go, mx.go
+// and victims.go say who publishes and who receives what; nginx.go, pdns.go and
 // postfix.go each run one program. The tests named TestHarness show that the
 // servers do as described. In the others examples/send delivers, a process for
 // each message (send_test.go), and the message is found in Postfix's mailbox or

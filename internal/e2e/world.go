@@ -26,7 +26,7 @@ const (
 )
 
 // A world is an Internet of its own on loopback: the publishers, MX hosts and
-// attackers of publishers.go, mx.go and victims.go. Its servers are on their usual ports, so that a
+// attackers of publishers.go, length.go, mx.go and victims.go. Its servers are on their usual ports, so that a
 // sender needs to be told only the DNS server and the authority.
 type world struct {
 	net     netip.Prefix // all of its addresses, but for ::1
@@ -85,6 +85,7 @@ func newWorld(t *testing.T) *world {
 	s := &setup{T: t, world: w, dir: dir}
 	s.lock()
 	s.publishers()
+	s.lengthless()
 	s.mxHosts()
 	s.victims()
 	s.brokenHosts()
