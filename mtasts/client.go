@@ -189,6 +189,19 @@ func notADomain(domain string, err error) (*Policy, error) {
 	return nil, &Error{Reason: ReasonInvalidDomain, Err: fmt.Errorf("%w: %w", ErrInvalidDomain, err)}
 }
 
+// NoPolicy is the answer for a domain whose policy the sender does not want: for a
+// message with the header field "TLS-Required: No" (RFC 8689, Section 5), for reports
+// about TLS (RFC 8460, Section 3), and where mail is forwarded inside one's own network.
+// Its mode is none.
+func NoPolicy(domain string) *Policy {
+	if name, err := sts.PolicyDomain(domain); err == nil {
+		domain = name
+	}
+	return noPolicy(domain, &Error{Domain: domain, Reason: ReasonNotAsked, Err: errNotAsked})
+}
+
+var errNotAsked = errors.New("the sender does not want the policy")
+
 // Close stops looking, waits until what has been learnt is stored, and closes
 // the store if it is an [io.Closer]. Callers that wait for an answer get an
 // error that wraps [ErrClosed]. The error says that something could not be

@@ -68,6 +68,11 @@ func (e *Error) Error() string {
 		}
 	}
 	if e.Err != nil {
+		switch e.Reason {
+		case ReasonConnectionLost, ReasonIssuerExpired, ReasonIssuerNotYetValid:
+			// The error alone is "EOF", or does not tell which certificate.
+			b.WriteString(e.Reason + ": ")
+		}
 		b.WriteString(printable(e.Err.Error(), 400))
 	} else {
 		b.WriteString(printable(e.Reason, 64))
@@ -77,6 +82,35 @@ func (e *Error) Error() string {
 
 // Unwrap returns e.Err.
 func (e *Error) Unwrap() error { return e.Err }
+
+// EnhancedCode is the status code of RFC 3463 to answer the sender of the message with
+// when it is deferred because of e, such as "4.7.5". Once the message is given up for
+// good, its first digit becomes a 5. Only an [ErrInvalidDomain] has a 5 from the start.
+//
+//	5.1.2  the domain is malformed
+//	4.4.8  the policy does not list the MX host
+//	4.7.5  TLS or a certificate has failed, or the policy cannot be had
+//	4.4.3  the DNS has given no answer, or none in time
+//	4.3.5  this machine has no CA certificates
+//	4.3.2  the client is busy or closed
+//	4.3.0  the store has failed
+func (e *Error) EnhancedCode() string {
+	switch e.Reason {
+	case ReasonInvalidDomain:
+		return "5.1.2"
+	case ReasonMXNotListed:
+		return "4.4.8"
+	case ReasonDNSFailure, ReasonCallerLeft, ReasonNoRecord:
+		return "4.4.3"
+	case ReasonNoCAs:
+		return "4.3.5"
+	case ReasonBusy, ReasonClosed, ReasonClosing, ReasonAlreadyRunning:
+		return "4.3.2"
+	case ReasonStoreUnreadable, ReasonStoreUnwritable, ReasonStoreFull:
+		return "4.3.0"
+	}
+	return "4.7.5"
+}
 
 // printable escapes what is not printable ASCII, and bounds the outcome.
 func printable(s string, most int) string {

@@ -2,15 +2,16 @@ package mtasts
 
 import "time"
 
-// Reseal is a stored entry with another fetch time.
-func Reseal(domain string, value []byte, fetched time.Time) []byte {
+// Reseal is a stored entry with another fetch time, and when it expires then.
+func Reseal(domain string, value []byte, fetched time.Time) (entry []byte, expires time.Time) {
 	p, used, err := decodeEntry(domain, value, parseFile)
 	if err != nil {
 		panic(err)
 	}
+	expires = fetched.Add(p.Expires.Sub(p.Fetched))
 	p.Fetched, p.stamp = fetched, fetched
-	entry, _ := encodeEntry(p, used)
-	return entry
+	entry, _ = encodeEntry(p, used)
+	return entry, expires
 }
 
 // UsedAt is the last use of a domain, as a stored entry says.

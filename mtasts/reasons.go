@@ -54,3 +54,10 @@ const (
 	ReasonSameIDOther      = "same-id-other-policy" // the file has changed and the id has not
 	ReasonNewIDSame        = "new-id-same-policy"   // the other way round
 )
+
+const (
+	ReasonNoCAs             = "no-certificate-authorities"
+	ReasonConnectionLost    = "connection-lost"
+	ReasonIssuerExpired     = "issuer-expired"
+	ReasonIssuerNotYetValid = "issuer-not-yet-valid"
+)

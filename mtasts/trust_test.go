@@ -353,34 +353,3 @@ func TestAPolicyThatExpiresDuringALookIsFetchedAgain(t *testing.T) {
 		}
 	})
 }
-
-func TestAClockSetBackExpiresNothingAndTheNewerPolicyStillWins(t *testing.T) {
-	play(t, func(t *testing.T, e *env) {
-		// A policy that was stored while the clock was a year ahead.
-		value, ok, err := func() ([]byte, bool, error) {
-			e.learn()
-			e.stop()
-			return e.store.Get(t.Context(), domain)
-		}()
-		if !ok || err != nil {
-			t.Fatal(ok, err)
-		}
-		ahead := mtasts.Reseal(domain, value, time.Now().Add(365*24*time.Hour))
-		if err := e.store.Put(t.Context(), domain, ahead, time.Now().Add(365*24*time.Hour), time.Now().Add(400*24*time.Hour)); err != nil {
-			t.Fatal(err)
-		}
-		e.start()
-		e.blockDNS(resolver.ServFail)
-		e.want(e.policy(), mtasts.ModeEnforce, "1")
-		e.publish("2", "mx.example.com")
-		e.sleep(time.Minute)
-		e.policy()
-		e.want(e.policy(), mtasts.ModeEnforce, "2")
-		e.publish("3", "mx.example.com")
-		e.sleep(5 * time.Minute)
-		e.policy()
-		e.blockDNS(resolver.ServFail)
-		e.restart()
-		e.want(e.policy(), mtasts.ModeEnforce, "3")
-	})
-}

@@ -1,0 +1,283 @@
+package mtasts_test
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/mtasts/go-mtasts/mtasts"
+	"github.com/mtasts/go-mtasts/mtasts/mtaststest"
+	"github.com/mtasts/go-mtasts/resolver"
+)
+
+func (e *env) setID(id string) {
+	e.DNS.Set(txt, resolver.Records{TXT: []string{"v=STSv1; id=" + id + ";"}})
+}
+
+func TestRFC8461_3_3_NothingIsRefreshedWithinFiveMinutesOfItsFetch(t *testing.T) {
+	for _, life := range []time.Duration{0, time.Second, time.Minute, 5 * time.Minute, 6 * time.Minute, 10 * time.Minute, time.Hour} {
+		t.Run(life.String(), func(t *testing.T) {
+			play(t, func(t *testing.T, e *env) {
+				e.Publish(domain, "1", mtaststest.Policy(mtasts.ModeEnforce, life, "mx.example.com"))
+				requests := e.record()
+				defer e.run()()
+				e.policy()
+				e.sleep(30 * day)
+				times := requests.times["mta-sts."+domain]
+				for i, at := range times {
+					if i > 0 && at.Sub(times[i-1]) < 5*time.Minute {
+						t.Fatalf("fetched %v after the last time", at.Sub(times[i-1]))
+					}
+				}
+				if life <= 5*time.Minute && len(times) != 1 {
+					t.Errorf("%d fetches after one message, want one: such a life is not to be prolonged", len(times))
+				}
+				if life > 5*time.Minute && len(times) < 10 {
+					t.Errorf("%d fetches in a month", len(times))
+				}
+			})
+		})
+	}
+}
+
+// Name servers that are out of step give two ids in turn.
+func TestRFC8461_3_3_IDsInTurnCauseOneFetchEachInFiveMinutes(t *testing.T) {
+	for name, host := range map[string]mtaststest.PolicyHost{
+		"the file can be had": {Body: mtaststest.Policy(mtasts.ModeEnforce, week, "mx.example.com")},
+		"404":                 {Status: 404},
+		"silent":              {Delay: time.Hour},
+		"max_age 0":           {Body: mtaststest.Policy(mtasts.ModeEnforce, 0, "mx.example.com")},
+	} {
+		for ids := 2; ids <= 4; ids++ {
+			t.Run(fmt.Sprintf("%s, %d ids", name, ids), func(t *testing.T) {
+				play(t, func(t *testing.T, e *env) {
+					e.learn()
+					e.opts.CheckInterval = -1 // a check each time
+					e.restart()
+					e.SetPolicyHost(domain, host)
+					before := e.Requests(domain)
+					waited := 0
+					for i := range 60 {
+						e.setID(fmt.Sprint("id", i%ids))
+						start := time.Now()
+						e.policyNow()
+						if time.Since(start) > time.Second {
+							waited++
+						}
+						e.sleep(time.Second)
+					}
+					want := ids
+					if name == "max_age 0" {
+						want = 60 // RFC 8461, Section 3.2: used once
+					}
+					if n := e.Requests(domain) - before; n != want {
+						t.Errorf("%d fetches, want %d", n, want)
+					}
+					if waited > ids {
+						t.Errorf("%d of 60 callers waited for the policy host", waited)
+					}
+					if n := len(e.events(mtasts.EventPolicy)); n > ids {
+						t.Errorf("%d alarms about %d ids", n, ids)
+					}
+					if n := len(e.events(mtasts.EventChange)); name != "max_age 0" && n > ids {
+						t.Errorf("%d changes reported of %d ids", n, ids)
+					}
+				})
+			})
+		}
+	}
+}
+
+func TestIDsInTurnAreNoAlarmStormInTheLongRun(t *testing.T) {
+	play(t, func(t *testing.T, e *env) {
+		e.learn()
+		for i := range 24 * 12 {
+			e.setID(fmt.Sprint("id", i%2))
+			e.sleep(5 * time.Minute)
+			e.policy()
+		}
+		if n := len(e.events(mtasts.EventChange)); n > 3 {
+			t.Errorf("%d changes reported in a day of two ids over one file", n)
+		}
+	})
+}
+
+// One of two MX hosts fails for good: now and then a message waits for a check, and not
+// each of them.
+func TestAnMXThatFailsForGoodDoesNotMakeEachMessageWait(t *testing.T) {
+	play(t, func(t *testing.T, e *env) {
+		e.learn()
+		e.DNS.Set(txt, resolver.Records{TXT: []string{"v=STSv1; id=1;"}, Delay: 20 * time.Millisecond})
+		queries, waited := e.DNS.Queries(txt), 0
+		for range 300 { // ten minutes of a message each two seconds
+			start := time.Now()
+			p := e.policyNow()
+			if time.Since(start) > 0 {
+				waited++
+			}
+			if _, err := p.CheckMX("bad.example"); !errors.Is(err, mtasts.ErrNotListed) {
+				t.Fatal(err)
+			}
+			e.sleep(2 * time.Second)
+		}
+		if waited > 21 || waited < 15 {
+			t.Errorf("%d of 300 messages waited for a check, want one in 30 seconds", waited)
+		}
+		if n := e.DNS.Queries(txt) - queries; n > 25 {
+			t.Errorf("%d queries in ten minutes", n)
+		}
+	})
+}
+
+// A violation in the pause after a check is not forgotten: it is due when the pause ends.
+func TestAViolationInThePauseIsCheckedAfterIt(t *testing.T) {
+	play(t, func(t *testing.T, e *env) {
+		e.learn()
+		e.policyNow().CheckMX("new.example.com")
+		p := e.policyNow() // has waited for a check, which told nothing new
+		e.publish("2", "new.example.com")
+		if _, err := p.CheckMX("new.example.com"); err == nil {
+			t.Fatal("want a violation")
+		}
+		e.want(e.policyNow(), mtasts.ModeEnforce, "1") // in the pause
+		e.sleep(30 * time.Second)
+		e.want(e.policyNow(), mtasts.ModeEnforce, "2") // and not a check behind the answer
+	})
+}
+
+func TestAViolationIsDueThoughMemoryHasEvictedTheDomain(t *testing.T) {
+	play(t, func(t *testing.T, e *env) {
+		e.opts.MemoryEntries = 1
+		e.restart()
+		e.learn()
+		p := e.policyNow()
+		e.policyFor("other.example") // evicts it
+		if _, err := p.CheckMX("new.example.com"); err == nil {
+			t.Fatal("want a violation")
+		}
+		e.publish("2", "new.example.com")
+		e.want(e.policyNow(), mtasts.ModeEnforce, "2")
+	})
+}
+
+// The policy comes from the store, and what is known besides stays in memory.
+func TestBackOffHoldsWhenThePolicyComesFromTheStore(t *testing.T) {
+	play(t, func(t *testing.T, e *env) {
+		store := &brokenStore{Store: e.store}
+		e.stop()
+		e.store = store
+		e.start()
+		e.learn()
+		e.restart()
+		store.fail(errors.New("broken"), nil)
+		newID(mtaststest.PolicyHost{Status: 404})(e)
+		before := e.Requests(domain)
+		if p, err := e.client.PolicyFor(t.Context(), domain); err == nil {
+			t.Fatalf("%+v, though the store cannot be read", p)
+		}
+		store.fail(nil, nil)
+		for range 9 {
+			e.sleep(30 * time.Second)
+			e.want(e.policy(), mtasts.ModeEnforce, "1")
+		}
+		if n := e.Requests(domain) - before; n != 1 {
+			t.Errorf("%d fetches in five minutes, want one", n)
+		}
+	})
+}
+
+// A new id over the old file: a cache in front of the policy host. The file comes later,
+// and the id does not change again (RFC 8461, Section 8.1).
+func TestRFC8461_8_1_ANewIDOverTheOldFileIsFetchedAgain(t *testing.T) {
+	for _, restart := range []bool{false, true} {
+		for _, late := range []time.Duration{4 * time.Minute, time.Hour, 17 * time.Hour} {
+			t.Run(fmt.Sprint(late, ", restart ", restart), func(t *testing.T) {
+				play(t, func(t *testing.T, e *env) {
+					e.learn()
+					e.setID("2")
+					e.sleep(5 * time.Minute)
+					e.policy()
+					e.want(e.policy(), mtasts.ModeEnforce, "2")
+					if restart {
+						e.restart()
+					}
+					e.sleep(late)
+					e.publish("2", "new.example.com")
+					refused := 0
+					for range 12 { // a message each five minutes
+						p := e.policy()
+						if _, err := p.CheckMX("new.example.com"); err == nil {
+							break
+						}
+						refused++
+						e.sleep(5 * time.Minute)
+					}
+					if refused > 2 {
+						t.Errorf("%d messages were refused", refused)
+					}
+				})
+			})
+		}
+	}
+}
+
+func TestRFC8461_8_1_ANewIDOverTheOldFileCostsFewFetches(t *testing.T) {
+	play(t, func(t *testing.T, e *env) {
+		e.learn()
+		e.setID("2")
+		for range 10 * 24 * 12 {
+			e.sleep(5 * time.Minute)
+			e.policy()
+		}
+		if n := e.Requests(domain); n < 5 || n > 40 {
+			t.Errorf("%d fetches in ten days", n)
+		}
+	})
+}
+
+func TestRFC8461_5_RecheckFetchesWhateverTheIDSays(t *testing.T) {
+	for name, record := range map[string]func(e *env){
+		"the same id": func(e *env) {},
+		"no record":   func(e *env) { e.DNS.Set(txt, resolver.Records{}) },
+		"two records": func(e *env) { troubles["two records"](e) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			play(t, func(t *testing.T, e *env) {
+				e.learn()
+				e.sleep(5 * time.Minute)
+				e.publish("1", "new.example.com") // the publisher forgot the id
+				record(e)
+				p, err := e.client.Recheck(t.Context(), domain)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if _, err := p.CheckMX("new.example.com"); err != nil {
+					t.Errorf("the message would bounce: %v", err)
+				}
+				for range 10 {
+					e.client.Recheck(t.Context(), domain)
+				}
+				if n := e.Requests(domain); n != 2 {
+					t.Errorf("%d fetches, want one in five minutes", n)
+				}
+			})
+		})
+	}
+}
+
+func TestRecheckTakesNoCheckThatBeganBeforeIt(t *testing.T) {
+	play(t, func(t *testing.T, e *env) {
+		e.learn()
+		e.sleep(5 * time.Minute)
+		e.DNS.Set(txt, resolver.Records{TXT: []string{"v=STSv1; id=1;"}, Delay: time.Second})
+		e.policyNow() // begins a check behind the answer
+		e.sleep(time.Millisecond)
+		e.publish("2", "new.example.com")
+		p, err := e.client.Recheck(t.Context(), domain)
+		if err != nil {
+			t.Fatal(err)
+		}
+		e.want(p, mtasts.ModeEnforce, "2")
+	})
+}
