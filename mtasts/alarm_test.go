@@ -15,6 +15,7 @@ func TestChangesThatSomebodyShouldLookAtAreReported(t *testing.T) {
 	for name, change := range map[string]struct{ id, text, want string }{
 		"enforcement ends":      {"2", mtaststest.Policy(mtasts.ModeTesting, week, "mx.example.com"), "enforcement-ended"},
 		"patterns are added":    {"2", mtaststest.Policy(mtasts.ModeEnforce, week, "mx.example.com", "*.example.net"), "patterns-added"},
+		"a plain move":          {"2", mtaststest.Policy(mtasts.ModeEnforce, week, "mx.example.net"), ""},
 		"patterns go":           {"2", mtaststest.Policy(mtasts.ModeEnforce, week, "mx.example.com", "mx.example.com"), ""},
 		"a new id for it":       {"2", enforce, "new-id-same-policy"},
 		"the body alone":        {"1", mtaststest.Policy(mtasts.ModeEnforce, 2*week, "mx.example.com"), "same-id-other-policy"},
@@ -31,8 +32,8 @@ func TestChangesThatSomebodyShouldLookAtAreReported(t *testing.T) {
 				var got []string
 				for _, ev := range e.events(mtasts.EventChange) {
 					got = append(got, ev.Reason)
-					if ev.Policy == nil || ev.Policy.Text != change.text {
-						t.Errorf("the event has the policy %+v", ev.Policy)
+					if ev.Policy == nil || ev.Policy.Text != change.text || ev.Previous == nil || ev.Previous.Text != enforce || ev.Previous.ID != "1" {
+						t.Errorf("the event has the policies %+v and, before, %+v", ev.Policy, ev.Previous)
 					}
 				}
 				if strings.Join(got, " ") != change.want {
@@ -92,6 +93,27 @@ func TestRefreshFailuresAlarmWithRisingSeverity(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A failed refresh does not wait for the next walk through the store.
+func TestAFailedRefreshIsTriedAgainSoon(t *testing.T) {
+	play(t, func(t *testing.T, e *env) {
+		requests := e.record()
+		e.Publish(domain, "1", mtaststest.Policy(mtasts.ModeEnforce, time.Hour, "mx.example.com"))
+		e.policy()
+		defer e.run()()
+		e.SetPolicyHost(domain, mtaststest.PolicyHost{Status: 503})
+		e.sleep(time.Hour)
+		times := requests.times["mta-sts."+domain]
+		if len(times) < 4 {
+			t.Fatalf("%d requests in the life of the policy, want the first and several tries", len(times))
+		}
+		for i := 2; i < len(times); i++ {
+			if gap := times[i].Sub(times[i-1]); gap < 5*time.Minute || gap > 8*time.Minute {
+				t.Errorf("try %d came %v after the one before", i, gap)
+			}
+		}
+	})
 }
 
 func TestARefreshThatSucceedsAgainEndsTheAlarm(t *testing.T) {
