@@ -57,16 +57,14 @@ func (ca *CA) IssueCommonNameOnly(name string) (tls.Certificate, error) {
 // intermediate, which stands in the chain and is constrained to names below
 // "permitted.invalid".
 func (ca *CA) IssueMisconstrained(names ...string) (tls.Certificate, error) {
-	intermediate, err := newCA(ca, []string{"permitted.invalid"})
+	intermediate, err := ca.Intermediate(func(c *x509.Certificate) {
+		c.PermittedDNSDomainsCritical = true
+		c.PermittedDNSDomains = []string{"permitted.invalid"}
+	})
 	if err != nil {
 		return tls.Certificate{}, err
 	}
-	cert, err := intermediate.Issue(names...)
-	if err != nil {
-		return tls.Certificate{}, err
-	}
-	cert.Certificate = append(cert.Certificate, intermediate.cert.Raw)
-	return cert, nil
+	return intermediate.Issue(names...)
 }
 
 // SelfSigned returns a certificate that no authority signed.
@@ -118,7 +116,8 @@ func (ca *CA) sign(template x509.Certificate, key crypto.Signer) (tls.Certificat
 	if err != nil {
 		return tls.Certificate{}, fmt.Errorf("testpki: read a certificate back: %w", err)
 	}
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}, nil
+	chain := append([][]byte{der}, ca.chain...)
+	return tls.Certificate{Certificate: chain, PrivateKey: key, Leaf: leaf}, nil
 }
 
 // PEM returns the root as a file of trusted authorities holds it.

@@ -37,6 +37,10 @@ const (
 type CA struct {
 	cert *x509.Certificate
 	key  *ecdsa.PrivateKey
+
+	// chain is what a server sends behind a certificate of this authority: itself
+	// and the intermediates above it. It is empty for a root.
+	chain [][]byte
 }
 
 // New makes a root of its own name and P-256 key. It fails only where the
@@ -45,10 +49,14 @@ func New() (*CA, error) {
 	return newCA(nil, nil)
 }
 
-// newCA makes a root if parent is nil and an intermediate otherwise. An
-// intermediate may sign for the DNS names in permitted and below them; nil
-// permits all.
-func newCA(parent *CA, permitted []string) (*CA, error) {
+// Intermediate makes an authority below ca, which stands in the chain of every
+// certificate that it issues. change, if it is not nil, gives it a fault.
+func (ca *CA) Intermediate(change func(*x509.Certificate)) (*CA, error) {
+	return newCA(ca, change)
+}
+
+// newCA makes a root if parent is nil and an intermediate otherwise.
+func newCA(parent *CA, change func(*x509.Certificate)) (*CA, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, fmt.Errorf("testpki: make a key: %w", err)
@@ -59,14 +67,15 @@ func newCA(parent *CA, permitted []string) (*CA, error) {
 		SerialNumber: serial,
 		// Two authorities of one name would make an unknown root look like a
 		// broken signature.
-		Subject:                     pkix.Name{CommonName: fmt.Sprintf("go-mtasts test authority %x", serial.Bytes()[:4])},
-		NotBefore:                   now.Add(-7 * margin),
-		NotAfter:                    now.Add(caLife),
-		KeyUsage:                    x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
-		BasicConstraintsValid:       true,
-		IsCA:                        true,
-		PermittedDNSDomainsCritical: len(permitted) > 0,
-		PermittedDNSDomains:         permitted,
+		Subject:               pkix.Name{CommonName: fmt.Sprintf("go-mtasts test authority %x", serial.Bytes()[:4])},
+		NotBefore:             now.Add(-7 * margin),
+		NotAfter:              now.Add(caLife),
+		KeyUsage:              x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
+		BasicConstraintsValid: true,
+		IsCA:                  true,
+	}
+	if change != nil {
+		change(template)
 	}
 	ca := &CA{cert: template, key: key}
 	if parent == nil {
@@ -78,6 +87,9 @@ func newCA(parent *CA, permitted []string) (*CA, error) {
 	}
 	if ca.cert, err = x509.ParseCertificate(der); err != nil {
 		return nil, fmt.Errorf("testpki: read the authority back: %w", err)
+	}
+	if parent != ca {
+		ca.chain = append([][]byte{der}, parent.chain...)
 	}
 	return ca, nil
 }

@@ -76,6 +76,20 @@ func TestCertificatesHaveTheirFaultAndNoOther(t *testing.T) {
 	}
 }
 
+func TestWhatIsNotAlteredIsGood(t *testing.T) {
+	const host = "mx.example.com"
+	ca := Must(New())
+	cert := Must(Must(Must(ca.Intermediate(nil)).Intermediate(nil)).Issue(host))
+	if err := verify(ca, cert, host); err != nil || len(cert.Certificate) != 3 {
+		t.Errorf("below two intermediates: a chain of %d, %v", len(cert.Certificate), err)
+	}
+	cert = Must(ca.Issue(host))
+	cert.Leaf = Must(x509.ParseCertificate(Must(ca.Forge(cert.Certificate[0], func(*TBS) {}))))
+	if err := verify(ca, cert, host); err != nil {
+		t.Errorf("forged: %v", err)
+	}
+}
+
 // The bubble's clock begins in the year 2000, long before this machine's.
 func TestValidityFollowsTheClockOfABubble(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
