@@ -1,7 +1,6 @@
 package certcheck
 
 import (
-	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -11,7 +10,6 @@ import (
 	"net/textproto"
 	"strconv"
 	"syscall"
-	"time"
 )
 
 // The result types of RFC 8460, Section 4.3.1.
@@ -25,121 +23,53 @@ const (
 
 // Classify puts the error of a TLS client, or of the SMTP client around it,
 // into words that can be reported: a result type of RFC 8460, Section 4.3, and
-// a failure-reason-code. Both are empty if err is nil.
+// a failure-reason-code, which is one of the Reason constants, "smtp-NNN" or
+// "tls-alert-N". Both are empty if err is nil, and the reason is empty where it
+// could only repeat the result.
 //
-// A reason is a short token of lower-case letters, digits and '-' from the
-// list below, never text of the peer's, and is empty where it could only
-// repeat the result. A certificate's fault comes before any other that err
-// wraps.
-//
-//	starttls-not-supported     smtp-NNN: the reply to STARTTLS, "smtp-454";
-//	                           smtp-reply: one with a code that is none
-//	certificate-host-mismatch  no-dns-id: no DNS SAN at all (a common name is none);
-//	                           not-a-dns-name: the server was asked for by an address
-//	certificate-expired
-//	certificate-not-trusted    self-signed, unknown-authority, certificate-not-yet-valid,
-//	                           issuer-not-a-ca, issuer-name-mismatch, issuer-constraint,
-//	                           chain-too-long, wrong-key-usage, no-valid-chain,
-//	                           unhandled-critical-extension, insecure-signature,
-//	                           invalid-chain
-//	validation-failure         no-certificate-authorities: the system's could not be read;
-//	                           tls-alert-NN: an alert, received or sent, by its IANA number;
-//	                           not-tls, canceled, timeout, dns-failure, connect-failed,
-//	                           connection-lost, unspecified
+// A certificate's fault comes before any other that err wraps.
 func Classify(err error) (result, reason string) {
 	if err == nil {
 		return "", ""
 	}
-	if result, reason = classifyCertificate(err); result != "" {
+	if result, reason, _ = certificateFault(err); result != "" {
+		return result, reason
+	}
+	if result, reason = textFault(err); result != "" {
 		return result, reason
 	}
 	if reply, ok := errors.AsType[*textproto.Error](err); ok {
 		if reply.Code < 200 || reply.Code > 599 {
-			return noSTARTTLS, "smtp-reply"
+			return noSTARTTLS, ReasonSMTPReply
 		}
 		return noSTARTTLS, "smtp-" + strconv.Itoa(reply.Code)
 	}
 	return failure, failureReason(err)
 }
 
-// classifyCertificate returns "" for an error that is not about a certificate.
-func classifyCertificate(err error) (result, reason string) {
-	var (
-		wrapper    *tls.CertificateVerificationError
-		hostname   x509.HostnameError
-		invalid    x509.CertificateInvalidError
-		unknown    x509.UnknownAuthorityError
-		constraint x509.ConstraintViolationError
-		critical   x509.UnhandledCriticalExtension
-		insecure   x509.InsecureAlgorithmError
-		noRoots    x509.SystemRootsError
-	)
-	verification := errors.As(err, &wrapper)
-	switch {
-	case errors.Is(err, errNotDNSName):
-		return hostMismatch, "not-a-dns-name"
-	case errors.As(err, &hostname):
-		if hostname.Certificate != nil && len(hostname.Certificate.DNSNames) == 0 {
-			return hostMismatch, "no-dns-id"
-		}
-		return hostMismatch, ""
-	case errors.As(err, &invalid):
-		return classifyInvalid(invalid)
-	case errors.As(err, &unknown):
-		if selfSigned(unknown.Cert, wrapper) {
-			return notTrusted, "self-signed"
-		}
-		return notTrusted, "unknown-authority"
-	case errors.As(err, &constraint):
-		return notTrusted, "issuer-constraint"
-	case errors.As(err, &critical):
-		return notTrusted, "unhandled-critical-extension"
-	case errors.As(err, &insecure):
-		return notTrusted, "insecure-signature"
-	case errors.As(err, &noRoots):
-		// The fault is this machine's: nothing is wrong with the certificate.
-		return failure, "no-certificate-authorities"
-	case verification:
-		return notTrusted, "invalid-chain"
+// ClassifyWith is Classify for a client that trusts roots; nil stands for the
+// system's. Where there are none, every authority is unknown, and the server is
+// not to blame: ReasonNoAuthorities takes the place of ReasonUnknownAuthority and
+// ReasonSelfSigned.
+func ClassifyWith(err error, roots *x509.CertPool) (result, reason string) {
+	result, reason = Classify(err)
+	if (reason == ReasonUnknownAuthority || reason == ReasonSelfSigned) && empty(roots) {
+		return failure, ReasonNoAuthorities
 	}
-	return "", ""
+	return result, reason
 }
 
-func classifyInvalid(invalid x509.CertificateInvalidError) (result, reason string) {
-	switch invalid.Reason {
-	case x509.Expired:
-		// Go calls a certificate expired too that is not valid yet. Validity
-		// was judged a moment ago: as its end has not come even now, it was
-		// the beginning that had not come then.
-		if invalid.Cert != nil && !time.Now().After(invalid.Cert.NotAfter) {
-			return notTrusted, "certificate-not-yet-valid"
+// empty reports whether nothing can be verified against roots. On Linux and the
+// BSDs the system's pool is empty, and not an error, if no file of it exists.
+func empty(roots *x509.CertPool) bool {
+	if roots == nil {
+		system, err := x509.SystemCertPool()
+		if err != nil {
+			return true
 		}
-		return expired, ""
-	case x509.NotAuthorizedToSign:
-		return notTrusted, "issuer-not-a-ca"
-	case x509.NameMismatch:
-		return notTrusted, "issuer-name-mismatch"
-	case x509.CANotAuthorizedForThisName, x509.UnconstrainedName, x509.TooManyConstraints,
-		x509.NameConstraintsWithoutSANs:
-		return notTrusted, "issuer-constraint"
-	case x509.TooManyIntermediates:
-		return notTrusted, "chain-too-long"
-	case x509.IncompatibleUsage, x509.CANotAuthorizedForExtKeyUsage:
-		return notTrusted, "wrong-key-usage"
-	case x509.NoValidChains:
-		return notTrusted, "no-valid-chain"
+		roots = system
 	}
-	return notTrusted, "invalid-chain"
-}
-
-// selfSigned reports whether cert, at which the chain broke off, is a leaf
-// that names itself as its issuer. A root that came with the chain does so
-// too, but is only unknown.
-func selfSigned(cert *x509.Certificate, chain *tls.CertificateVerificationError) bool {
-	if cert == nil || !bytes.Equal(cert.RawIssuer, cert.RawSubject) {
-		return false
-	}
-	return chain == nil || len(chain.UnverifiedCertificates) == 0 || cert.Equal(chain.UnverifiedCertificates[0])
+	return roots.Equal(x509.NewCertPool())
 }
 
 // failureReason names what kept a session from coming about, certificates
@@ -156,21 +86,21 @@ func failureReason(err error) string {
 	}
 	switch {
 	case errors.As(err, &record):
-		return "not-tls"
+		return ReasonNotTLS
 	case errors.Is(err, context.Canceled):
-		return "canceled"
+		return ReasonCanceled
 	case errors.As(err, &timeout) && timeout.Timeout():
-		return "timeout"
+		return ReasonTimeout
 	case errors.As(err, &dns):
-		return "dns-failure"
+		return ReasonDNSFailure
 	case errors.As(err, &op) && op.Op == "dial":
-		return "connect-failed"
+		return ReasonConnectFailed
 	case errors.As(err, &op) && (op.Op == "read" || op.Op == "write"),
 		errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.ErrClosedPipe),
 		errors.Is(err, net.ErrClosed), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
-		return "connection-lost"
+		return ReasonConnectionLost
 	}
-	return "unspecified"
+	return ReasonUnspecified
 }
 
 // alert returns the number of the TLS alert that err is about. Outside QUIC,

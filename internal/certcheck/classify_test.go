@@ -45,7 +45,7 @@ func TestClassify(t *testing.T) {
 		{x509.CertificateInvalidError{Reason: x509.CANotAuthorizedForExtKeyUsage}, notTrusted, "wrong-key-usage"},
 		{x509.CertificateInvalidError{Reason: x509.NoValidChains}, notTrusted, "no-valid-chain"},
 		{x509.CertificateInvalidError{Reason: 1000}, notTrusted, "invalid-chain"},
-		{x509.ConstraintViolationError{}, notTrusted, "issuer-constraint"},
+		{x509.ConstraintViolationError{}, notTrusted, "issuer-not-a-ca"},
 		{x509.UnhandledCriticalExtension{}, notTrusted, "unhandled-critical-extension"},
 		{x509.InsecureAlgorithmError(x509.SHA1WithRSA), notTrusted, "insecure-signature"},
 		{&tls.CertificateVerificationError{Err: errors.New("new in a later Go")}, notTrusted, "invalid-chain"},
@@ -116,7 +116,28 @@ func TestClassifyReadsTheErrorsOfARealSession(t *testing.T) {
 			io.WriteString(conn, "454 4.7.0 TLS not available\r\n")
 			io.Copy(io.Discard, conn)
 		}, "not-tls"},
-		"closed":  {func(conn net.Conn) { io.ReadFull(conn, make([]byte, 16)) }, "connection-lost"},
+		"a version that was not offered": {func(conn net.Conn) {
+			hello := append([]byte{22, 3, 1, 0, 42, 2, 0, 0, 38, 3, 1}, make([]byte, 36)...) // TLS 1.0
+			conn.Write(hello)
+			io.Copy(io.Discard, conn)
+		}, "unsupported-tls-version"},
+		"closed": {func(conn net.Conn) { io.Copy(io.Discard, io.LimitReader(conn, 5)) }, "connection-lost"},
+		"closed, and all was read": {func(conn net.Conn) {
+			conn.Read(make([]byte, 1<<16))
+		}, "connection-lost"},
+		"reset": {func(conn net.Conn) {
+			conn.Read(make([]byte, 16))
+			conn.(*net.TCPConn).SetLinger(0)
+		}, "connection-lost"},
+		"cut within a record": {func(conn net.Conn) {
+			conn.Read(make([]byte, 1<<16))
+			conn.Write([]byte{22, 3, 3, 0, 100, 2})
+		}, "connection-lost"},
+		"close_notify": {func(conn net.Conn) {
+			conn.Read(make([]byte, 1<<16))
+			conn.Write([]byte{21, 3, 3, 0, 2, 1, 0})
+			io.Copy(io.Discard, conn)
+		}, "connection-lost"},
 		"silence": {func(conn net.Conn) { io.Copy(io.Discard, conn) }, "timeout"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -133,6 +154,49 @@ func TestClassifyReadsTheErrorsOfARealSession(t *testing.T) {
 			}
 		})
 	}
+}
+
+// The sender's own end may be what is closed.
+func TestClassifyReadsAConnectionThatIsClosedHere(t *testing.T) {
+	pipe, far := net.Pipe()
+	far.Close()
+	for name, conn := range map[string]net.Conn{
+		"TCP":          connect(t, func(conn net.Conn) { io.Copy(io.Discard, conn) }),
+		"pipe":         pipe,
+		"pipe's other": far,
+	} {
+		if name == "TCP" {
+			conn.Close()
+		}
+		err := tls.Client(conn, &tls.Config{ServerName: mx}).Handshake()
+		if result, reason := Classify(err); result != failure || reason != ReasonConnectionLost {
+			t.Errorf("%s: %q, %q: %v", name, result, reason, err)
+		}
+	}
+}
+
+// Only a client that still offers the RSA key exchange sees these.
+func TestClassifyReadsTheErrorsOfTheRSAKeyExchange(t *testing.T) {
+	f := forger{testpki.Must(testpki.New())}
+	small := rsaKey(768)
+	for reason, cert := range map[string]tls.Certificate{
+		ReasonUnsupportedKey: withKey(issue(f.CA), fakeKey{rsaKey(2048)}),
+		ReasonKeyTooSmall:    withKey(f.leaf(key(small)), fakeKey{small}),
+	} {
+		client := tls.Client(connect(t, func(conn net.Conn) {
+			tls.Server(conn, rsaKeyExchange(&tls.Config{Certificates: []tls.Certificate{cert}})).Handshake()
+		}), rsaKeyExchange(&tls.Config{ServerName: mx, RootCAs: f.Pool()}))
+		err := client.Handshake()
+		if result, got := Classify(err); result != notTrusted || got != reason {
+			t.Errorf("%q, %q, want %q: %v", result, got, reason, err)
+		}
+	}
+}
+
+func rsaKeyExchange(config *tls.Config) *tls.Config {
+	config.MaxVersion = tls.VersionTLS12
+	config.CipherSuites = []uint16{tls.TLS_RSA_WITH_AES_128_GCM_SHA256}
+	return config
 }
 
 // A stranger chooses names, replies and bytes, and a report must not carry

@@ -18,12 +18,16 @@ import (
 var (
 	resultABNF = regexp.MustCompile(`\A(starttls-not-supported|certificate-host-mismatch|certificate-expired|certificate-not-trusted|validation-failure)\z`)
 	reasonABNF = regexp.MustCompile(`\A[a-z0-9-]{0,40}\z`)
+	issuerABNF = regexp.MustCompile(`\A("[ -~]{0,1000}")?\z`)
 )
 
 func checkWords(t *testing.T, err error) {
 	t.Helper()
 	if result, reason := Classify(err); !resultABNF.MatchString(result) || !reasonABNF.MatchString(reason) {
 		t.Errorf("%q, %q for %q", result, reason, err)
+	}
+	if issuer := IssuerAtFault(err); !issuerABNF.MatchString(issuer) {
+		t.Errorf("issuer %q for %q", issuer, err)
 	}
 }
 

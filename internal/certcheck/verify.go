@@ -16,6 +16,9 @@ import (
 // name.
 var errNotDNSName = errors.New("certcheck: the server is not known by a DNS name")
 
+// errNoCertificate is a server that presented nothing to verify.
+var errNoCertificate = errors.New("certcheck: the server presented no certificate")
+
 // Verify judges certs, the chain that a server presented with its leaf first,
 // for the DNS name of the server (RFC 8461, Sections 3.3 and 4.2): at the time
 // now the leaf must be valid, have name among its DNS SANs, and chain, with
@@ -43,7 +46,7 @@ func verify(certs []*x509.Certificate, name string, roots *x509.CertPool, now ti
 		return errNotDNSName
 	}
 	if len(certs) == 0 {
-		return errors.New("certcheck: the server presented no certificate")
+		return errNoCertificate
 	}
 	intermediates := x509.NewCertPool()
 	for _, cert := range certs[1:] {
