@@ -2,6 +2,7 @@ package mtasts
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -36,6 +37,7 @@ type Client struct {
 	lookupNetIP func(ctx context.Context, network, host string) ([]netip.Addr, error)
 
 	get           func(ctx context.Context, policyHost string) (text string, err error) // fetch.Client.Get
+	roots         *x509.CertPool                                                        // for policy hosts; nil: the system's
 	store         Store
 	memory        *cache.LRU[*cacheEntry]
 	start         time.Time
@@ -56,10 +58,11 @@ type Client struct {
 	lookups map[string]*lookup
 	closed  bool
 
-	files      *sharedFiles
-	unsaved    unsaved
-	readFailed atomic.Pointer[string]    // the domain of which the store could not be read; nil: it can
-	refresher  atomic.Pointer[refresher] // while Run runs
+	files         *sharedFiles
+	unsaved       unsaved
+	noAuthorities atomic.Bool               // and it was reported
+	readFailed    atomic.Pointer[string]    // the domain of which the store could not be read; nil: it can
+	refresher     atomic.Pointer[refresher] // while Run runs
 }
 
 // Open returns a Client that remembers in a bbolt file at path. It makes the file, with
@@ -124,7 +127,7 @@ func New(store Store, opts *Options) *Client {
 		c.lookupNetIP = r.LookupNetIP
 	}
 	cfg.LookupNetIP = c.lookupNetIP
-	c.get = fetch.New(cfg).Get
+	c.get, c.roots = fetch.New(cfg).Get, cfg.RootCAs
 	c.fetches = make(chan struct{}, maxFetches)
 	c.saving = make(chan struct{}, maxSaving)
 	c.ctx, c.cancel = context.WithCancel(context.Background())

@@ -190,7 +190,7 @@ func (c *Client) fetchPolicy(domain, id string) (*Policy, *Error) {
 	host := sts.PolicyLabel + domain
 	text, err := c.get(c.ctx, host)
 	if err != nil {
-		return nil, fetchFailure(domain, err)
+		return nil, c.fetchFailure(domain, err)
 	}
 	fetched := time.Now()
 	file, err := c.files.parse(text)
@@ -205,22 +205,22 @@ func (c *Client) fetchPolicy(domain, id string) (*Policy, *Error) {
 }
 
 // fetchFailure puts a failed GET into the terms of RFC 8460, Section 4.3.2.2.
-func fetchFailure(domain string, err error) *Error {
+func (c *Client) fetchFailure(domain string, err error) *Error {
 	// The error itself may hold on to all that the host has sent, its certificates
-	// above all, and is remembered; its text will do.
-	e := &Error{Domain: domain, Result: ResultPolicyFetchError, Err: errors.New(printable(err.Error(), 400))}
-	kind := fetch.KindTransport
-	if fe, ok := errors.AsType[*fetch.Error](err); ok {
-		kind = fe.Kind
-	}
-	result, reason := certcheck.Classify(err)
-	switch kind {
-	case fetch.KindAnswer:
+	// above all, and is cached; its text will do.
+	e := &Error{Domain: domain, Result: ResultPolicyFetchError, Err: errors.New(printable(describe(err), 400))}
+	if answer, ok := errors.AsType[*fetch.Error](err); ok && answer.Kind == fetch.KindAnswer {
 		e.Reason = ReasonNotAPolicyFile
-	case fetch.KindCertificate:
+		return e
+	}
+	result, reason := certcheck.ClassifyWith(err, c.roots)
+	e.Reason = reason
+	switch {
+	case reason == ReasonNoAuthorities: // the fault of this machine, and not of the host
+		e.Result = ResultValidationFailure
+		c.checkAuthorities(e)
+	case strings.HasPrefix(result, "certificate-"):
 		e.Result, e.Reason = ResultWebPKIInvalid, cmp.Or(reason, result)
-	default:
-		e.Reason = reason
 	}
 	return e
 }

@@ -68,10 +68,8 @@ func (e *Error) Error() string {
 		}
 	}
 	if e.Err != nil {
-		switch e.Reason {
-		case ReasonConnectionLost, ReasonIssuerExpired, ReasonIssuerNotYetValid:
-			// The error alone is "EOF", or does not tell which certificate.
-			b.WriteString(e.Reason + ": ")
+		if e.Reason == ReasonConnectionLost || e.Reason == ReasonNoAuthorities {
+			b.WriteString(e.Reason + ": ") // which says more than "EOF", or "unknown authority"
 		}
 		b.WriteString(printable(e.Err.Error(), 400))
 	} else {
@@ -102,7 +100,7 @@ func (e *Error) EnhancedCode() string {
 		return "4.4.8"
 	case ReasonDNSFailure, ReasonCallerLeft, ReasonNoRecord:
 		return "4.4.3"
-	case ReasonNoCAs:
+	case ReasonNoAuthorities:
 		return "4.3.5"
 	case ReasonBusy, ReasonClosed, ReasonClosing, ReasonAlreadyRunning:
 		return "4.3.2"

@@ -58,6 +58,10 @@ const (
 	// to be written is kept in memory and tried again. Where Err is nil, the store has
 	// recovered: Reason is "store-readable" or "store-writable".
 	EventStore EventKind = "store"
+
+	// EventSystem: this machine is at fault, and no publisher or MX host: Reason is
+	// [ReasonNoAuthorities]. It is reported once for a Client.
+	EventSystem EventKind = "system"
 )
 
 // An Event is something that an operator or the author of a policy wants to

@@ -20,20 +20,24 @@ func (h *Host) judge(cs tls.ConnectionState) error {
 		return fmt.Errorf("%w: %s", errTLSVersion, tls.VersionName(cs.Version))
 	}
 	now := time.Now()
-	var roots *x509.CertPool
-	if base := h.base.Load(); base != nil {
-		roots = base.RootCAs
-		if base.Time != nil {
-			now = base.Time()
-		}
+	if base := h.base.Load(); base != nil && base.Time != nil {
+		now = base.Time()
 	}
 	if cs.ServerName == h.Name && stillValid(cs.VerifiedChains, now) {
 		return nil
 	}
-	return certcheck.Verify(cs.PeerCertificates, h.Name, roots, now)
+	return certcheck.Verify(cs.PeerCertificates, h.Name, h.roots(), now)
 }
 
 var errTLSVersion = errors.New("the session is older than TLS 1.2")
+
+// roots are those of the sender; nil stands for the system's.
+func (h *Host) roots() *x509.CertPool {
+	if base := h.base.Load(); base != nil {
+		return base.RootCAs
+	}
+	return nil
+}
 
 // stillValid reports whether crypto/tls has verified a session by a chain that has not
 // expired since.
@@ -63,10 +67,21 @@ func (h *Host) failure(cause error) *Error {
 	case errors.Is(cause, errLoosened):
 		e.Result, e.Reason = ResultValidationFailure, ReasonConfigChanged
 	default:
-		result, reason := certcheck.Classify(cause)
+		result, reason := certcheck.ClassifyWith(cause, h.roots())
 		e.Result, e.Reason = Result(result), reason
+		h.policy.client.checkAuthorities(e)
 	}
 	return e
+}
+
+// checkAuthorities reports once that this machine has no CA certificates, if that is what
+// e says: no publisher can mend it.
+func (c *Client) checkAuthorities(e *Error) {
+	if e.Reason != ReasonNoAuthorities || c == nil || c.noAuthorities.Swap(true) {
+		return
+	}
+	c.log.Error("mtasts: this machine has no CA certificates, so that no policy host and no MX host can be verified; install them (on most systems the package ca-certificates), or set RootCAs", "error", e)
+	c.emitError(EventSystem, nil, e)
 }
 
 // noSTARTTLS is the reason for a cause that is ErrNoSTARTTLS. What else the cause holds is
@@ -126,9 +141,18 @@ func (h *Host) emit(failure *Error) {
 // still be found, and errors.Is works as on cause.
 func hideReplies(cause error) error { return &violationCause{cause} }
 
+// describe is the text of a failure. crypto/x509 does not say which certificate of a
+// chain is at fault.
+func describe(err error) string {
+	if issuer := certcheck.IssuerAtFault(err); issuer != "" {
+		return "issuer " + issuer + ": " + err.Error()
+	}
+	return err.Error()
+}
+
 type violationCause struct{ err error }
 
-func (v *violationCause) Error() string        { return v.err.Error() }
+func (v *violationCause) Error() string        { return describe(v.err) }
 func (v *violationCause) Is(target error) bool { return errors.Is(v.err, target) }
 
 func (v *violationCause) Unwrap() error {

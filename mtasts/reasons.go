@@ -2,8 +2,6 @@ package mtasts
 
 import "github.com/mtasts/go-mtasts/internal/certcheck"
 
-var _ = certcheck.Classify
-
 // What an [Error] or [Event] has as its Reason: a failure-reason-code in the sense of RFC
 // 8460, Section 4.4, from a bounded set, in which no stranger has a word. Besides these
 // there are smtp-NNN, the code of the reply to STARTTLS, and tls-alert-NN, an alert of
@@ -14,7 +12,6 @@ const (
 	ReasonNoRecord       = "no-txt-record"      // no TXT record begins with "v=STSv1;"
 	ReasonRecordInvalid  = "txt-record-invalid" // the only one that does is malformed
 	ReasonRecordsMany    = "txt-records-many"   // several do
-	ReasonDNSFailure     = "dns-failure"        // the DNS gave no answer
 	ReasonNotAPolicyFile = "not-a-policy-file"  // status, media type or size of the answer
 	ReasonPolicyInvalid  = "policy-invalid"     // the file is malformed
 	ReasonAddressLiteral = "address-literal"    // an address has no policy
@@ -55,9 +52,47 @@ const (
 	ReasonNewIDSame        = "new-id-same-policy"   // the other way round
 )
 
+// What is wrong with a certificate, its issuers or the signature of the handshake, of an
+// MX host or a policy host. An expired certificate of the host itself, and one for another
+// name, have no reason: the Result says it all.
 const (
-	ReasonNoCAs             = "no-certificate-authorities"
-	ReasonConnectionLost    = "connection-lost"
-	ReasonIssuerExpired     = "issuer-expired"
-	ReasonIssuerNotYetValid = "issuer-not-yet-valid"
+	ReasonNoDNSID                    = certcheck.ReasonNoDNSID                    // no DNS name at all; a common name is none
+	ReasonNotADNSName                = certcheck.ReasonNotADNSName                // the host was asked for by an address
+	ReasonIssuerExpired              = certcheck.ReasonIssuerExpired              // an intermediate or the root
+	ReasonCertificateNotYetValid     = certcheck.ReasonCertificateNotYetValid     // that of the host
+	ReasonIssuerNotYetValid          = certcheck.ReasonIssuerNotYetValid          // an intermediate or the root
+	ReasonUnknownAuthority           = certcheck.ReasonUnknownAuthority           // the chain ends at no trusted root
+	ReasonSelfSigned                 = certcheck.ReasonSelfSigned                 // the certificate names itself as its issuer
+	ReasonNoCertificate              = certcheck.ReasonNoCertificate              // the host sent none
+	ReasonIssuerNotACA               = certcheck.ReasonIssuerNotACA               // by basicConstraints or keyUsage
+	ReasonIssuerNameMismatch         = certcheck.ReasonIssuerNameMismatch         // the issuer has another name
+	ReasonIssuerConstraint           = certcheck.ReasonIssuerConstraint           // it may not sign for this name
+	ReasonChainTooLong               = certcheck.ReasonChainTooLong               // for a pathLenConstraint
+	ReasonWrongKeyUsage              = certcheck.ReasonWrongKeyUsage              // extKeyUsage allows no TLS server
+	ReasonNoValidChain               = certcheck.ReasonNoValidChain               // none satisfies all certificate policies
+	ReasonUnhandledCriticalExtension = certcheck.ReasonUnhandledCriticalExtension // crypto/x509 does not know it
+	ReasonInvalidChain               = certcheck.ReasonInvalidChain               // none of these
+	ReasonInsecureSignature          = certcheck.ReasonInsecureSignature          // MD5 or SHA-1
+	ReasonUnsupportedSignature       = certcheck.ReasonUnsupportedSignature       // an algorithm that Go does not know
+	ReasonInvalidSignature           = certcheck.ReasonInvalidSignature           // the issuer did not make it
+	ReasonInvalidHandshakeSignature  = certcheck.ReasonInvalidHandshakeSignature  // the host does not hold the key
+	ReasonKeyTooLarge                = certcheck.ReasonKeyTooLarge                // RSA above 8192 bits
+	ReasonKeyTooSmall                = certcheck.ReasonKeyTooSmall                // RSA below 1024 bits
+	ReasonUnsupportedKey             = certcheck.ReasonUnsupportedKey             // its type or curve
+	ReasonNegativeSerial             = certcheck.ReasonNegativeSerial             // the serial number is negative
+	ReasonMalformedCertificate       = certcheck.ReasonMalformedCertificate       // it cannot be parsed
+)
+
+// What kept a session from coming about, or the DNS or the policy host from answering.
+const (
+	ReasonNoAuthorities      = certcheck.ReasonNoAuthorities      // this machine has no CA certificates
+	ReasonSMTPReply          = certcheck.ReasonSMTPReply          // to STARTTLS, with a code that is none
+	ReasonNotTLS             = certcheck.ReasonNotTLS             // what the host sent is not TLS
+	ReasonUnsupportedVersion = certcheck.ReasonUnsupportedVersion // of TLS, chosen by the host
+	ReasonCanceled           = certcheck.ReasonCanceled           // by the sender
+	ReasonTimeout            = certcheck.ReasonTimeout            // a time limit has ended
+	ReasonDNSFailure         = certcheck.ReasonDNSFailure         // the DNS gave no answer
+	ReasonConnectFailed      = certcheck.ReasonConnectFailed      // no connection could be made
+	ReasonConnectionLost     = certcheck.ReasonConnectionLost     // it was closed or reset
+	ReasonUnspecified        = certcheck.ReasonUnspecified        // none of these
 )
