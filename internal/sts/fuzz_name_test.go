@@ -12,6 +12,11 @@ import (
 
 var hostName = regexp.MustCompile(`\A([a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?\.)*[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?\z`)
 
+var (
+	fullStop  = regexp.MustCompile(`[.\x{3002}\x{ff0e}\x{ff61}]`)
+	asciiOnly = regexp.MustCompile(`\A[\x00-\x7f]*\z`)
+)
+
 func FuzzName(f *testing.F) {
 	for _, v := range matchVectors(f) {
 		host, values := v.mx(f)
@@ -46,8 +51,19 @@ func FuzzName(f *testing.F) {
 		if again, err := sts.Name(name); err != nil || again != name {
 			t.Errorf("%q: %q became %q, %v", s, name, again, err)
 		}
-		if ascii, err := idna.Lookup.ToASCII(s); err == nil && strings.TrimSuffix(ascii, ".") != name {
+		sharp := strings.ReplaceAll(s, "\u1e9e", "\u00df")
+		if ascii, err := idna.Lookup.ToASCII(sharp); err == nil && strings.TrimSuffix(ascii, ".") != name {
 			t.Errorf("%q: got %q, by IDNA it is %q", s, name, ascii)
+		}
+		labels := strings.Split(name, ".")
+		for i, label := range fullStop.Split(sharp, len(labels)+1)[:len(labels)] {
+			want, err := idna.Lookup.ToASCII(label)
+			if asciiOnly.MatchString(label) {
+				want, err = strings.ToLower(label), nil
+			}
+			if err != nil || labels[i] != want {
+				t.Errorf("%q: label %q became %q, want %q, %v", s, label, labels[i], want, err)
+			}
 		}
 		for _, hop := range []string{s, name, name + ":25", "[" + name + "]", "[" + name + "]:587"} {
 			if domain, err := sts.PolicyDomain(hop); err != nil || domain != name {

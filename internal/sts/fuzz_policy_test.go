@@ -22,8 +22,7 @@ var (
 // alive reports whether some host can match an mx value that is in lower case
 // and without a final dot.
 func alive(pattern string) bool {
-	return len(pattern) <= 253 && livePattern.MatchString(pattern) &&
-		!falseALabel.MatchString(pattern) && !digitsAtEnd.MatchString(pattern)
+	return len(pattern) <= 253 && livePattern.MatchString(pattern) && !digitsAtEnd.MatchString(pattern)
 }
 
 // parsePolicySlowly is a second implementation of what a policy file says.

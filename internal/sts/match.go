@@ -57,14 +57,13 @@ func (x *Index) Match(patterns []string, host string) bool {
 	}
 	// Two patterns can match: the name itself, and the name with an asterisk in
 	// the place of its first label. What is neither a name nor a wildcard, such as
-	// an IP address among the patterns, equals none of the two. A false A-label
-	// does: see canMatch.
+	// an IP address among the patterns, equals none of the two.
 	var buf [maxName]byte
 	pattern := buf[:copy(buf[:], name)]
 	if found&upper != 0 {
 		lowerBytes(pattern)
 	}
-	if found&falseALabel == 0 && x.have(patterns, pattern) {
+	if x.have(patterns, pattern) {
 		return true
 	}
 	dot := bytes.IndexByte(pattern, '.')
@@ -73,7 +72,7 @@ func (x *Index) Match(patterns []string, host string) bool {
 	}
 	pattern = pattern[dot-1:]
 	pattern[0] = '*'
-	return x.have(patterns, pattern) && (found&falseALabel == 0 || scan(name[dot+1:])&falseALabel == 0)
+	return x.have(patterns, pattern)
 }
 
 // have reports whether pattern is one of patterns.

@@ -18,19 +18,16 @@ const maxName = 253
 // name that has this form, save for a final dot. What cannot be a host's name,
 // an IP address among it, is a [*SyntaxError].
 //
-// A name in ASCII is taken as it is, with underscores and with labels that IDNA
-// would not allow: such hosts exist, and mail for them must go on. Only a name
+// A label in ASCII is taken as it is, with underscores and with hyphens where IDNA
+// would not allow them: such hosts exist, and mail for them must go on. Only a label
 // with other characters is converted, by IDNA2008, non-transitional.
 func Name(s string) (string, error) {
 	name := strings.TrimSuffix(s, ".")
 	found := scan(name)
 	if found == notASCII {
-		ascii, err := idna.Lookup.ToASCII(name)
-		if err != nil || !utf8.ValidString(name) { // which ToASCII may let pass
+		var ok bool
+		if name, ok = toALabels(s); !ok {
 			return badName("cannot be converted to A-labels", s)
-		}
-		if name = ascii; !strings.HasSuffix(s, ".") {
-			name = strings.TrimSuffix(name, ".") // it was an ideographic full stop
 		}
 		found = scan(name)
 	}
@@ -46,6 +43,29 @@ func Name(s string) (string, error) {
 		return badName("is not a domain name", s)
 	}
 }
+
+// toALabels converts the U-labels of a name, and takes its final dot away.
+func toALabels(s string) (string, bool) {
+	if !utf8.ValidString(s) { // which ToASCII may let pass
+		return "", false
+	}
+	labels := strings.Split(strings.TrimSuffix(beforeIDNA.Replace(s), "."), ".")
+	for i, label := range labels {
+		if scan(label) != notASCII {
+			continue
+		}
+		var err error
+		if labels[i], err = idna.Lookup.ToASCII(label); err != nil {
+			return "", false
+		}
+	}
+	return strings.Join(labels, "."), true
+}
+
+// beforeIDNA replaces the full stops of other scripts (UTS #46, Section 2.3), and
+// the capital of sharp s. ToASCII makes "ss" of that capital, but leaves sharp s as
+// it is: one domain would have two A-labels, by the case it is written in.
+var beforeIDNA = strings.NewReplacer("\u3002", ".", "\uff0e", ".", "\uff61", ".", "\u1e9e", "\u00df")
 
 func badName(reason, s string) (string, error) {
 	return "", &SyntaxError{Where: "name", Reason: quote(s) + " " + reason}

@@ -145,8 +145,7 @@ func parseMaxAge(s string) (time.Duration, bool) {
 
 // canMatch reports whether any host can match pattern as it is spelled, in lower
 // case. An IP address, "*", "a.*.b" or a label of 64 octets cannot be matched, for
-// they are no names; nor can a false A-label, which IDNA reserves and no publisher
-// can have meant.
+// they are no names.
 func canMatch(pattern string) bool {
 	return scan(strings.TrimPrefix(pattern, "*.")) == 0 && len(pattern) <= maxName
 }

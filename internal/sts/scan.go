@@ -4,10 +4,9 @@ package sts
 type findings uint8
 
 const (
-	upper       findings = 1 << iota // has letters A to Z
-	falseALabel                      // "--" in the third and fourth place of a label, without "xn"
-	numeric                          // ends in a number, as an IPv4 address does
-	notASCII                         // no name before its conversion to A-labels
+	upper    findings = 1 << iota // has letters A to Z
+	numeric                       // ends in a number, as an IPv4 address does
+	notASCII                      // no name before its conversion to A-labels
 	malformed
 
 	noName = numeric | notASCII | malformed
@@ -45,8 +44,8 @@ func scan(name string) findings {
 		case 'A' <= c && c <= 'Z':
 			found |= upper
 		default:
-			if found |= special(name, start, i); found&noName != 0 {
-				return found & noName
+			if wrong := special(name, start, i); wrong != 0 {
+				return wrong
 			}
 		}
 	}
@@ -61,16 +60,15 @@ func scan(name string) findings {
 	return found
 }
 
-// special judges an octet that is no letter, no digit and no full stop, in a label that
-// begins at start.
+// special judges an octet that is no letter, no digit and no full stop, in a label
+// that begins at start. No label is refused for hyphens in its third and fourth place,
+// or for an "xn--" that decodes to nothing: to the DNS and to RFC 5321, Section 4.1.2
+// it is a label as any other.
 func special(name string, start, i int) findings {
 	switch c := name[i]; {
 	case c == '_':
 		return 0
 	case c == '-' && i > start && i+1 < len(name) && name[i+1] != '.':
-		if i == start+3 && name[i-1] == '-' && (name[start]|0x20 != 'x' || name[start+1]|0x20 != 'n') {
-			return falseALabel // reserved by RFC 5890, Section 2.3.1
-		}
 		return 0
 	case c >= 0x80:
 		return notASCII
