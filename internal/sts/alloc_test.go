@@ -17,12 +17,14 @@ func TestAllocations(t *testing.T) {
 	if err != nil || len(p.MX) != 100 {
 		t.Fatal(err)
 	}
+	records := []string{"v=spf1 -all", "v=STSv1; id=20160831085700Z;"}
 	for _, c := range []struct {
 		what string
 		most float64
 		f    func() error
 	}{
 		{"ParseRecord", 0, func() error { _, err := sts.ParseRecord("v=STSv1; x=y; id=20160831085700Z; x=z;"); return err }},
+		{"FindRecord", 0, func() error { _, err := sts.FindRecord(records); return err }},
 		{"Match of the last of 100 patterns", 0, func() error { return wantMatch(p.MX, "mx99.example.com", true) }},
 		{"Match of none of 100 patterns", 0, func() error { return wantMatch(p.MX, "mx100.example.com", false) }},
 		{"Match of a wildcard", 0, func() error { return wantMatch([]string{"*.example.com"}, "mail.example.com", true) }},

@@ -12,6 +12,7 @@ import (
 var (
 	strictStart = regexp.MustCompile(`\Av=STSv1;`)
 	looseStart  = regexp.MustCompile(`\Av=STSv1[ \t]*;`)
+	anyStart    = regexp.MustCompile(`(?i)\A[ \t"'\\]*v=STS`)
 )
 
 // FuzzFindRecord picks from any set of records, one on each line, what RFC 8461,
@@ -34,6 +35,10 @@ func FuzzFindRecord(f *testing.F) {
 		case 0:
 			if !errors.Is(err, sts.ErrNoRecord) {
 				t.Errorf("%q: got %+v, %v", txts, got, err)
+			}
+			checkText(t, err.Error(), 600)
+			if meant := len(matching(anyStart, txts)) > 0; meant && err.Error() == sts.ErrNoRecord.Error() {
+				t.Errorf("%q: a near miss is not named", txts)
 			}
 		case 1:
 			want, wantErr := sts.ParseRecord(candidates[0])

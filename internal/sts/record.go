@@ -13,9 +13,9 @@ type Record struct {
 }
 
 // FindRecord picks the one MTA-STS record among the TXT records of a name, each
-// with its character-strings already joined, and parses it. It returns
-// [ErrNoRecord], [ErrManyRecords] or a [*SyntaxError]; each of them means that
-// the domain publishes no usable record.
+// with its character-strings already joined, and parses it. Its error wraps
+// [ErrNoRecord], and then names a record that nearly is one, or is [ErrManyRecords]
+// or a [*SyntaxError]. Each of them means that the domain publishes no usable record.
 func FindRecord(txts []string) (Record, error) {
 	// RFC 8461, Section 3.1: records that do not begin with "v=STSv1;" are
 	// discarded, then exactly one must be left.
@@ -28,7 +28,7 @@ func FindRecord(txts []string) (Record, error) {
 	}
 	switch n {
 	case 0:
-		return Record{}, ErrNoRecord
+		return Record{}, noRecord(txts)
 	case 1:
 		return ParseRecord(one)
 	default:

@@ -186,6 +186,33 @@ func TestRFC8461_3_1_InvalidRecordIsNoPolicy(t *testing.T) {
 	}
 }
 
+// A caller can tell why there is no record, and gets the words for whoever asks.
+func TestRFC8461_3_1_TheErrorTellsWhyThereIsNoRecord(t *testing.T) {
+	for _, c := range []struct {
+		txts               []string
+		none, many, syntax bool
+		text               string
+	}{
+		{txts: nil, none: true, text: `no TXT record begins with "v=STSv1;"`},
+		{txts: []string{"v=spf1 -all", `"v=STSv1; id=1;"`}, none: true,
+			text: `no TXT record begins with "v=STSv1;"; a near miss is "\"v=STSv1; id=1;\"": quotation marks`},
+		{txts: []string{`V=STSv1\; id=1\;`}, none: true,
+			text: `no TXT record begins with "v=STSv1;"; a near miss is "V=STSv1\\; id=1\\;": an escaped semicolon, wrong case`},
+		{txts: []string{"v=STSv1; id=1", "v=STSv1; id=1"}, many: true, text: sts.ErrManyRecords.Error()},
+		{txts: []string{`v=STSv1; id=1\;`, `"v=STSv1; id=1;"`}, syntax: true,
+			text: `TXT record: wants an id of 1 to 32 letters and digits at "id=1\\;"`},
+	} {
+		_, err := sts.FindRecord(c.txts)
+		_, syntax := errors.AsType[*sts.SyntaxError](err)
+		if errors.Is(err, sts.ErrNoRecord) != c.none || errors.Is(err, sts.ErrManyRecords) != c.many || syntax != c.syntax {
+			t.Errorf("%q: %#v", c.txts, err)
+		}
+		if err.Error() != c.text {
+			t.Errorf("%q:\ngot  %v\nwant %v", c.txts, err, c.text)
+		}
+	}
+}
+
 // "If the resulting TXT record contains multiple strings, then the record MUST
 // be treated as if those strings are concatenated without adding spaces." The
 // resolver joins them; wherever they were cut, the joined record is valid, and

@@ -46,7 +46,8 @@ const (
 )
 
 var (
-	// ErrNoRecord: no TXT record begins with "v=STSv1;".
+	// ErrNoRecord: no TXT record begins with "v=STSv1;". [FindRecord] wraps it to
+	// name a record that nearly does.
 	ErrNoRecord = errors.New(`no TXT record begins with "v=STSv1;"`)
 
 	// ErrManyRecords: more than one TXT record begins with "v=STSv1;", which

@@ -81,7 +81,7 @@ func (v vector) number(tb testing.TB, key string) int {
 	return n
 }
 
-func recordVectors(tb testing.TB) []vector { return readVectors(tb, "record", 80) }
+func recordVectors(tb testing.TB) []vector { return readVectors(tb, "record", 80, "error") }
 
 func policyVectors(tb testing.TB) []vector {
 	return readVectors(tb, "policy", 120, "error", "mode", "max_age", "mx", "mx-count", "odd",

@@ -16,6 +16,9 @@ func TestRecordVectors(t *testing.T) {
 			txts := v.records(t)
 			got, err := sts.FindRecord(txts)
 			checkRecord(t, v.get("expect"), got, err)
+			if v.get("expect") == "none" {
+				checkNearMiss(t, err, v.header["error"])
+			}
 
 			// DNS gives the records of a name in any order.
 			slices.Reverse(txts)
@@ -32,6 +35,22 @@ func TestRecordVectors(t *testing.T) {
 			}
 		})
 	}
+}
+
+// checkNearMiss checks that the error says what is wrong with a record that nearly is
+// one, and of other records no word.
+func checkNearMiss(t *testing.T, err error, flaws []string) {
+	t.Helper()
+	text := err.Error()
+	if len(flaws) == 0 && text != sts.ErrNoRecord.Error() {
+		t.Errorf("a near miss where there is none: %v", err)
+	}
+	for _, flaw := range flaws {
+		if !strings.Contains(text, flaw) {
+			t.Errorf("error %q does not say %q", text, flaw)
+		}
+	}
+	checkText(t, text, 600)
 }
 
 func checkRecord(t *testing.T, expect string, got sts.Record, err error) {
@@ -150,8 +169,12 @@ func checkSyntaxError(t *testing.T, err error) {
 		t.Errorf("got error %v, want a *SyntaxError", err)
 		return
 	}
-	text := err.Error()
-	if len(text) > 400 {
+	checkText(t, err.Error(), 400)
+}
+
+func checkText(t *testing.T, text string, most int) {
+	t.Helper()
+	if len(text) > most {
 		t.Errorf("error text of %d octets: %.400s", len(text), text)
 	}
 	if strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r > '~' }) {
