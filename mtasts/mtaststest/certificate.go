@@ -2,6 +2,7 @@ package mtaststest
 
 import (
 	"crypto/tls"
+	"errors"
 	"fmt"
 
 	"github.com/mtasts/go-mtasts/internal/testpki"
@@ -21,7 +22,11 @@ const (
 	SelfSigned               // is signed by nobody else
 	CommonName               // names the host in the subject only, as was usual long ago
 	WildcardName             // names *.PARENT of the host, which is good
+	WrongKey                 // is good, but the host has another key than it: an impostor
 )
+
+// errWrongKey is the error of crypto/tls in a handshake with [WrongKey].
+var errWrongKey = errors.New("tls: invalid signature by the server certificate: ECDSA verification failure")
 
 type certKey struct {
 	host string
@@ -59,6 +64,14 @@ func (w *World) issue(host string, kind Certificate) (tls.Certificate, error) {
 		return w.ca.IssueCommonNameOnly(host)
 	case WildcardName:
 		return w.ca.Issue("*." + parent(host))
+	case WrongKey:
+		cert, err := w.ca.Issue(host)
+		if err != nil {
+			return cert, err
+		}
+		other, err := w.ca.Issue(host)
+		cert.PrivateKey = other.PrivateKey
+		return cert, err
 	}
 	return tls.Certificate{}, fmt.Errorf("mtaststest: there is no Certificate %d", kind)
 }

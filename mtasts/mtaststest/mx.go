@@ -1,10 +1,9 @@
 package mtaststest
 
 import (
-	"bufio"
 	"context"
 	"crypto/tls"
-	"io"
+	"maps"
 	"net"
 	"slices"
 	"strings"
@@ -25,6 +24,15 @@ type MX struct {
 	// MaxTLS is the highest version that the host speaks, such as
 	// [tls.VersionTLS11]. 0: the highest there is.
 	MaxTLS uint16
+
+	// ClientCertificate demands a certificate of the client, any one, and ends the
+	// session without. In TLS 1.3 the client's handshake has succeeded by then, and
+	// it learns of the refusal when it reads.
+	ClientCertificate bool
+
+	// Replies are what the host says in clear text, and TLSReplies inside TLS, in
+	// place of its usual replies. Neither stands in for the other.
+	Replies, TLSReplies Replies
 }
 
 // A Mail is a message that an MX host has taken.
@@ -38,8 +46,12 @@ type Mail struct {
 }
 
 // AddMX makes host an MX host that behaves like mx. It does not touch the DNS: to
-// publish MX records, set them in [World].DNS.
+// publish MX records, set them in [World].DNS. A session that has begun goes on as it
+// began. AddMX panics if mx has replies to what is no command.
 func (w *World) AddMX(host string, mx MX) {
+	mx.Replies, mx.TLSReplies = maps.Clone(mx.Replies), maps.Clone(mx.TLSReplies)
+	mx.Replies.check()
+	mx.TLSReplies.check()
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.mxs[key(host)] = mx
@@ -54,7 +66,7 @@ func (w *World) Mail(host string) []Mail {
 
 // Dial connects to an MX host of this World, at "mx.example.com:25" say; the port
 // is not looked at. It has the form of [net.Dialer.DialContext]. The connection
-// is a [net.Pipe]; close it, and the host is done with it too.
+// is made of a [net.Pipe]; close it, and the host is done with it too.
 func (w *World) Dial(ctx context.Context, network, address string) (net.Conn, error) {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
@@ -72,138 +84,20 @@ func (w *World) Dial(ctx context.Context, network, address string) (net.Conn, er
 	}
 	client, server := net.Pipe()
 	go w.ServeMX(newBuffered(server), host)
-	return client, nil
+	return &clientEnd{Conn: client}, nil
 }
 
 // ServeMX speaks SMTP on conn as host, until the client quits or is gone, and
-// closes it. It is for a listener on loopback, where Dial will not do.
+// closes it. It is for a listener of one's own, where neither Dial nor Listen will do.
 func (w *World) ServeMX(conn net.Conn, host string) {
 	host = key(host)
 	w.mu.Lock()
 	mx := w.mxs[host]
 	w.mu.Unlock()
-	s := &session{world: w, host: host, mx: mx}
+	s := &session{world: w, host: host, mx: mx, raw: conn}
 	s.use(conn)
-	defer func() { s.conn.Close() }()
 	s.serve()
-}
-
-// session is one SMTP session (RFC 5321), as far as a sender can tell.
-type session struct {
-	world *World
-	host  string
-	mx    MX
-	conn  net.Conn
-	in    *bufio.Reader
-	tls   *tls.ConnectionState
-	mail  Mail
-}
-
-func (s *session) use(conn net.Conn) { s.conn, s.in = conn, bufio.NewReader(conn) }
-
-func (s *session) reply(lines ...string) {
-	io.WriteString(s.conn, strings.Join(lines, "\r\n")+"\r\n") // a lost client shows at the next read
-}
-
-func (s *session) serve() {
-	s.reply("220 " + s.host + " ESMTP")
-	for {
-		line, err := s.in.ReadString('\n')
-		if err != nil {
-			return
-		}
-		verb, argument, _ := strings.Cut(strings.TrimRight(line, "\r\n"), " ")
-		switch verb = strings.ToUpper(verb); verb {
-		case "EHLO", "HELO":
-			if s.mx.NoSTARTTLS || s.tls != nil {
-				s.reply("250 " + s.host)
-			} else {
-				s.reply("250-"+s.host, "250 STARTTLS")
-			}
-		case "STARTTLS":
-			if !s.startTLS() {
-				return
-			}
-		case "MAIL":
-			s.mail = Mail{From: path(argument), TLS: s.tls}
-			s.reply("250 2.1.0 Ok")
-		case "RCPT":
-			s.mail.To = append(s.mail.To, path(argument))
-			s.reply("250 2.1.5 Ok")
-		case "DATA":
-			s.reply("354 End data with <CR><LF>.<CR><LF>")
-			if !s.data() {
-				return
-			}
-			s.reply("250 2.0.0 Ok")
-		case "RSET", "NOOP":
-			s.reply("250 2.0.0 Ok")
-		case "QUIT":
-			s.reply("221 2.0.0 Bye")
-			return
-		default:
-			s.reply("502 5.5.2 Command not recognized")
-		}
-	}
-}
-
-// startTLS reports whether the session can go on.
-func (s *session) startTLS() bool {
-	switch {
-	case s.mx.NoSTARTTLS || s.tls != nil:
-		s.reply("502 5.5.1 STARTTLS is not offered")
-		return true
-	case s.mx.RefuseSTARTTLS:
-		s.reply("454 4.7.0 TLS not available due to local problem")
-		return true
-	}
-	s.reply("220 2.0.0 Ready to start TLS")
-	cfg := &tls.Config{
-		Certificates: []tls.Certificate{s.world.certificate(s.host, s.mx.Certificate)},
-		MaxVersion:   s.mx.MaxTLS,
-	}
-	if s.mx.MaxTLS != 0 {
-		cfg.MinVersion = tls.VersionTLS10
-	}
-	conn := tls.Server(s.conn, cfg)
-	if conn.Handshake() != nil {
-		return false
-	}
-	state := conn.ConnectionState()
-	s.tls = &state
-	s.use(conn)
-	return true
-}
-
-// data reads a message and keeps it; it reports whether the end was reached.
-func (s *session) data() bool {
-	var b strings.Builder
-	for {
-		line, err := s.in.ReadString('\n')
-		if err != nil {
-			return false
-		}
-		line = strings.TrimSuffix(strings.TrimSuffix(line, "\n"), "\r")
-		if line == "." {
-			break
-		}
-		b.WriteString(strings.TrimPrefix(line, "."))
-		b.WriteByte('\n')
-	}
-	s.mail.Data = b.String()
-	w := s.world
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.mail[s.host] = append(w.mail[s.host], s.mail)
-	s.mail = Mail{TLS: s.tls}
-	return true
-}
-
-// path is the address in "FROM:<a@example.com> SIZE=10".
-func path(argument string) string {
-	_, rest, _ := strings.Cut(argument, "<")
-	address, _, _ := strings.Cut(rest, ">")
-	return address
+	s.end()
 }
 
 // refused is the error of a connection that nobody takes.

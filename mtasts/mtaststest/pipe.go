@@ -5,7 +5,30 @@ import (
 	"net"
 	"slices"
 	"sync"
+	"sync/atomic"
+	"time"
 )
+
+// clientEnd is the client's end of a net.Pipe. What it writes after the server has
+// closed its end goes nowhere, and the next read tells, as with a socket: the client
+// may have something left to read that it has been told before.
+type clientEnd struct {
+	net.Conn
+	closed atomic.Bool
+}
+
+func (c *clientEnd) Write(p []byte) (int, error) {
+	n, err := c.Conn.Write(p)
+	if err == io.ErrClosedPipe && !c.closed.Load() {
+		return len(p), nil
+	}
+	return n, err
+}
+
+func (c *clientEnd) Close() error {
+	c.closed.Store(true)
+	return c.Conn.Close()
+}
 
 // buffered is the server's end of a net.Pipe whose writes do not wait for the
 // client to read, as those of a socket do not. Without it a client that ends a
@@ -39,13 +62,23 @@ func (b *buffered) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
+// SetWriteDeadline does nothing, for Write does not wait; and the deadline with which
+// crypto/tls ends a connection must not reach what is pending.
+func (b *buffered) SetWriteDeadline(time.Time) error { return nil }
+
+// SetDeadline sets that of Read.
+func (b *buffered) SetDeadline(t time.Time) error { return b.SetReadDeadline(t) }
+
 // Close closes the pipe once the client has read what was written, or has closed
-// its end.
+// its end. What the client writes meanwhile goes by: it may write before it reads.
 func (b *buffered) Close() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.closed = true
-	b.changed.Signal()
+	if !b.closed {
+		b.closed = true
+		b.changed.Signal()
+		go io.Copy(io.Discard, b.Conn)
+	}
 	return nil
 }
 

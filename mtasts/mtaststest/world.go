@@ -14,7 +14,11 @@
 // only the wires are missing. A World works inside a testing/synctest bubble,
 // where a policy's year passes in no time.
 //
-// [TestStore] is the contract of [mtasts.Store] as a test.
+// An [MX] can be told what to reply, and [World.Listen] puts it on a TCP socket, for a
+// mail server whose dialler cannot be replaced.
+//
+// [TestStore] is the contract of [mtasts.Store] as a test, and [TestResolver] that of
+// [mtasts.Resolver].
 package mtaststest
 
 import (
@@ -51,6 +55,10 @@ type World struct {
 	mail     map[string][]Mail
 	certs    map[certKey]tls.Certificate
 	events   []mtasts.Event
+
+	sockets map[io.Closer]struct{} // of Listen
+	serving sync.WaitGroup
+	closed  bool
 }
 
 // NewWorld returns a World in which nothing is published.
@@ -64,23 +72,33 @@ func NewWorld() *World {
 		mxs:      make(map[string]MX),
 		mail:     make(map[string][]Mail),
 		certs:    make(map[certKey]tls.Certificate),
+		sockets:  make(map[io.Closer]struct{}),
 	}
 }
 
 // Options returns new options for a client that lives in this World: its DNS,
-// its policy hosts, its roots, and a Report that [World.Events] shows. The caller
-// may set other fields.
+// its policy hosts, its roots, and [World.Report]. The caller may set other fields,
+// and Report too:
+//
+//	opts := world.Options()
+//	opts.Report = func(e mtasts.Event) {
+//		world.Report(e) // for world.Events
+//		server.report(e)
+//	}
 func (w *World) Options() *mtasts.Options {
 	return &mtasts.Options{
 		Resolver:  w.DNS,
 		Transport: transport{w},
 		RootCAs:   w.Roots(),
-		Report: func(e mtasts.Event) {
-			w.mu.Lock()
-			defer w.mu.Unlock()
-			w.events = append(w.events, e)
-		},
+		Report:    w.Report,
 	}
+}
+
+// Report keeps e for [World.Events].
+func (w *World) Report(e mtasts.Event) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.events = append(w.events, e)
 }
 
 // Roots returns the one root that is trusted in this World. For a sender that
@@ -174,6 +192,9 @@ func (t transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	if host.Unreachable {
 		return nil, refused(name, "443")
+	}
+	if host.Certificate == WrongKey {
+		return nil, errWrongKey
 	}
 	status := host.Status
 	if status == 0 {

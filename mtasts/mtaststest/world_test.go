@@ -60,3 +60,27 @@ func TestAWorldComparesNamesAsTheDNSDoes(t *testing.T) {
 		t.Errorf("%q, %v", greeting, err)
 	}
 }
+
+// A test that has a Report of its own keeps Events.
+func TestReportIsTheTestsToo(t *testing.T) {
+	world := mtaststest.NewWorld()
+	world.Publish("example.com", "1", mtaststest.Policy(mtasts.ModeEnforce, time.Hour, "mx.example.com"))
+	var mine []mtasts.Event
+	opts := world.Options()
+	opts.Report = func(e mtasts.Event) {
+		mine = append(mine, e)
+		world.Report(e)
+	}
+	client := mtasts.New(new(cache.Memory), opts)
+	defer client.Close()
+	policy, err := client.PolicyFor(t.Context(), "example.com")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := policy.CheckMX("mx.attacker.example"); err == nil {
+		t.Fatal("want a violation")
+	}
+	if events := world.Events(); len(mine) != 1 || len(events) != 1 || events[0].Reason != mine[0].Reason {
+		t.Errorf("the test has %+v, and the World %+v", mine, events)
+	}
+}
