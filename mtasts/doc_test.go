@@ -36,3 +36,30 @@ func TestTheTestsThatTheDocumentationNamesExist(t *testing.T) {
 		}
 	}
 }
+
+// The loop that a reader copies is the one that is tested.
+func TestTheDocumentationHasTheLoopThatIsTested(t *testing.T) {
+	code, err := os.ReadFile("example_delivery_test.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, loop, ok := strings.Cut(string(code), "\n)\n\n")
+	if !ok {
+		t.Fatal("no imports")
+	}
+	loop, _, ok = strings.Cut(loop, "\n// The delivery loop of a mail server that")
+	if !ok {
+		t.Fatal("no end")
+	}
+	for file, prefix := range map[string]string{"doc.go": "//\t", "../README.md": ""} {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := prefix + strings.ReplaceAll(strings.TrimSpace(loop), "\n", "\n"+prefix)
+		want = strings.ReplaceAll(want, "//\t\n", "//\n")
+		if !strings.Contains(string(text), want) {
+			t.Errorf("%s has another loop than example_delivery_test.go", file)
+		}
+	}
+}
