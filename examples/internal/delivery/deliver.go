@@ -2,9 +2,9 @@
 // message to the MX hosts of its recipient's domain, as the domain's MTA-STS
 // policy demands.
 //
-// [Sender.Deliver] in deliver.go is the whole of MTA-STS here; a mail server that
-// adopts the library changes its own loop in the same places. mx.go asks the DNS
-// where to deliver, session.go speaks SMTP by way of net/smtp.
+// [Sender.Deliver] in deliver.go and the attempt in attempt.go are the whole of MTA-STS
+// here; a mail server that adopts the library changes its own loop in the same places.
+// mx.go asks the DNS where to deliver, session.go speaks SMTP by way of net/smtp.
 //
 // Where an MX host has usable TLSA records, a sender that knows DANE does DANE
 // instead (RFC 8461, Section 2). This one does not know it.
@@ -12,7 +12,6 @@ package delivery
 
 import (
 	"context"
-	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"net"
@@ -40,7 +39,8 @@ type Sender struct {
 	Port string // of the MX hosts, "25"
 	Helo string // the name by which the Sender introduces itself
 
-	// Log is told each decision. What it is told may hold any text of a stranger.
+	// Log is told each decision, with texts from the network in any form: it must escape
+	// them.
 	Log func(format string, args ...any)
 }
 
@@ -51,21 +51,26 @@ type Message struct {
 	Data []byte // header, blank line, body; lines end in LF or CRLF
 }
 
-var (
-	// ErrRejected: the message can never be delivered, because a host or the
-	// domain has refused it for good.
-	ErrRejected = errors.New("rejected")
+// A Rejection is a final answer: a host has refused the message by a 5xx reply to MAIL,
+// RCPT, DATA or the message itself, or its domain takes no mail. No other error is one,
+// whatever reply may be found in it: a 5xx greeting, or a 5xx reply to EHLO or STARTTLS,
+// is about one host and not about the message.
+type Rejection struct{ Err error }
 
-	// ErrUnanswered: a host was sent the whole message and did not say whether
-	// it has taken it.
-	ErrUnanswered = errors.New("sent, but not confirmed")
-)
+func (r *Rejection) Error() string { return "rejected: " + r.Err.Error() }
+
+// Unwrap returns r.Err.
+func (r *Rejection) Unwrap() error { return r.Err }
+
+// ErrUnanswered: a host was sent the whole message and did not say whether it has
+// taken it.
+var ErrUnanswered = errors.New("sent, but not confirmed")
 
 // Deliver takes m to one of the MX hosts of its recipient's domain.
 //
-// An error that wraps [ErrRejected] or [mtasts.ErrInvalidDomain] is final: send
-// the message back. After any other keep it in the queue and try again later.
-// One that wraps an [*mtasts.Error] says that the policy has held it back.
+// An error that wraps a [*Rejection] or [mtasts.ErrInvalidDomain] is final: send the
+// message back. After any other keep it in the queue and try again later. One that
+// wraps an [*mtasts.Error] says that the policy has held it back.
 func (s *Sender) Deliver(ctx context.Context, m Message) error {
 	domain := m.To[strings.LastIndexByte(m.To, '@')+1:]
 	policy, err := s.Policies.PolicyFor(ctx, domain)
@@ -83,76 +88,47 @@ func (s *Sender) Deliver(ctx context.Context, m Message) error {
 	}
 
 	// RFC 8461, Section 5: before a message that a policy has held back fails for
-	// good, the sender must look for a newer policy. A mail server with a queue
+	// good, the sender must check for a newer policy. A mail server with a queue
 	// does this at the end of the message's time there, before the bounce. This
 	// program keeps no queue, so that every attempt may be the last.
 	newer, unknown := s.Policies.Recheck(ctx, domain)
-	if unknown != nil || newer.ID == policy.ID {
+	if unknown != nil || newer.Mode == policy.Mode && newer.Text == policy.Text {
 		return err
 	}
 	s.logPolicy(newer)
 	return s.tryHosts(ctx, newer, hosts, m)
 }
 
-// tryHosts takes m to the first of the hosts that the policy allows and that
-// accepts it.
+// tryHosts takes m to the first of the hosts that the policy allows and that accepts it.
 func (s *Sender) tryHosts(ctx context.Context, policy *mtasts.Policy, hosts []string, m Message) error {
+	// In MX order, never filtered beforehand (RFC 8461, Section 8.4).
+	return tryEach(ctx, hosts, func(mx string) error { return s.tryHost(ctx, policy, mx, m) })
+}
+
+// tryEach tries one after another until the message is settled: it is delivered, or must
+// not be offered to anybody else.
+func tryEach[T any](ctx context.Context, all []T, try func(T) error) error {
+	if len(all) == 0 {
+		return errors.New("the DNS has an empty answer")
+	}
 	var failures []error
-	for _, mx := range hosts { // in MX order, never filtered beforehand (RFC 8461, Section 8.4)
-		host, err := policy.CheckMX(mx)
-		if err == nil {
-			err = s.tryHost(ctx, host, m)
-		}
-		if err == nil || errors.Is(err, ErrRejected) || errors.Is(err, ErrUnanswered) {
+	for _, one := range all {
+		err := try(one)
+		_, rejected := errors.AsType[*Rejection](err)
+		switch {
+		case err == nil, rejected, errors.Is(err, ErrUnanswered):
 			return err // another host would say the same, or deliver it twice
-		}
-		if ctx.Err() != nil {
+		case ctx.Err() != nil:
 			return context.Cause(ctx)
 		}
-		s.Log("not used: %v", err)
 		failures = append(failures, err)
 	}
 	return errors.Join(failures...)
 }
 
-// tryHost takes m to one host, over TLS or else, if the policy lets that pass,
-// without.
-func (s *Sender) tryHost(ctx context.Context, host *mtasts.Host, m Message) error {
-	session, err := s.connect(ctx, host.Name)
-	if err != nil {
-		return err
-	}
-	defer session.close()
-
-	// Where no policy speaks, TLS with any certificate is better than none.
-	base := &tls.Config{RootCAs: s.Roots, InsecureSkipVerify: true}
-	cause := session.startTLS(host.TLSConfig(base))
-	if cause == nil {
-		return session.send(m)
-	}
-	if ctx.Err() != nil {
-		return context.Cause(ctx) // the session ended with ctx, and no host is to blame
-	}
-	if err := host.AllowFallback(cause); err != nil {
-		return err
-	}
-	s.Log("%s: no TLS, which its domain lets pass: %v", host.Name, cause)
-	if errors.Is(cause, mtasts.ErrNoSTARTTLS) {
-		return session.send(m)
-	}
-
-	session.close() // after a failed handshake the connection is of no more use
-	session, err = s.connect(ctx, host.Name)
-	if err != nil {
-		return err
-	}
-	defer session.close()
-	return session.send(m)
-}
-
 // logPolicy logs what a domain demands.
 func (s *Sender) logPolicy(p *mtasts.Policy) {
-	if p.Mode == mtasts.ModeNone {
+	if p.Cause != nil {
 		s.Log("%s: no policy: %v", p.Domain, p.Cause)
 		return
 	}

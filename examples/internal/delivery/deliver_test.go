@@ -8,13 +8,17 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/mtasts/go-mtasts/examples/internal/delivery"
 	"github.com/mtasts/go-mtasts/mtasts"
 	"github.com/mtasts/go-mtasts/mtasts/mtaststest"
+	"github.com/mtasts/go-mtasts/resolver"
 )
 
 func TestDeliversOverVerifiedTLS(t *testing.T) {
@@ -99,9 +103,9 @@ func TestSecondHostIsUsedWhenFirstIsNotListed(t *testing.T) {
 	}
 }
 
-// A publisher has moved to another MX host. The remembered policy does not know it,
-// the look before giving up does.
-func TestLooksForNewerPolicyBeforeGivingUp(t *testing.T) {
+// A publisher has moved to another MX host. The cached policy does not know it, the
+// check at the end does.
+func TestChecksForNewerPolicyBeforeItFails(t *testing.T) {
 	r := newRig(t)
 	r.publish(mtasts.ModeEnforce, "1", "old."+domain)
 	r.friendly(mx1, mtaststest.MX{})
@@ -113,6 +117,57 @@ func TestLooksForNewerPolicyBeforeGivingUp(t *testing.T) {
 	}
 	r.wantMail(mx1 + " in TLS 1.3")
 	r.wantResults(mtasts.ResultValidationFailure, mtasts.ResultValidationFailure, "")
+}
+
+// The publisher has moved, and changed the file but not the id.
+func TestNewerPolicyUnderTheSameID(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		r.publish(mtasts.ModeEnforce, "1", "old."+domain)
+		r.AddMX(mx1, mtaststest.MX{})
+		r.sessions[mx1] = nil
+		r.DNS.Set(mx1, resolver.Records{Addr: []netip.Addr{netip.MustParseAddr("192.0.2.1")}})
+		r.sender.Dial = func(ctx context.Context, network, _ string) (net.Conn, error) {
+			return r.World.Dial(ctx, network, mx1+":25") // a pipe, for sockets are outside the bubble
+		}
+		r.wantHeld(r.deliver(), mtasts.ResultValidationFailure)
+
+		time.Sleep(6 * time.Minute)
+		r.publish(mtasts.ModeEnforce, "1", mx1)
+		if err := r.deliver(); err != nil {
+			t.Fatal(err)
+		}
+		r.wantMail(mx1 + " in TLS 1.3")
+	})
+}
+
+// What the log says of a session is true in each mode.
+func TestVerdict(t *testing.T) {
+	for _, test := range []struct {
+		mode   mtasts.Mode
+		listed string
+		mx     mtaststest.Certificate
+		want   string
+	}{
+		{mtasts.ModeEnforce, mx1, mtaststest.Good, "TLS 1.3, verified under mode enforce"},
+		{mtasts.ModeTesting, mx1, mtaststest.Good, "TLS 1.3, verified under mode testing"},
+		{mtasts.ModeTesting, mx1, mtaststest.Expired, "TLS 1.3, not verified, which mode testing lets pass: mtasts: example.com: mx1.example.com: certificate-expired: "},
+		{mtasts.ModeTesting, mx1, mtaststest.SelfSigned, "TLS 1.3, not verified, which mode testing lets pass: mtasts: example.com: mx1.example.com: certificate-not-trusted: "},
+		{mtasts.ModeTesting, mx2, mtaststest.Good, "TLS 1.3, not verified, which mode testing lets pass: mtasts: example.com: mx1.example.com: validation-failure: the MX host is not listed in the policy"},
+		{mtasts.ModeNone, mx1, mtaststest.Good, "TLS 1.3, not verified, because no policy demands it"},
+	} {
+		t.Run(fmt.Sprint(test.mode, test.listed, test.mx), func(t *testing.T) {
+			r := newRig(t)
+			r.publish(test.mode, "1", test.listed)
+			r.friendly(mx1, mtaststest.MX{Certificate: test.mx})
+			if err := r.deliver(); err != nil {
+				t.Fatal(err)
+			}
+			if !slices.ContainsFunc(r.log, func(line string) bool { return strings.HasPrefix(line, mx1+": "+test.want) }) {
+				t.Errorf("the log is %q, want a line %q", r.log, mx1+": "+test.want)
+			}
+		})
+	}
 }
 
 // A delivery that is called off blames no host: nothing is reported, and nothing

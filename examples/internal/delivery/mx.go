@@ -33,7 +33,7 @@ func (s *Sender) lookupHosts(ctx context.Context, domain string) ([]string, erro
 	}
 	if len(hosts) == 0 {
 		// RFC 7505, Section 3: a null MX.
-		return nil, fmt.Errorf("%w: %s takes no mail, its MX record says", ErrRejected, domain)
+		return nil, &Rejection{fmt.Errorf("%s takes no mail, its MX record says", domain)}
 	}
 	return hosts, nil
 }
@@ -42,7 +42,7 @@ func (s *Sender) lookupHosts(ctx context.Context, domain string) ([]string, erro
 // an address (RFC 5321, Section 5.1).
 func (s *Sender) implicitMX(ctx context.Context, domain string) ([]string, error) {
 	if _, err := s.DNS.LookupNetIP(ctx, "ip", domain); isNotFound(err) {
-		return nil, fmt.Errorf("%w: %s has neither an MX record nor an address", ErrRejected, domain)
+		return nil, &Rejection{fmt.Errorf("%s has neither an MX record nor an address", domain)}
 	}
 	return []string{domain}, nil
 }
@@ -50,23 +50,11 @@ func (s *Sender) implicitMX(ctx context.Context, domain string) ([]string, error
 // dialLimit is how long one address of a host may take to accept a connection.
 const dialLimit = 30 * time.Second
 
-// dial connects to the first address of host that answers.
-func (s *Sender) dial(ctx context.Context, host string) (net.Conn, error) {
-	addrs, err := s.DNS.LookupNetIP(ctx, "ip", host)
-	if err != nil {
-		return nil, err
-	}
-	var failures []error
-	for _, addr := range addrs {
-		ctx, cancel := context.WithTimeout(ctx, dialLimit)
-		conn, err := s.Dial(ctx, "tcp", net.JoinHostPort(addr.String(), s.Port))
-		cancel()
-		if err == nil {
-			return conn, nil
-		}
-		failures = append(failures, err)
-	}
-	return nil, errors.Join(failures...)
+// dial connects to one address of a host.
+func (s *Sender) dial(ctx context.Context, addr netip.Addr) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, dialLimit)
+	defer cancel()
+	return s.Dial(ctx, "tcp", net.JoinHostPort(addr.String(), s.Port))
 }
 
 // isNotFound reports whether the DNS has said that there is no such record, which

@@ -2,13 +2,12 @@ package delivery_test
 
 import (
 	"context"
-	"errors"
 	"net"
 	"net/netip"
 	"slices"
+	"sync/atomic"
 	"testing"
 
-	"github.com/mtasts/go-mtasts/examples/internal/delivery"
 	"github.com/mtasts/go-mtasts/mtasts"
 	"github.com/mtasts/go-mtasts/mtasts/mtaststest"
 	"github.com/mtasts/go-mtasts/resolver"
@@ -37,27 +36,71 @@ func TestSecondAddressIsUsedWhenFirstRefuses(t *testing.T) {
 	}
 }
 
+// Each address of a host is an attempt of its own.
+func TestSecondAddressIsUsedWhenTLSFailsAtFirst(t *testing.T) {
+	const first, second = "first.example.net", "second.example.net"
+	for _, mode := range []mtasts.Mode{mtasts.ModeEnforce, mtasts.ModeTesting} {
+		t.Run(string(mode), func(t *testing.T) {
+			r := newRig(t)
+			r.twoHosts()
+			r.publish(mode, "1", mx1, mx2)
+			r.friendly(first, mtaststest.MX{}) // whose certificate is for another name
+			r.friendly(mx2, mtaststest.MX{})
+			r.AddMX(mx1, mtaststest.MX{})
+			r.sessions[mx1] = new(atomic.Int32)
+			r.serve(second, func(conn net.Conn) { r.ServeMX(conn, mx1) })
+			var both []netip.Addr
+			for _, host := range []string{first, second} {
+				addrs, err := r.DNS.LookupNetIP(t.Context(), "ip", host)
+				if err != nil {
+					t.Fatal(err)
+				}
+				both = append(both, addrs...)
+			}
+			r.DNS.Set(mx1, resolver.Records{Addr: both})
+			if err := r.deliver(); err != nil {
+				t.Fatal(err)
+			}
+			if mode == mtasts.ModeEnforce {
+				r.wantMail(mx1 + " in TLS 1.3")
+				r.wantResults(mtasts.ResultCertificateHostMismatch, "")
+			} else {
+				r.wantMail(first + " in TLS 1.3")
+				r.wantResults(mtasts.ResultCertificateHostMismatch)
+			}
+		})
+	}
+}
+
+func TestHostWithoutAddressIsNotUsed(t *testing.T) {
+	r := newRig(t)
+	r.twoHosts()
+	r.friendly(mx2, mtaststest.MX{})
+	if err := r.deliver(); err != nil {
+		t.Fatal(err)
+	}
+	r.wantMail(mx2 + " in TLS 1.3")
+}
+
 func TestMXRecords(t *testing.T) {
 	t.Run("null MX", func(t *testing.T) {
 		r := newRig(t)
 		r.DNS.Set(domain, resolver.Records{MX: []net.MX{{Host: "."}}})
-		if err := r.deliver(); !errors.Is(err, delivery.ErrRejected) {
+		if err := r.deliver(); !isRejected(err) {
 			t.Errorf("Deliver: %v, want a rejection", err)
 		}
 	})
 	t.Run("neither MX nor address", func(t *testing.T) {
 		r := newRig(t)
 		r.DNS.Set(domain, resolver.Records{})
-		if err := r.deliver(); !errors.Is(err, delivery.ErrRejected) {
+		if err := r.deliver(); !isRejected(err) {
 			t.Errorf("Deliver: %v, want a rejection", err)
 		}
 	})
 	t.Run("no answer", func(t *testing.T) {
 		r := newRig(t)
 		r.DNS.Set(domain, resolver.Records{Fail: resolver.ServFail})
-		if err := r.deliver(); err == nil || errors.Is(err, delivery.ErrRejected) {
-			t.Errorf("Deliver: %v, want a deferral", err)
-		}
+		r.wantDeferred(r.deliver())
 	})
 	t.Run("implicit MX", func(t *testing.T) {
 		r := newRig(t)

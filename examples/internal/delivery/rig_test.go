@@ -3,6 +3,8 @@ package delivery_test
 import (
 	"crypto/tls"
 	"errors"
+	"fmt"
+	"maps"
 	"net"
 	"slices"
 	"sync/atomic"
@@ -12,6 +14,7 @@ import (
 	"github.com/mtasts/go-mtasts/cache"
 	"github.com/mtasts/go-mtasts/examples/internal/delivery"
 	"github.com/mtasts/go-mtasts/examples/internal/loopback"
+	"github.com/mtasts/go-mtasts/internal/testpki"
 	"github.com/mtasts/go-mtasts/mtasts"
 	"github.com/mtasts/go-mtasts/mtasts/mtaststest"
 	"github.com/mtasts/go-mtasts/resolver"
@@ -33,6 +36,7 @@ type rig struct {
 	net      *loopback.Network
 	sender   *delivery.Sender
 	sessions map[string]*atomic.Int32 // by host
+	log      []string                 // of the sender
 }
 
 func newRig(t *testing.T) *rig {
@@ -52,7 +56,10 @@ func newRig(t *testing.T) *rig {
 		Dial:     r.net.Dial,
 		Port:     "25",
 		Helo:     "sender.example",
-		Log:      func(format string, args ...any) { t.Logf(format, args...) },
+		Log: func(format string, args ...any) {
+			r.log = append(r.log, fmt.Sprintf(format, args...))
+			t.Logf(format, args...)
+		},
 	}
 	r.DNS.Set(domain, resolver.Records{MX: []net.MX{{Host: mx1, Pref: 10}}})
 	return r
@@ -95,6 +102,21 @@ func (r *rig) scripted(host string, replies map[string]string) *script {
 	return s
 }
 
+// secured is scripted for a host that offers STARTTLS, with a good certificate.
+func (r *rig) secured(host string, replies, inTLS map[string]string) *script {
+	r.t.Helper()
+	ca := testpki.Must(testpki.New())
+	r.sender.Roots.AppendCertsFromPEM(ca.PEM())
+	s := &script{
+		replies: map[string]string{"EHLO": "250-" + host + "\r\n250 STARTTLS"},
+		inTLS:   inTLS,
+		tls:     &tls.Config{Certificates: []tls.Certificate{testpki.Must(ca.Issue(host))}},
+	}
+	maps.Copy(s.replies, replies)
+	r.serve(host, s.serve)
+	return s
+}
+
 func (r *rig) deliver() error {
 	return r.sender.Deliver(r.t.Context(), delivery.Message{From: "a@sender.example", To: "b@" + domain, Data: []byte(text)})
 }
@@ -132,11 +154,24 @@ func (r *rig) wantResults(want ...mtasts.Result) {
 	}
 }
 
+// wantDeferred asserts that err is to be tried again.
+func (r *rig) wantDeferred(err error) {
+	r.t.Helper()
+	if err == nil || isRejected(err) || errors.Is(err, delivery.ErrUnanswered) {
+		r.t.Errorf("Deliver: %v, want a deferral", err)
+	}
+}
+
+func isRejected(err error) bool {
+	_, rejected := errors.AsType[*delivery.Rejection](err)
+	return rejected
+}
+
 // wantHeld asserts that err is a deferral because of the policy.
 func (r *rig) wantHeld(err error, result mtasts.Result) {
 	r.t.Helper()
 	held, ok := errors.AsType[*mtasts.Error](err)
-	if !ok || held.Result != result || errors.Is(err, delivery.ErrRejected) {
+	if !ok || held.Result != result || isRejected(err) {
 		r.t.Errorf("Deliver: %v, want it to be held back for %q", err, result)
 	}
 }

@@ -2,6 +2,7 @@ package delivery_test
 
 import (
 	"bufio"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"net"
@@ -10,26 +11,28 @@ import (
 )
 
 // A script is an SMTP server that answers as told, where an MX host of a World is
-// always friendly. It knows no TLS.
+// always friendly.
 type script struct {
 	// replies are its answers to a verb, to "." at the end of a message, and to ""
 	// at the beginning; hangUp closes the connection instead. The usual answer
-	// where there is none.
-	replies map[string]string
+	// where there is none. After a 220 to STARTTLS the handshake follows, and then
+	// inTLS is in their place.
+	replies, inTLS map[string]string
+	tls            *tls.Config
 
 	sessions, messages atomic.Int32 // begun; received to the end
 }
 
 const hangUp = "hang up"
 
-var usual = map[string]string{"": "220 ready", "DATA": "354 go on", "QUIT": "221 bye"}
+var usual = map[string]string{"": "220 ready", "STARTTLS": "220 go on", "DATA": "354 go on", "QUIT": "221 bye"}
 
 func (s *script) serve(conn net.Conn) {
-	defer conn.Close()
+	defer func() { conn.Close() }()
 	s.sessions.Add(1)
-	in := bufio.NewReader(conn)
+	in, replies := bufio.NewReader(conn), s.replies
 	for verb := ""; ; {
-		answer, told := s.replies[verb]
+		answer, told := replies[verb]
 		if !told {
 			answer = usual[verb]
 		}
@@ -40,6 +43,13 @@ func (s *script) serve(conn net.Conn) {
 			answer = "250 ok"
 		}
 		fmt.Fprintf(conn, "%s\r\n", answer)
+		if verb == "STARTTLS" && answer == usual[verb] {
+			secure := tls.Server(conn, s.tls)
+			if secure.Handshake() != nil {
+				return
+			}
+			conn, in, replies = secure, bufio.NewReader(secure), s.inTLS
+		}
 		line, err := in.ReadString('\n')
 		if strings.HasPrefix(answer, "354") {
 			for err == nil && line != ".\r\n" {

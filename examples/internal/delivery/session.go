@@ -2,16 +2,16 @@ package delivery
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"net/smtp"
 	"net/textproto"
 	"slices"
 	"time"
 
-	"github.com/mtasts/go-mtasts/mtasts"
+	"github.com/mtasts/go-mtasts/examples/internal/starttls"
 )
 
 // How long a host may take for a step (RFC 5321, Section 4.5.3.2).
@@ -28,16 +28,17 @@ const maxReplies = 1 << 20
 
 // A session is an SMTP session with one MX host.
 type session struct {
-	host    string
-	conn    net.Conn
-	smtp    *smtp.Client
-	log     func(format string, args ...any)
-	release func() bool
+	host      string
+	conn      net.Conn
+	smtp      *smtp.Client
+	offersTLS bool // in the answer to EHLO
+	log       func(format string, args ...any)
+	release   func() bool
 }
 
 // connect opens a session, until after EHLO. It ends with ctx at the latest.
-func (s *Sender) connect(ctx context.Context, host string) (*session, error) {
-	conn, err := s.dial(ctx, host)
+func (s *Sender) connect(ctx context.Context, host string, addr netip.Addr) (*session, error) {
+	conn, err := s.dial(ctx, addr)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", host, err)
 	}
@@ -46,6 +47,9 @@ func (s *Sender) connect(ctx context.Context, host string) (*session, error) {
 	c.limit(replyLimit)
 	if c.smtp, err = smtp.NewClient(c.conn, host); err == nil {
 		err = c.smtp.Hello(s.Helo)
+	}
+	if err == nil {
+		c.offersTLS, err = starttls.Offered(c.smtp, s.Helo)
 	}
 	if err != nil {
 		c.close()
@@ -69,29 +73,8 @@ func (c *session) close() {
 	c.conn.Close()
 }
 
-// startTLS puts the session under TLS. If that fails, the session is of no more
-// use, except after [mtasts.ErrNoSTARTTLS].
-func (c *session) startTLS(cfg *tls.Config) error {
-	if offered, _ := c.smtp.Extension("STARTTLS"); !offered {
-		return mtasts.ErrNoSTARTTLS
-	}
-	c.limit(replyLimit)
-	// The handshake takes place as StartTLS sends EHLO again, so that its error
-	// comes from there.
-	if err := c.smtp.StartTLS(cfg); err != nil {
-		return err
-	}
-	state, _ := c.smtp.TLSConnectionState()
-	judged := "any certificate will do"
-	if len(state.VerifiedChains) > 0 {
-		judged = "certificate verified"
-	}
-	c.log("%s: %s, %s", c.host, tls.VersionName(state.Version), judged)
-	return nil
-}
-
 // send has the host take m. After an error it has not taken m, or it is an
-// [ErrUnanswered].
+// [ErrUnanswered]. None but its errors can be a [*Rejection] by a host.
 func (c *session) send(m Message) error {
 	c.limit(replyLimit)
 	if err := c.smtp.Mail(m.From); err != nil {
@@ -124,15 +107,20 @@ func (c *session) send(m Message) error {
 	return nil
 }
 
-// refusal says to which command the host gave err. A reply 5yz to a transaction
-// is for good (RFC 5321, Section 4.2.1); before that, it is about the host, and
-// another may take the message.
+// refusal says to which command of the transaction the host gave err, and whether that is
+// for good: a reply 5yz is (RFC 5321, Section 4.2.1), but for one that demands STARTTLS of
+// a session in clear text (RFC 3207, Section 4), which another host may not.
 func (c *session) refusal(command string, err error) error {
-	if reply, ok := errors.AsType[*textproto.Error](err); ok && reply.Code/100 == 5 {
-		err = fmt.Errorf("%w: %w", ErrRejected, err)
+	reply, answered := errors.AsType[*textproto.Error](err)
+	_, encrypted := c.smtp.TLSConnectionState()
+	err = fmt.Errorf("%s: %s: %w", c.host, command, err)
+	if answered && reply.Code/100 == 5 && (encrypted || reply.Code != 530) {
+		return &Rejection{err}
 	}
-	return fmt.Errorf("%s: %s: %w", c.host, command, err)
+	return err
 }
+
+const errEndless = textproto.ProtocolError("the host talks without end")
 
 // A boundedConn fails once left octets have been read from it.
 type boundedConn struct {
@@ -142,7 +130,7 @@ type boundedConn struct {
 
 func (c *boundedConn) Read(b []byte) (int, error) {
 	if c.left <= 0 {
-		return 0, errors.New("the host talks without end")
+		return 0, errEndless
 	}
 	n, err := c.Conn.Read(b[:min(len(b), c.left)])
 	c.left -= n
