@@ -6,7 +6,7 @@
 // outbound.go is the mail server, cut down to what delivers a message. All that it
 // needs of the outside is handed to it, so that outbound_test.go can hand it a
 // [github.com/mtasts/go-mtasts/mtasts/mtaststest.World] instead. (What a real one
-// does about replies, time limits and duplicates is in examples/send.)
+// does about several addresses, time limits and duplicates is in examples/send.)
 package unittest
 
 import (
@@ -15,9 +15,11 @@ import (
 	"errors"
 	"net"
 	"net/smtp"
+	"net/textproto"
 	"strings"
 	"time"
 
+	"github.com/mtasts/go-mtasts/examples/internal/starttls"
 	"github.com/mtasts/go-mtasts/mtasts"
 )
 
@@ -29,10 +31,16 @@ type Outbound struct {
 	TLS      *tls.Config // base of each session's configuration
 }
 
+// A Rejection is a host's 5xx reply to MAIL, RCPT, DATA or the message. Any other reply
+// is about the host, and another may take the message.
+type Rejection struct{ Err error }
+
+func (r *Rejection) Error() string { return "rejected: " + r.Err.Error() }
+
 var errNoHosts = errors.New("the domain has no MX host")
 
 // Deliver takes a message to the first MX host that may have it, and has it. After
-// an error the message stays in the queue.
+// a [*Rejection] send it back; after any other error it stays in the queue.
 func (o *Outbound) Deliver(ctx context.Context, from, to string, message []byte) error {
 	domain := to[strings.LastIndexByte(to, '@')+1:]
 	policy, err := o.Policies.PolicyFor(ctx, domain)
@@ -52,8 +60,8 @@ func (o *Outbound) Deliver(ctx context.Context, from, to string, message []byte)
 		if err == nil {
 			err = o.session(ctx, host, true, from, to, message)
 		}
-		if err == nil {
-			return nil
+		if _, rejected := errors.AsType[*Rejection](err); rejected || err == nil {
+			return err
 		}
 		failures = append(failures, err)
 	}
@@ -73,25 +81,54 @@ func (o *Outbound) session(ctx context.Context, host *mtasts.Host, secure bool, 
 	if err != nil {
 		return err
 	}
-	if secure {
-		err := mtasts.ErrNoSTARTTLS
-		if offered, _ := c.Extension("STARTTLS"); offered {
-			err = c.StartTLS(host.TLSConfig(o.TLS))
-		}
-		if err != nil {
-			if err := host.AllowFallback(err); err != nil {
-				return err
-			}
-			conn.Close()
-			return o.session(ctx, host, false, from, to, message)
-		}
+	if !secure {
+		return transact(c, from, to, message)
 	}
-	if err := c.Mail(from); err != nil {
+	offered, err := starttls.Offered(c, "localhost")
+	if err != nil {
 		return err
 	}
-	if err := c.Rcpt(to); err != nil {
+	cause, refusal := mtasts.ErrNoSTARTTLS, error(nil)
+	if offered {
+		cause, refusal = starttls.Start(c, host.TLSConfig(o.TLS))
+	}
+	if cause == nil {
+		state, _ := c.TLSConnectionState()
+		if err := host.Verify(state); err != nil {
+			return err
+		}
+		if refusal != nil {
+			return refusal
+		}
+		return transact(c, from, to, message)
+	}
+	if err := host.AllowFallback(cause); err != nil {
 		return err
 	}
+	conn.Close()
+	return o.session(ctx, host, false, from, to, message)
+}
+
+// transact has a host take the message.
+func transact(c *smtp.Client, from, to string, message []byte) error {
+	err := c.Mail(from)
+	if err == nil {
+		err = c.Rcpt(to)
+	}
+	if err == nil {
+		err = data(c, message)
+	}
+	reply, answered := errors.AsType[*textproto.Error](err)
+	if !answered || reply.Code/100 != 5 {
+		return err
+	}
+	if _, inTLS := c.TLSConnectionState(); !inTLS && reply.Code == 530 {
+		return err // RFC 3207, Section 4: the host demands STARTTLS, another may not
+	}
+	return &Rejection{err}
+}
+
+func data(c *smtp.Client, message []byte) error {
 	body, err := c.Data()
 	if err != nil {
 		return err

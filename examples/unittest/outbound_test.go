@@ -1,8 +1,12 @@
 package unittest
 
 import (
+	"bufio"
+	"bytes"
+	"context"
 	"crypto/tls"
 	"errors"
+	"io"
 	"net"
 	"testing"
 	"testing/synctest"
@@ -60,7 +64,7 @@ func (s *server) forgeMX() {
 	s.DNS.Set("example.com", resolver.Records{MX: []net.MX{{Host: attacker}}})
 }
 
-// blockPolicy makes it impossible to look for the policy.
+// blockPolicy makes it impossible to find the policy.
 func (s *server) blockPolicy() {
 	s.DNS.Set("_mta-sts.example.com", resolver.Records{Fail: resolver.ServFail})
 	s.SetPolicyHost("example.com", mtaststest.PolicyHost{Unreachable: true})
@@ -130,6 +134,60 @@ func TestAttacksAreHeldBack(t *testing.T) {
 				attack.begin(s)
 				s.mustBeHeldBack(attack.want)
 			})
+		})
+	}
+}
+
+// RFC 5321, Section 2.4: EHLO keywords may come in any case.
+func TestSTARTTLSInLowerCase(t *testing.T) {
+	inWorld(t, func(s *server) {
+		s.publish(mtasts.ModeEnforce)
+		s.outbound.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
+			conn, err := s.Dial(ctx, network, address)
+			return &lowerCase{conn}, err
+		}
+		s.mustArrive(good, true)
+	})
+}
+
+type lowerCase struct{ net.Conn }
+
+func (c *lowerCase) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	copy(b, bytes.ReplaceAll(b[:n], []byte("250 STARTTLS"), []byte("250 starttls")))
+	return n, err
+}
+
+// Only a 5xx reply to the transaction is an answer to the message.
+func TestWhatIsARejection(t *testing.T) {
+	for _, test := range []struct {
+		replies []string // to nothing, EHLO, EHLO once more, MAIL, RCPT
+		want    bool
+	}{
+		{[]string{"554 no"}, false},
+		{[]string{"220 hello", "550 no", "550 no"}, false}, // HELO is tried then
+		{[]string{"220 hello", "250 hello", "250 hello", "530 Must issue a STARTTLS command first"}, false},
+		{[]string{"220 hello", "250 hello", "250 hello", "550 no"}, true},
+		{[]string{"220 hello", "250 hello", "250 hello", "250 ok", "450 later"}, false},
+		{[]string{"220 hello", "250 hello", "250 hello", "250 ok", "550 no such user"}, true},
+	} {
+		inWorld(t, func(s *server) {
+			s.outbound.Dial = func(context.Context, string, string) (net.Conn, error) {
+				client, host := net.Pipe()
+				go func() {
+					defer host.Close()
+					in := bufio.NewReader(host)
+					for _, reply := range test.replies {
+						io.WriteString(host, reply+"\r\n")
+						in.ReadString('\n')
+					}
+				}()
+				return client, nil
+			}
+			err := s.deliver()
+			if _, rejected := errors.AsType[*Rejection](err); err == nil || rejected != test.want {
+				t.Errorf("%q: %v, want a rejection: %t", test.replies, err, test.want)
+			}
 		})
 	}
 }
