@@ -25,28 +25,45 @@ type config struct {
 	report   bool
 }
 
+const usage = `usage: send -from address -to address [flags] < message
+
+Send delivers one message to one recipient, under the MTA-STS policy of the
+recipient's domain. Standard error tells each decision, and its last line the
+outcome. The exit status is 0 if the message was delivered, 75 if it is to be
+tried again later, 69 if it can never be delivered, 64 for a wrong command line.
+
+`
+
 // parse reads the command line. Its errors have been written to stderr; for -h it is
 // flag.ErrHelp.
 func parse(args []string, stderr io.Writer) (*config, error) {
 	c := &config{}
 	f := flag.NewFlagSet("send", flag.ContinueOnError)
 	f.SetOutput(stderr)
-	f.StringVar(&c.from, "from", "", "`address` of the sender")
+	f.Usage = func() {
+		fmt.Fprint(stderr, usage)
+		f.PrintDefaults()
+	}
+	f.StringVar(&c.from, "from", "", "`address` of the sender, such as a@sender.example")
 	f.StringVar(&c.to, "to", "", "`address` of the recipient")
-	f.StringVar(&c.db, "db", "", "`file` that remembers policies (default go-mtasts/send.db in the user's cache directory)")
+	f.StringVar(&c.db, "db", "", "`file` in which policies are cached\n"+
+		"(default go-mtasts/send.db in the user's cache directory)")
 	f.UintVar(&c.port, "port", 25, "`port` of the MX hosts")
 	f.StringVar(&c.helo, "helo", "", "`name` of this host in EHLO (default its host name)")
-	f.BoolVar(&c.report, "report", false, "write reported events to standard output as JSON")
+	f.BoolVar(&c.report, "report", false, "write what a TLSRPT report is made of to standard output,\n"+
+		"one JSON object a line")
 	f.Func("dns", "`address:port` of the DNS resolver to ask (default the system's)", func(s string) error {
 		server, err := netip.ParseAddrPort(s)
 		c.dns = server.String()
 		return err
 	})
-	f.Func("roots", "PEM `file` of CAs to trust besides the system's, for policy hosts and MX hosts", func(s string) (err error) {
+	f.Func("roots", "PEM `file` of CAs to trust besides the system's,\n"+
+		"for policy hosts and MX hosts", func(s string) (err error) {
 		c.roots, err = readRoots(s)
 		return err
 	})
-	f.Func("allow", "`networks`, separated by commas, in which policy hosts may live besides the public Internet", func(s string) error {
+	f.Func("allow", "`networks`, separated by commas, in which policy hosts may live\n"+
+		"besides the public Internet, such as 10.0.0.0/8,fd00::/8", func(s string) error {
 		for field := range strings.SplitSeq(s, ",") {
 			prefix, err := netip.ParsePrefix(field)
 			if err != nil {

@@ -4,7 +4,7 @@
 //	go run ./examples/send -from a@sender.example -to b@example.com < message
 //
 // It needs port 25 to the outside, which many networks block. What it learns about
-// policies it remembers in a file, so that the next run knows it. Standard error
+// policies it caches in a file, so that the next run knows it. Standard error
 // tells each decision, and its last line the outcome; with -report, standard
 // output has what a TLSRPT report is made of, one JSON object a line.
 //
@@ -98,11 +98,12 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 // send delivers m and logs the outcome.
 func send(ctx context.Context, sender *delivery.Sender, m delivery.Message) int {
 	err := sender.Deliver(ctx, m)
+	_, rejected := errors.AsType[*delivery.Rejection](err)
 	switch {
 	case err == nil:
 		sender.Log("delivered")
 		return exitDelivered
-	case errors.Is(err, delivery.ErrRejected), errors.Is(err, mtasts.ErrInvalidDomain):
+	case rejected, errors.Is(err, mtasts.ErrInvalidDomain):
 		sender.Log("failed: %v", err)
 		return exitRejected
 	default:
@@ -111,13 +112,27 @@ func send(ctx context.Context, sender *delivery.Sender, m delivery.Message) int 
 	}
 }
 
-// maxLine bounds a line of the log.
+// maxLine bounds a line of the log, in octets.
 const maxLine = 1000
 
-// printable makes s, which may hold any text of a stranger, one line that is safe
-// on a terminal.
+// printable makes s, which may hold text from the network in any form, one line that is
+// safe on a terminal. It leaves a backslash alone: texts of package mtasts have been
+// escaped before.
 func printable(s string) string {
-	s = strings.ReplaceAll(s, "\n", "; ")
-	quoted := strconv.QuoteToASCII(s[:min(len(s), maxLine)])
-	return strings.ReplaceAll(quoted[1:len(quoted)-1], `\"`, `"`)
+	var b strings.Builder
+	for _, r := range s {
+		if b.Len() >= maxLine {
+			b.WriteString("...")
+			break
+		}
+		switch escaped := strconv.QuoteRuneToASCII(r); {
+		case r == '\n': // between the lines of a reply, or several errors
+			b.WriteString("; ")
+		case ' ' <= r && r <= '~':
+			b.WriteRune(r)
+		default:
+			b.WriteString(escaped[1 : len(escaped)-1])
+		}
+	}
+	return b.String()
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"errors"
+	"net/textproto"
 	"os"
 	"path/filepath"
 	"strings"
@@ -48,8 +49,14 @@ func TestUsage(t *testing.T) {
 }
 
 func TestHelp(t *testing.T) {
-	if status, stderr := command(t, "-h"); status != 0 || !strings.Contains(stderr, "-report") {
+	status, stderr := command(t, "-h")
+	if status != 0 || !strings.Contains(stderr, "-report") {
 		t.Errorf("exit status %d, want 0; stderr: %s", status, stderr)
+	}
+	for line := range strings.Lines(stderr) {
+		if width := len(strings.ReplaceAll(line, "    \t", "        ")) - 1; width > 80 {
+			t.Errorf("%d columns: %s", width, line)
+		}
 	}
 }
 
@@ -70,10 +77,21 @@ func TestDeferred(t *testing.T) {
 	}
 }
 
-// What a stranger says stays on one line and leaves the terminal alone.
+// Texts from the network stay on one line, leave the terminal alone, and are escaped once,
+// whoever has escaped them before.
 func TestPrintable(t *testing.T) {
+	reply := &textproto.Error{Code: 550, Msg: "\x1b[2J \u202eno"}
+	held := &mtasts.Error{Domain: "example.com", Err: reply}
+	for err, want := range map[error]string{
+		reply: `550 "\x1b[2J \u202eno"`,
+		held:  `mtasts: example.com: 550 "\x1b[2J \u202eno"`,
+	} {
+		if got := printable(err.Error()); got != want {
+			t.Errorf("%s, want %s", got, want)
+		}
+	}
 	got := printable("550 \x1b[2J\r\nmx: \u202eno \"user\"" + strings.Repeat("x", 5000))
-	if want := `550 \x1b[2J\r; mx: \u202eno "user"xxx`; !strings.HasPrefix(got, want) || len(got) > 2*maxLine {
+	if want := `550 \x1b[2J\r; mx: \u202eno "user"xxx`; !strings.HasPrefix(got, want) || len(got) > maxLine+10 {
 		t.Errorf("%s (%d bytes), want %s...", got, len(got), want)
 	}
 }
