@@ -3,18 +3,19 @@
 //
 //	go run ./examples/quickstart
 //
-// It delivers eight messages, of which four must not arrive: an attacker is on the
+// It delivers nine messages, of which four must not arrive: an attacker is on the
 // way. The Internet around it is made up: DNS, policy hosts and a certificate
 // authority in memory, and mail servers on loopback TCP sockets. The sender is real:
 // the library's client over a bbolt file in a temporary directory, and net/smtp.
 //
-// Nothing that it prints is taken on trust. After each message it looks into the
-// mailboxes of all the mail servers, and at what was reported, and compares that
-// with what must be. The exit status is 0 if all eight went as they must, else 1.
+// Nothing that it prints of them is taken on trust. After each message it opens the
+// mailboxes of all the mail servers, reads what was reported, and compares that with
+// what must be. The exit status is 0 if all nine went as they must, else 1. Only the
+// week at the end, which takes a week, is printed as a test has played it.
 //
-// Reading order: steps.go has the eight messages, stage.go the world in which they
-// are sent, outcome.go the comparison. The delivery is the one of examples/send, in
-// examples/internal/delivery.
+// Reading order: steps.go has the nine messages, stage.go the world in which they
+// are sent, outcome.go the comparison, week.go the week. The delivery is the one of
+// examples/send, in examples/internal/delivery.
 package main
 
 import (
@@ -22,6 +23,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 )
 
 func main() {
@@ -48,7 +50,7 @@ func run(ctx context.Context, w io.Writer, steps []step) (wrong []int, err error
 	}
 	defer s.close()
 
-	fmt.Fprintf(w, "     %-40s %-20s %s\n", "message", "MX host", "outcome, and why")
+	fmt.Fprintf(w, "     %-40s %-20s %s\n", "message", "MX host", "outcome")
 	for i, step := range steps {
 		got, err := s.play(ctx, step)
 		if err != nil {
@@ -62,10 +64,12 @@ func run(ctx context.Context, w io.Writer, steps []step) (wrong []int, err error
 			decision = "delivered"
 		}
 		fmt.Fprintf(w, "%3d  %-40s %-20s %s\n", i+1, step.title, got.mx, decision)
-		fmt.Fprintf(w, "     %s\n", got.why)
+		for _, why := range got.why {
+			fmt.Fprintln(w, wrap(why))
+		}
 		if got.outcome != step.want {
 			wrong = append(wrong, i+1)
-			fmt.Fprintf(w, "     WRONG: it is %v; expected: %v\n", got.outcome, step.want)
+			fmt.Fprintln(w, wrap(fmt.Sprintf("WRONG: it is %v; expected: %v", got.outcome, step.want)))
 		}
 	}
 	if len(wrong) > 0 {
@@ -73,5 +77,28 @@ func run(ctx context.Context, w io.Writer, steps []step) (wrong []int, err error
 		return wrong, nil
 	}
 	fmt.Fprintf(w, "\nAll %d went as they must, say the mailboxes of the receiving servers.\n", len(steps))
+	fmt.Fprint(w, weekAhead, weekPlayed, readNext)
 	return nil, nil
 }
+
+// wrap indents s, in lines of at most 80 columns.
+func wrap(s string) string {
+	const indent, width = "     ", 80
+	line := indent + s
+	if len(line) <= width {
+		return line
+	}
+	first := len(line) - len(strings.TrimLeft(line, " "))
+	if end := strings.LastIndexByte(line[:width+1], ' '); end > first {
+		return line[:end] + "\n" + wrap("  "+line[end+1:])
+	}
+	return line
+}
+
+const readNext = `
+What to read next:
+  mtasts/doc.go               what to call, what to rely on, which way it fails
+  examples/internal/delivery  the delivery loop that was at work here
+  examples/send               the same as a program, for the real Internet
+  examples/unittest           how to test your own, attacks and years included
+`

@@ -1,10 +1,10 @@
 package main
 
 import (
+	"cmp"
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/mtasts/go-mtasts/mtasts"
@@ -14,7 +14,8 @@ import (
 type outcome struct {
 	takenBy  string // the host in whose mailbox it is; "" if it is in none
 	overTLS  bool   // it came there over TLS
-	reported string // the result of the session for a TLSRPT report; "" if there is none
+	reported string // the result of the last session for a TLSRPT report; "" if there is none
+	news     string // what was reported about the policy, for the operator; "" if nothing
 }
 
 func (o outcome) String() string {
@@ -28,6 +29,9 @@ func (o outcome) String() string {
 	if o.reported != "" {
 		s += ", reported as " + o.reported
 	}
+	if o.news != "" {
+		s += ", with the news " + o.news
+	}
 	return s
 }
 
@@ -35,22 +39,21 @@ func (o outcome) String() string {
 type finding struct {
 	outcome
 	mx  string // the host that was tried
-	why string
+	why []string
 }
 
-// find looks for the message with this subject in all mailboxes, and for what has
-// been reported about its session. failure is what the sender says.
+// find searches all mailboxes for the message with this subject, and events for what was
+// reported meanwhile. failure is what the sender says.
 func (s *stage) find(subject string, events []mtasts.Event, failure error) finding {
 	var f finding
 	var hosts []string // two, if it was delivered twice
+	how := "clear text"
 	for _, host := range allMX {
 		for _, mail := range s.world.Mail(host) {
 			if strings.HasPrefix(mail.Data, subject) {
 				hosts = append(hosts, host)
-				f.overTLS = mail.TLS != nil
-				f.why = "clear text"
-				if f.overTLS {
-					f.why = tls.VersionName(mail.TLS.Version)
+				if f.overTLS = mail.TLS != nil; f.overTLS {
+					how = tls.VersionName(mail.TLS.Version)
 				}
 			}
 		}
@@ -58,24 +61,45 @@ func (s *stage) find(subject string, events []mtasts.Event, failure error) findi
 	f.takenBy = strings.Join(hosts, " and ")
 	f.mx = f.takenBy
 
-	i := slices.IndexFunc(events, func(e mtasts.Event) bool { return e.Kind == mtasts.EventSession })
+	var session, other *mtasts.Event
+	for i, e := range events {
+		if e.Kind == mtasts.EventSession {
+			session = &events[i] // the last, if a newer policy was found after the first
+		} else if other == nil {
+			other = &events[i]
+		}
+	}
 	switch {
-	case i < 0 && failure != nil:
-		f.why = failure.Error()
-	case i < 0:
-		f.why += ", any certificate will do: there is no policy"
-	case events[i].Err == nil:
+	case session == nil && failure != nil:
+		f.why = []string{failure.Error()}
+	case session == nil:
+		f.why = []string{how + ", any certificate will do: there is no policy"}
+	case session.Err == nil:
 		f.reported = "success"
-		f.why += ", certificate verified"
+		f.why = []string{how + ", certificate verified"}
 	case f.takenBy == "":
-		f.reported = string(events[i].Result)
-		f.mx = events[i].MX
-		f.why = fmt.Sprintf("%s: %v", f.reported, root(events[i].Err))
+		f.reported = string(session.Result)
+		f.mx = session.MX
+		f.why = []string{fmt.Sprintf("%s: %v", f.reported, root(session.Err))}
 	default:
-		f.reported = string(events[i].Result)
-		f.why += ", the policy would not have it; reported: " + f.reported
+		f.reported = string(session.Result)
+		f.why = []string{how + ", not verified; mode testing lets that pass, and reports " + f.reported}
+	}
+	if other == nil {
+		return f
+	}
+	f.news = strings.TrimSpace(fmt.Sprint(other.Kind, " ", cmp.Or(string(other.Result), other.Reason)))
+	if other.Previous != nil {
+		f.why = append(f.why, "News: "+f.news, "  from "+brief(other.Previous), "  to   "+brief(other.Policy))
+	} else {
+		f.why = append(f.why, fmt.Sprintf("Alarm: %s: %v", f.news, root(other.Err)))
 	}
 	return f
+}
+
+// brief is a policy in a few words.
+func brief(p *mtasts.Policy) string {
+	return fmt.Sprintf("id %s, %s, %s", p.ID, p.Mode, strings.Join(p.MX, " "))
 }
 
 // root returns the error at the bottom of err, which says it in the fewest words.

@@ -22,12 +22,13 @@ const (
 	withoutDomain = "without.example"
 
 	enforceMX  = "mx.enforce.example"
+	movedMX    = "mx2.enforce.example"
 	testingMX  = "mx.testing.example"
 	withoutMX  = "mx.without.example"
 	attackerMX = "mx.attacker.example"
 )
 
-var allMX = []string{enforceMX, testingMX, withoutMX, attackerMX}
+var allMX = []string{enforceMX, movedMX, testingMX, withoutMX, attackerMX}
 
 const week = 7 * 24 * time.Hour
 
@@ -35,7 +36,7 @@ const week = 7 * 24 * time.Hour
 type stage struct {
 	world  *mtaststest.World
 	net    *loopback.Network
-	db     string // the file in which the sender remembers
+	db     string // the file in which the sender caches policies
 	sender *delivery.Sender
 
 	sent int // messages so far
@@ -75,7 +76,7 @@ func newStage(dir string) (*stage, error) {
 	return s, nil
 }
 
-// start starts the sender, with what it remembers.
+// start starts the sender, with what its file holds.
 func (s *stage) start() error {
 	policies, err := mtasts.Open(s.db, s.world.Options())
 	if err != nil {
@@ -98,9 +99,9 @@ func (s *stage) close() {
 	s.net.Close()
 }
 
-// publish publishes a policy for domain, of which host is the only MX.
-func (s *stage) publish(domain string, mode mtasts.Mode, host string) {
-	s.world.Publish(domain, "1", mtaststest.Policy(mode, week, host))
+// publish publishes a policy for domain, by which hosts take its mail.
+func (s *stage) publish(domain, id string, mode mtasts.Mode, hosts ...string) {
+	s.world.Publish(domain, id, mtaststest.Policy(mode, week, hosts...))
 }
 
 // setMX makes host the MX host of domain in the DNS, as its owner can, and whoever

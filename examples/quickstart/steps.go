@@ -18,10 +18,10 @@ type step struct {
 
 var steps = []step{
 	{
-		scene: "enforce.example publishes a policy: mode enforce, and mx.enforce.example takes its mail.",
+		scene: "enforce.example publishes a policy: mode enforce, mx mx.enforce.example.",
 		title: "the first message",
 		change: func(s *stage) {
-			s.publish(enforceDomain, mtasts.ModeEnforce, enforceMX)
+			s.publish(enforceDomain, "1", mtasts.ModeEnforce, enforceMX)
 		},
 		to:   enforceDomain,
 		want: outcome{takenBy: enforceMX, overTLS: true, reported: "success"},
@@ -54,7 +54,7 @@ var steps = []step{
 		want: outcome{reported: "certificate-host-mismatch"},
 	},
 	{
-		scene:   "The sender restarts, and the attacker blocks the policy: DNS and policy host fail.",
+		scene:   "The sender restarts, and the attacker blocks the policy: no DNS, no policy host.",
 		title:   "the MX record is forged",
 		restart: true,
 		change: func(s *stage) {
@@ -64,7 +64,7 @@ var steps = []step{
 			s.world.SetPolicyHost(enforceDomain, mtaststest.PolicyHost{Unreachable: true})
 		},
 		to:   enforceDomain,
-		want: outcome{reported: "validation-failure"},
+		want: outcome{reported: "validation-failure", news: "policy sts-policy-fetch-error"},
 	},
 	{
 		title: "the MX record is genuine",
@@ -75,10 +75,20 @@ var steps = []step{
 		want: outcome{takenBy: enforceMX, overTLS: true, reported: "success"},
 	},
 	{
+		scene: "The block ends. enforce.example adds mx2 to its policy, under a new id.",
+		title: "the mail goes to mx2",
+		change: func(s *stage) {
+			s.publish(enforceDomain, "2", mtasts.ModeEnforce, enforceMX, movedMX)
+			s.setMX(enforceDomain, movedMX)
+		},
+		to:   enforceDomain,
+		want: outcome{takenBy: movedMX, overTLS: true, reported: "success", news: "change patterns-added"},
+	},
+	{
 		scene: "testing.example publishes a policy of mode testing.",
 		title: "its MX has an expired certificate",
 		change: func(s *stage) {
-			s.publish(testingDomain, mtasts.ModeTesting, testingMX)
+			s.publish(testingDomain, "1", mtasts.ModeTesting, testingMX)
 			s.world.AddMX(testingMX, mtaststest.MX{Certificate: mtaststest.Expired})
 		},
 		to:   testingDomain,

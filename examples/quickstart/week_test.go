@@ -1,0 +1,76 @@
+package main
+
+import (
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/mtasts/go-mtasts/cache"
+	"github.com/mtasts/go-mtasts/mtasts"
+	"github.com/mtasts/go-mtasts/mtasts/mtaststest"
+	"github.com/mtasts/go-mtasts/resolver"
+)
+
+const day = 24 * time.Hour
+
+// A week of a policy that is in use, and what Run does and reports.
+func TestWeek(t *testing.T) {
+	var out strings.Builder
+	synctest.Test(t, func(t *testing.T) {
+		world := mtaststest.NewWorld()
+		publish := func() {
+			world.Publish(enforceDomain, "1", mtaststest.Policy(mtasts.ModeEnforce, week, enforceMX))
+		}
+		publish()
+		client := mtasts.New(new(cache.Memory), world.Options())
+		go client.Run(t.Context())
+		defer client.Close()
+		policy := func() *mtasts.Policy {
+			p, err := client.PolicyFor(t.Context(), enforceDomain)
+			if err != nil || p.Mode != mtasts.ModeEnforce {
+				t.Fatalf("mode %s, %v, want enforce", p.Mode, err)
+			}
+			return p
+		}
+
+		first := policy().Fetched
+		world.DNS.Set("_mta-sts."+enforceDomain, resolver.Records{})
+		time.Sleep(day)
+		last := policy().Fetched
+		if last.After(first) {
+			fmt.Fprintln(&out, "  Within a day: refreshed, whatever the TXT record says.")
+		}
+
+		world.DNS.Set("_mta-sts."+enforceDomain, resolver.Records{Fail: resolver.ServFail})
+		world.SetPolicyHost(enforceDomain, mtaststest.PolicyHost{Unreachable: true})
+		fmt.Fprintln(&out, "  Now no DNS answers, and no policy host. Alarms, by days since the last fetch:")
+		severity := slog.LevelInfo - 1 // of the last alarm that was printed
+		for seen, blocked := 0, true; ; time.Sleep(time.Hour) {
+			policy()
+			for _, e := range world.Events()[seen:] {
+				seen++
+				days := int(e.Time.Sub(last) / day)
+				switch {
+				case e.Kind != mtasts.EventRefresh:
+				case e.Err == nil:
+					fmt.Fprintf(&out, "  %d  Both answer again: refreshed. The policy has been enforced all the time.\n", days)
+					return
+				case e.Severity > severity:
+					severity = e.Severity
+					fmt.Fprintf(&out, "  %d  %-7s  %s\n", days, e.Severity, e.Result)
+				}
+			}
+			if blocked && severity > slog.LevelError {
+				blocked = false
+				publish()
+			}
+		}
+	})
+	t.Logf("in mode enforce, with a week to live:\n%s", &out)
+	if out.String() != weekPlayed {
+		t.Errorf("week.go has\n%s", weekPlayed)
+	}
+}
