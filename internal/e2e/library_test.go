@@ -102,7 +102,7 @@ func missingPolicies(t *testing.T, w *world, client *mtasts.Client) {
 		text string // what a person is told
 	}{
 		"norecord.test":   {trouble{"", "no-txt-record", false}, "no such host"},
-		"tworecords.test": {trouble{mtasts.ResultPolicyInvalid, "txt-record-invalid", false}, "more than one"},
+		"tworecords.test": {trouble{"", mtasts.ReasonRecordsMany, false}, "more than one"},
 		"servfail.test":   {trouble{"", "dns-failure", true}, "server misbehaving"},
 		"nethence.com":    {trouble{"", "dns-failure", true}, "server misbehaving"},
 		"status404.test":  {notAPolicyFile, "status is 404"},

@@ -50,7 +50,7 @@ func TestRememberedPolicyOutlives(t *testing.T) {
 		{"NXDOMAIN", "norecord", set("TXT"), w.dns.addr,
 			mtasts.ResultPolicyFetchError, "no-txt-record"},
 		{"two TXT records", "tworecords", set("TXT", txt("v=STSv1; id=1;"), txt("v=STSv1; id=2;")), w.dns.addr,
-			mtasts.ResultPolicyInvalid, "txt-record-invalid"},
+			mtasts.ResultPolicyInvalid, mtasts.ReasonRecordsMany},
 
 		{"a new id and 404", "status404", newID, w.dns.addr, mtasts.ResultPolicyFetchError, "not-a-policy-file"},
 		{"a new id and 500", "status500", newID, w.dns.addr, mtasts.ResultPolicyFetchError, "not-a-policy-file"},
