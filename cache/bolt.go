@@ -2,177 +2,200 @@ package cache
 
 import (
 	"bytes"
+	"cmp"
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"sync"
+	"io"
+	"sync/atomic"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
 )
 
-// Bolt is a Store in a file, written through to the disk. It belongs to one process
-// at a time, is made by [OpenBolt], and must be closed.
+// Bolt is a store in a bbolt file. It belongs to one process at a time, is made by
+// [OpenBolt], and must be closed.
 //
-// While it is open, and after a crash, what was stored last is in a second file, a
-// log: it is beside the first, with "-wal" behind its name, and is moved, copied and
-// restored with it. Close leaves the one file. Where no second file can be made, the
-// store does without, and stores more slowly.
+// What Write has stored when it returns nil outlives a crash of the process and, if the
+// disk keeps its word, of the machine. Nothing is dropped: whoever uses the store removes
+// what has expired.
 //
-// What Put has stored when it returns nil outlives a crash of the process and,
-// if the disk keeps its word, of the machine. Nothing is lost but entries that
-// have expired, which the store drops by itself, a few with each write.
+// Damage is an error of the call that meets it, and never another value; the package
+// documentation says when it may hide an entry. Writing a damaged entry anew repairs it.
 //
-// Nothing that the file may contain makes a method panic. A damaged entry, or an
-// entry that damage makes unreachable, is an error of the call that needs it; it
-// is never another value, and never taken for one that is not there. Writing
-// such an entry anew, where it can be reached, repairs it. If damage shows only
-// in the middle of a transaction, the store can be read but no longer written, and
-// is not opened anew before the process has ended.
-//
-// All methods may be called concurrently. Their errors name the file and, where
-// something can be done, what.
+// All methods may be called concurrently. Errors name the file and, where something can
+// be done, what.
 type Bolt struct {
-	path    string
-	file    *os.File // the one that db has open; all reading goes past db
-	readers sync.Pool
-	held    branches // of the state
+	path   string
+	db     *bolt.DB
+	turn   chan struct{} // of capacity 1: full while somebody writes
+	wrote  bool          // anything; belongs to who has the turn
+	closed atomic.Bool
 
-	// Writing. Whoever has put a value into turn commits, and is the only one
-	// to use db and what is below it.
-	queueMu sync.Mutex
-	queue   []*write
-	turn    chan struct{} // of capacity 1
-	db      *bolt.DB
-	broken  error // set once db must not be used any more
-
-	// unsynced is set while the file may have what the disk does not: a transaction
-	// has failed, perhaps when it was written already, and none has succeeded since.
-	unsynced bool
-	reader   reader
-	swept    []byte // the key at which the next sweep begins
-	due      int    // entries that the next sweep may look at
-
-	shared sharedEnds
-	wal    *wal
-
-	// mu is held for reading while pages of the state are read. It guards also
-	// pending and closed, which as well as the state change only in a turn.
-	mu      sync.RWMutex
-	state   *state
-	pending map[string]*write // what is in the log and not in the state
-	closed  bool
+	// After a panic of bbolt, some of its locks may stay locked. Nobody may wait for them.
+	unwritable, unreadable atomic.Bool
 }
 
-// Get returns a copy of the value under key, expired or not. It fails if ctx has
-// ended, if the entry is damaged, or if the store is closed.
+// Get returns a copy of the value under key, expired or not. It fails if ctx has ended,
+// if the entry or what is beside it is damaged, or if the store is closed.
 func (b *Bolt) Get(ctx context.Context, key string) (value []byte, ok bool, err error) {
-	if err := errors.Join(ctx.Err(), checkKey(key)); err != nil {
+	if err := cmp.Or(ctx.Err(), checkKey(key)); err != nil {
 		return nil, false, err
 	}
-	err = b.view(func(r *reader, entries node) error {
-		if w := b.pending[key]; w != nil {
-			value, ok = bytes.Clone(w.record.value), true
-			return nil
-		}
-		p, err := r.find(entries, []byte(key), toRead)
-		if err != nil || !p.found {
+	err = b.view(func(tx *bolt.Tx) error {
+		entries, err := entriesOf(tx)
+		if err != nil {
 			return err
 		}
-		rec, err := p.leaf.record(p.index)
-		if err == nil {
-			value, err = b.shared.value(r, entries, []byte(key), rec)
+		k := []byte(key)
+		raw, err := find(entries.Cursor(), k)
+		if err != nil || raw == nil {
+			return err
 		}
-		ok = err == nil
+		rec, err := decode(k, raw)
+		value, ok = bytes.Clone(rec.value), err == nil
 		return err
 	})
-	return value, ok, b.wrap(err)
+	return value, ok, storeError(b.path, err)
 }
 
-// Put stores value under key and returns when it is on the disk, unless the
-// value there has a later fetched time. Concurrent calls share one write to the
-// disk.
+// Write makes all changes, in their order and in one transaction, and returns when they
+// are on the disk. A held value with a later fetched time that has not expired stays, and
+// that is no error.
 //
-// It fails if key or value is beyond the bounds of a store (1 to 253 octets of a
-// domain name in lower case, and 70 KiB), if the disk does not take it, or if
-// the store is closed or damaged; then the entry is as it was, as far as the
-// disk can tell. If ctx ends while the call waits for its turn, it stores
-// nothing and returns ctx.Err; if ctx ends while another call is writing to the
-// disk for this one too, it returns an error that wraps ctx.Err, and the value
-// may be stored. A call that writes to the disk itself does so to the end.
-func (b *Bolt) Put(ctx context.Context, key string, value []byte, fetched, expires time.Time) error {
-	return b.PutShared(ctx, key, value, len(value), fetched, expires)
-}
-
-// Delete removes key, unless the value there has a later fetched time and has not expired, with the
-// same promise and the same errors as Put. A damaged entry has no time to compare
-// with, and is removed.
-func (b *Bolt) Delete(ctx context.Context, key string, fetched time.Time) error {
-	if err := errors.Join(ctx.Err(), checkKey(key)); err != nil {
+// Write fails if a [Change] is out of bounds, if it would hide damage, if the disk does not
+// take the transaction, or if the store is closed or damaged. It has changed nothing then,
+// unless the disk has failed at the very end. While another Write is under way it waits,
+// but not longer than ctx lasts. Once it writes, it goes on to the end.
+func (b *Bolt) Write(ctx context.Context, changes []Change) error {
+	if err := cmp.Or(ctx.Err(), checkChanges(changes)); err != nil {
 		return err
 	}
-	return b.wrap(b.write(ctx, &write{key: []byte(key), remove: true, record: record{fetched: fetched}}))
+	select {
+	case b.turn <- struct{}{}:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	defer func() { <-b.turn }()
+	b.wrote = true
+	return storeError(b.path, b.update(func(tx *bolt.Tx) error { return apply(tx, changes) }))
 }
 
-// Close waits for the calls under way, makes what is in the log part of the file, and
-// closes it. If the file does not take all of that, the log is left, and Close fails:
-// nothing is lost, and the next OpenBolt finds it. Later calls of the other methods fail
-// with an error that wraps [io/fs.ErrClosed]; later calls of Close do nothing.
+// apply makes changes part of tx.
+func apply(tx *bolt.Tx, changes []Change) error {
+	entries, err := entriesOf(tx)
+	if err != nil {
+		return err
+	}
+	now, cursor := time.Now(), entries.Cursor()
+	for i := range changes {
+		c := &changes[i]
+		key, change := []byte(c.Key), c.record()
+		raw, err := find(cursor, key)
+		if err != nil {
+			return fmt.Errorf("writing %q: %w", c.Key, err)
+		}
+		// A damaged record has no time to compare with. It is replaced or removed.
+		if held, err := decode(key, raw); err == nil && held.outranks(change, now) {
+			continue
+		}
+		switch {
+		case c.Value != nil:
+			err = entries.Put(key, change.encode(key))
+		case raw != nil:
+			err = entries.Delete(key)
+		}
+		if err != nil {
+			return fmt.Errorf("writing %q: %w", c.Key, err)
+		}
+	}
+	return nil
+}
+
+// Scan returns copies of at most limit entries with keys greater than after, in byte
+// order of the keys. Fewer than limit entries mean that there are no more.
+//
+// Entries that cannot be read are left out. Scan returns the others, together with an
+// error that says what was wrong first. An error without entries means that nothing
+// behind after can be read, that ctx has ended, or that the store is closed.
+func (b *Bolt) Scan(ctx context.Context, after string, limit int) (keys []string, values [][]byte, err error) {
+	var damaged error
+	err = b.view(func(tx *bolt.Tx) error {
+		entries, err := entriesOf(tx)
+		if err != nil {
+			return err
+		}
+		cursor, last, astray := entries.Cursor(), max(after, lowKey), 0
+		move := func() (key, raw []byte) { return cursor.Seek([]byte(last)) }
+		for len(keys) < limit && last < highKey && astray < maxAstray {
+			key, value, err := step(move)
+			move = cursor.Next
+			switch {
+			case err != nil:
+				astray++
+			case key == nil:
+				err, last = errNoEnd, highKey
+			case string(key) < last:
+				err = damagef("%+.80q is out of order", key)
+				astray++
+			case string(key) > last:
+				if last = string(key); last < highKey {
+					keys, values = append(keys, last), append(values, bytes.Clone(value))
+				}
+			}
+			damaged = cmp.Or(damaged, err)
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, nil, storeError(b.path, err)
+	}
+	return keys, values, storeError(b.path, damaged)
+}
+
+// maxAstray bounds the steps of a Scan that lead to no entry. Damage can make the pages go
+// in circles.
+const maxAstray = 1 << 16
+
+const errNoEnd damage = "the end of the entries is missing"
+
+// Backup writes a copy of the store as it is now to w, while the store is in use. The
+// copy is a file that OpenBolt opens.
+//
+// A slow w delays nobody, but until Backup returns the file of the store grows with each
+// Write.
+func (b *Bolt) Backup(w io.Writer) error {
+	return storeError(b.path, b.view(func(tx *bolt.Tx) error {
+		_, err := tx.WriteTo(w)
+		return err
+	}))
+}
+
+// Close waits for the calls under way and closes the file. Later calls of the other
+// methods fail with an error that wraps [io/fs.ErrClosed]. Later calls of Close do
+// nothing.
+//
+// After a panic inside bbolt, Close does not wait, and the file stays locked until the
+// process ends.
 func (b *Bolt) Close() error {
+	if b.unreadable.Load() {
+		return nil
+	}
 	b.turn <- struct{}{}
 	defer func() { <-b.turn }()
-	if b.closed {
+	if b.closed.Load() {
 		return nil
 	}
-	err := b.closeLog()
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.closed = true
-	if b.broken != nil {
-		// db.Close would wait for a lock that nobody releases. The file stays
-		// mapped, and so locked for others, until the process ends.
-		return b.wrap(errors.Join(err, b.file.Close()))
+	if b.wrote {
+		// Of two pages at the beginning, one has the last transaction and the other the one
+		// before. bbolt goes by that if the first is damaged. Now both have the same entries.
+		_ = b.update(func(*bolt.Tx) error { return nil })
 	}
-	return b.wrap(errors.Join(err, b.db.Close()))
-}
-
-// view runs fn on the entries as they are now.
-//
-// Pages of the state may be read while the next transaction is under way,
-// because bbolt writes only to pages that are not part of the state. When that
-// transaction has become the state, under mu, nobody reads the old one any more,
-// and the transaction after it may reuse the pages that only the old one has.
-func (b *Bolt) view(fn func(r *reader, entries node) error) error {
-	b.mu.RLock()
-	defer b.mu.RUnlock()
-	if b.closed {
-		return errClosed
-	}
-	r, _ := b.readers.Get().(*reader)
-	if r == nil {
-		r = &reader{file: b.file, branches: &b.held}
-	}
-	defer b.readers.Put(r)
-	r.reset(b.state)
-	return fn(r, b.state.entries)
-}
-
-var errClosed = fmt.Errorf("the store is closed: %w", fs.ErrClosed)
-
-func (b *Bolt) wrap(err error) error { return storeError(b.path, err) }
-
-// storeError says which file err is about and, if it is damaged, what to do.
-func storeError(path string, err error) error {
-	switch {
-	case err == nil:
+	b.closed.Store(true)
+	if b.unwritable.Load() {
 		return nil
-	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
-		return err
-	case errors.As(err, new(damage)):
-		return fmt.Errorf("cache: %q: %w; restore it from a backup, or stop the program and move it away to begin with an empty store", path, err)
-	default:
-		return fmt.Errorf("cache: %q: %w", path, err)
 	}
+	return storeError(b.path, b.db.Close())
 }

@@ -118,7 +118,7 @@ func fillUntilFull(limit uint64, path string) {
 // reported as stored is there, and when there is room again, all goes on.
 func TestBoltDiskFull(t *testing.T) {
 	page := os.Getpagesize()
-	limits := []int{0, 1, page - 1, 3*page + 100, 50_000, 100_000, 600_000}
+	limits := []int{0, 1, page - 1, 3*page + 100, 50_000, 1_200_000, 2_300_000}
 	for i := range 9 {
 		limits = append(limits, (1+i)*page)
 	}
@@ -187,8 +187,8 @@ func testDiskFull(t *testing.T, limit int, first string) {
 		t.Error("a new store of less than four pages")
 	}
 	s := openBolt(t, path)
-	if errs := (goodFile{values: want}).check(t, s); errs > 0 {
-		t.Errorf("%d errors afterwards", errs)
+	if r := (goodFile{values: want}).check(t, s); r.errs > 0 || r.hides() {
+		t.Errorf("%+v afterwards", r)
 	}
 	s.Close()
 	checkFile(t, path)
@@ -232,5 +232,5 @@ func TestOpenBoltOfALinkToNothing(t *testing.T) {
 	if err := os.Symlink(filepath.Join(dir, "missing", "store.db"), nowhere); err != nil {
 		t.Fatal(err)
 	}
-	wantOpenError(t, nowhere, "cannot be written", "no such file or directory")
+	wantOpenError(t, nowhere, "no such file or directory")
 }

@@ -24,13 +24,15 @@ func ExampleOpenBolt() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	fetched := time.Now()
-	expires := fetched.Add(7 * 24 * time.Hour)
-	if err := s.Put(ctx, "example.com", []byte("the first"), fetched, expires); err != nil {
-		log.Fatal(err)
-	}
-	// Somebody slow brings what was fetched a minute before.
-	if err := s.Put(ctx, "example.com", []byte("an older one"), fetched.Add(-time.Minute), expires); err != nil {
+	now := time.Now()
+	week := now.Add(7 * 24 * time.Hour)
+	err = s.Write(ctx, []cache.Change{
+		{Key: "example.com", Value: []byte("the first"), Fetched: now, Expires: week},
+		{Key: "example.com", Value: []byte("an older one"), Fetched: now.Add(-time.Minute), Expires: week},
+		{Key: "example.net", Value: []byte("short-lived"), Fetched: now, Expires: week},
+		{Key: "example.net", Fetched: now}, // removed again
+	})
+	if err != nil {
 		log.Fatal(err)
 	}
 	if err := s.Close(); err != nil {
@@ -55,15 +57,16 @@ func ExampleLRU() {
 	// A unit is 1 KiB here: at most 100 KiB are held.
 	l := cache.NewLRU[string](100)
 	add := func(key, value string) {
-		l.Add(key, &cache.Entry[string]{Value: value}, 1+len(value)/1024)
+		l.Add(key, value, 1+len(value)/1024)
 	}
 
 	add("small.example", "a short text")
 	add("large.example", string(make([]byte, 64<<10)))
 	fmt.Println(l.Len())
 	add("larger.example", string(make([]byte, 70<<10)))
-	fmt.Println(l.Len(), l.Get("large.example") != nil)
+	_, ok := l.Get("large.example")
+	fmt.Println(l.Len(), ok, l.Evicted())
 	// Output:
 	// 2
-	// 1 false
+	// 1 false 2
 }

@@ -4,60 +4,55 @@ import (
 	"hash/maphash"
 	"math/bits"
 	"sync"
+	"sync/atomic"
 
 	"github.com/hashicorp/golang-lru/v2/simplelru"
 )
 
 const (
-	// shardBits of a hash say which shard a key belongs to. With 16 shards, two of a
-	// few dozen cores that change something seldom meet at one lock.
-	shardBits = 4
-	maxShards = 1 << shardBits
+	// With 16 shards, a few dozen cores seldom meet at one lock.
+	maxShards = 16
 
-	// minShare is the smallest share of a shard in an LRU that has several.
-	// Keys spread over shards by chance, so a shard fills up before the whole
-	// does: by about three times the root of its share, which is a tenth of
-	// 1024 and more of anything smaller.
+	// minShare is the smallest share of a shard in an LRU that has several. Keys spread
+	// over shards by chance, so a shard is full before the whole is: by about three times
+	// the root of its share, which is a tenth of 1024.
 	minShare = 1024
 )
 
-// An LRU is a bounded memory of recently used entries. All methods may be called
+// An LRU is a bounded cache of recently used values. All methods may be called
 // concurrently.
 //
-// The bound is a number of units. What a unit is worth is the caller's choice:
-// an entry that costs one unit is an ordinary one, and an entry that takes ten
-// times the memory of an ordinary one should cost ten, so that a stranger who
-// makes his entries large gets fewer of them rather than more memory.
+// The bound is a number of units, and each value costs one unit or more. A value that
+// takes ten times the memory of an ordinary one should cost ten. Whoever publishes large
+// values then gets fewer of them cached, not more memory.
 //
-// Get takes no lock and allocates nothing: it only marks an entry as used, unless it is
-// marked already. A list in the order of use would have to be changed at each use, under
-// a lock. So eviction is by second chance (also known as CLOCK), which comes close to
-// that order: when Add needs room, a marked entry at the end of the list goes to the front
-// once more, without its mark, and the first that has none is evicted. An entry that is
-// used on each of its ways through the list stays, unless all others are used too.
+// Eviction is by second chance, also known as CLOCK. Get only marks a value as used, so
+// readers share the lock of a shard. When Add needs room, a marked value at the old end
+// of the list goes to the front without its mark, and the first one without a mark is
+// evicted. A value that is used between two of its turns stays.
 //
-// An LRU of 2048 units and more is divided into up to 16 shards, each with its
-// own lock, its own list and an equal share of the units. Which shard a key
-// belongs to depends on a secret of this LRU, so that nobody can aim at one. As
-// keys spread by chance, a shard may evict while another has room left: count
-// on seven eighths of the size. A smaller LRU is a single list and holds its
-// size exactly.
+// An LRU of 2048 units or more is divided into up to 16 shards, each with its own lock,
+// list and share of the units. A secret of this LRU decides which shard a key belongs to,
+// so nobody can aim at one. Shards fill unevenly: count on seven eighths of the size. A
+// smaller LRU has one shard and holds its size exactly.
 type LRU[V any] struct {
 	seed   maphash.Seed
 	shards []shard[V] // their number is a power of two
 }
 
-// A shard finds its entries by index, and has them in the order in which they are to be
-// looked at when one has to go.
 type shard[V any] struct {
-	index index[V]
-	_     [64]byte // keeps the lock, which others write, off the cache line that Get reads
+	mu      sync.RWMutex
+	order   *simplelru.LRU[string, *item[V]]
+	share   int
+	cost    int // of all items together, at most share
+	evicted uint64
+	_       [64]byte // readers of one shard write to its lock only, not to the next one's
+}
 
-	mu    sync.Mutex                     // held by who changes something
-	order *simplelru.LRU[*Entry[V], int] // and what each costs
-	cost  int                            // of all entries together, at most share
-	share int
-	_     [64]byte
+type item[V any] struct {
+	value V
+	cost  int
+	used  atomic.Bool
 }
 
 // NewLRU returns an LRU of at most size units. A size below 1 is taken as 1.
@@ -65,113 +60,110 @@ func NewLRU[V any](size int) *LRU[V] {
 	size = max(size, 1)
 	n := min(maxShards, max(1, size/minShare))
 	n = 1 << (bits.Len(uint(n)) - 1)
-	l := &LRU[V]{
-		seed:   maphash.MakeSeed(),
-		shards: make([]shard[V], n),
-	}
+	l := &LRU[V]{seed: maphash.MakeSeed(), shards: make([]shard[V], n)}
 	for i := range l.shards {
 		s := &l.shards[i]
 		s.share = size / n
 		if i < size%n {
 			s.share++
 		}
-		s.index.init(l.seed)
-		s.order, _ = simplelru.NewLRU[*Entry[V], int](s.share, nil) // errs only below 1
+		// Each item costs at least one unit, so the list never evicts by itself.
+		s.order, _ = simplelru.NewLRU[string, *item[V]](s.share, nil) // errs only below 1
 	}
 	return l
 }
 
-// Get returns the entry that was added last under key, nil if there is none: if none
-// was added, or it has been evicted or removed.
-func (l *LRU[V]) Get(key string) *Entry[V] {
-	e := l.Peek(key)
-	if e != nil && !e.used.Load() { // to write what is there already would disturb other cores
-		e.used.Store(true)
+// Get returns the value that was added last under key, and marks it as used. It reports
+// false if none was added, or it has been evicted or removed.
+func (l *LRU[V]) Get(key string) (value V, ok bool) { return l.get(key, true) }
+
+// Peek is Get without the mark.
+func (l *LRU[V]) Peek(key string) (value V, ok bool) { return l.get(key, false) }
+
+func (l *LRU[V]) get(key string, use bool) (value V, ok bool) {
+	s := l.shard(key)
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	it, ok := s.order.Peek(key)
+	if !ok {
+		return value, false
 	}
-	return e
+	if use && !it.used.Load() { // to write what is there already would slow other cores
+		it.used.Store(true)
+	}
+	return it.value, true
 }
 
-// Peek is Get for those who look after an entry and have no use for it: it leaves no mark.
-func (l *LRU[V]) Peek(key string) *Entry[V] {
-	hash := l.hash(key)
-	return l.shard(hash).index.get(hash, key)
-}
-
-// Add puts e under key, in place of an earlier entry, and evicts others until the costs of
-// all are within bounds again. Each Entry is added once and no more: to add it again would
-// be to change its key under those who read it.
+// Add puts value under key, in place of an earlier one, and evicts others until all
+// costs together are within bounds. Now and then it visits every value of a shard.
 //
-// It may have to look at every entry of a shard once, while Get goes on.
-//
-// A cost below 1 is taken as 1. An entry that costs more than the share of its
-// shard counts as much as the whole share: it is held, alone in its shard.
-func (l *LRU[V]) Add(key string, e *Entry[V], cost int) {
-	hash := l.hash(key)
-	s := l.shard(hash)
-	cost = min(max(cost, 1), s.share)
-	e.setKey(key)
-
+// A cost below 1 is taken as 1. A value that costs more than the share of its shard
+// counts as much as the whole share: it is held, alone in its shard.
+func (l *LRU[V]) Add(key string, value V, cost int) {
+	s := l.shard(key)
+	it := &item[V]{value: value, cost: min(max(cost, 1), s.share)}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	old := s.index.get(hash, key)
-	if old != nil {
-		s.forget(old)
+	s.remove(key)
+	for s.cost+it.cost > s.share {
+		s.evict()
 	}
-	s.index.put(hash, old, e)
-	for s.cost+cost > s.share {
-		e := s.unused()
-		s.index.remove(e.hash(l.seed), e)
-		s.forget(e)
-	}
-	s.order.Add(e, cost)
-	s.cost += cost
+	s.order.Add(key, it)
+	s.cost += it.cost
 }
 
-// Remove forgets key.
+// Remove removes key.
 func (l *LRU[V]) Remove(key string) {
-	hash := l.hash(key)
-	s := l.shard(hash)
+	s := l.shard(key)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if e := s.index.get(hash, key); e != nil {
-		s.index.remove(hash, e)
-		s.forget(e)
-	}
+	s.remove(key)
 }
 
-// Len returns the number of entries.
+// Len returns the number of values.
 func (l *LRU[V]) Len() int {
 	n := 0
 	for i := range l.shards {
 		s := &l.shards[i]
-		s.mu.Lock()
+		s.mu.RLock()
 		n += s.order.Len()
-		s.mu.Unlock()
+		s.mu.RUnlock()
 	}
 	return n
 }
 
-func (l *LRU[V]) hash(key string) uint64 { return maphash.String(l.seed, key) }
-
-func (l *LRU[V]) shard(hash uint64) *shard[V] {
-	return &l.shards[hash&uint64(len(l.shards)-1)]
-}
-
-// forget takes e out of the order.
-func (s *shard[V]) forget(e *Entry[V]) {
-	cost, _ := s.order.Peek(e)
-	s.order.Remove(e)
-	s.cost -= cost
-}
-
-// unused brings the order up to date, and returns the entry that is to go.
-func (s *shard[V]) unused() *Entry[V] {
-	oldest, _, _ := s.order.GetOldest()
-	// At most once around: readers may be faster.
-	for n := s.order.Len(); n > 0 && oldest.used.Load(); n-- {
-		oldest.used.Store(false)
-		s.order.Get(oldest) // moves it to the front
-		oldest, _, _ = s.order.GetOldest()
+// Evicted returns how many values have been evicted so far.
+func (l *LRU[V]) Evicted() uint64 {
+	n := uint64(0)
+	for i := range l.shards {
+		s := &l.shards[i]
+		s.mu.RLock()
+		n += s.evicted
+		s.mu.RUnlock()
 	}
-	return oldest
+	return n
+}
+
+func (l *LRU[V]) shard(key string) *shard[V] {
+	return &l.shards[maphash.String(l.seed, key)&uint64(len(l.shards)-1)]
+}
+
+func (s *shard[V]) remove(key string) {
+	if it, ok := s.order.Peek(key); ok {
+		s.order.Remove(key)
+		s.cost -= it.cost
+	}
+}
+
+// evict removes the oldest item without a mark. It comes to an end because nobody can
+// set a mark while the lock is held.
+func (s *shard[V]) evict() {
+	key, it, _ := s.order.GetOldest()
+	for it.used.Load() {
+		it.used.Store(false)
+		s.order.Get(key) // moves it to the front
+		key, it, _ = s.order.GetOldest()
+	}
+	s.remove(key)
+	s.evicted++
 }

@@ -12,33 +12,22 @@ import (
 	"github.com/mtasts/go-mtasts/cache"
 )
 
-func add[V any](l *cache.LRU[V], key string, value V, cost int) {
-	l.Add(key, &cache.Entry[V]{Value: value}, cost)
-}
-
-func get[V any](l *cache.LRU[V], key string) (value V, ok bool) {
-	if e := l.Get(key); e != nil {
-		return e.Value, true
-	}
-	return value, false
-}
-
 func TestLRUHoldsWhatWasAdded(t *testing.T) {
 	l := cache.NewLRU[string](10)
-	if v, ok := get(l, "a"); ok || v != "" {
+	if v, ok := l.Get("a"); ok || v != "" {
 		t.Errorf("Get of an empty LRU = %q, %v", v, ok)
 	}
-	add(l, "a", "one", 1)
-	add(l, "b", "two", 1)
-	add(l, "a", "three", 1)
+	l.Add("a", "one", 1)
+	l.Add("b", "two", 1)
+	l.Add("a", "three", 1)
 	for key, want := range map[string]string{"a": "three", "b": "two"} {
-		if v, ok := get(l, key); !ok || v != want {
+		if v, ok := l.Get(key); !ok || v != want {
 			t.Errorf("Get(%q) = %q, %v; want %q", key, v, ok, want)
 		}
 	}
 	l.Remove("a")
 	l.Remove("c")
-	if _, ok := get(l, "a"); ok || l.Len() != 1 {
+	if _, ok := l.Get("a"); ok || l.Len() != 1 {
 		t.Errorf("after Remove: there: %v, Len = %d", ok, l.Len())
 	}
 }
@@ -49,13 +38,13 @@ func TestLRUSmallSizesAreExact(t *testing.T) {
 		l := cache.NewLRU[int](size)
 		size = max(size, 1)
 		for i := range 3 * size {
-			add(l, lruKey(i), i, 1)
+			l.Add(fmt.Sprint("host", i), i, 1)
 			if want := min(i+1, size); l.Len() != want {
 				t.Fatalf("size %d: Len = %d after %d entries", size, l.Len(), i+1)
 			}
 		}
 		for i := range 3 * size {
-			if v, ok := get(l, lruKey(i)); ok != (i >= 2*size) || ok && v != i {
+			if v, ok := l.Get(fmt.Sprint("host", i)); ok != (i >= 2*size) || ok && v != i {
 				t.Errorf("size %d: Get(%d) = %v, %v", size, i, v, ok)
 			}
 		}
@@ -68,12 +57,12 @@ func TestLRUIsBoundedUnderAMillionKeys(t *testing.T) {
 		key := make([]byte, 0, 20)
 		for i := range keys {
 			key = strconv.AppendInt(key[:0], int64(i), 10)
-			add(l, string(key), i, 1)
+			l.Add(string(key), i, 1)
 		}
 		if n := l.Len(); n != size {
 			t.Errorf("size %d: Len = %d", size, n)
 		}
-		if v, ok := get(l, string(key)); !ok || v != keys-1 {
+		if v, ok := l.Get(string(key)); !ok || v != keys-1 {
 			t.Errorf("size %d: the last entry is gone", size)
 		}
 	}
@@ -85,7 +74,7 @@ func TestLRUHoldsSevenEighths(t *testing.T) {
 		l := cache.NewLRU[int](size)
 		n := size * 7 / 8
 		for i := range n {
-			add(l, fmt.Sprint("host", i), i, 1)
+			l.Add(fmt.Sprint("host", i), i, 1)
 		}
 		if l.Len() != n {
 			t.Errorf("size %d: %d of %d entries are left", size, l.Len(), n)
@@ -96,23 +85,23 @@ func TestLRUHoldsSevenEighths(t *testing.T) {
 func TestLRUEvictsWhatWasNotUsed(t *testing.T) {
 	l := cache.NewLRU[int](100)
 	for i := range 100 {
-		add(l, fmt.Sprint(i), i, 1)
+		l.Add(fmt.Sprint(i), i, 1)
 	}
 	used := func(i int) bool { return i%7 == 0 }
 	for round := range 20 {
 		for i := range 100 {
 			if used(i) {
-				if _, ok := get(l, fmt.Sprint(i)); !ok {
+				if _, ok := l.Get(fmt.Sprint(i)); !ok {
 					t.Fatalf("round %d: %d was used a moment ago and is gone", round, i)
 				}
 			}
 		}
 		for i := range 80 {
-			add(l, fmt.Sprint("stranger", round, i), i, 1)
+			l.Add(fmt.Sprint("stranger", round, i), i, 1)
 		}
 	}
 	for i := range 100 {
-		if _, ok := get(l, fmt.Sprint(i)); ok != used(i) {
+		if _, ok := l.Get(fmt.Sprint(i)); ok != used(i) {
 			t.Errorf("%d: there: %v, used: %v", i, ok, used(i))
 		}
 	}
@@ -137,20 +126,20 @@ func TestLRUOrder(t *testing.T) {
 		for does := range strings.FieldsSeq(test.does) {
 			switch key := strings.TrimLeft(does, "+-?"); does[0] {
 			case '+':
-				add(l, key, 0, 1)
+				l.Add(key, 0, 1)
 			case '-':
 				l.Remove(key)
 			case '?':
-				if l.Peek(key) == nil {
+				if _, ok := l.Peek(key); !ok {
 					t.Errorf("%s: Peek finds no %s", test.does, key)
 				}
 			default:
-				get(l, key)
+				l.Get(key)
 			}
 		}
 		left := ""
 		for _, key := range "abcdef" {
-			if _, ok := get(l, string(key)); ok {
+			if _, ok := l.Get(string(key)); ok {
 				left += string(key)
 			}
 		}
@@ -163,30 +152,30 @@ func TestLRUOrder(t *testing.T) {
 func TestLRUCountsCosts(t *testing.T) {
 	l := cache.NewLRU[string](100)
 	for i := range 90 {
-		add(l, fmt.Sprint(i), "", 1)
+		l.Add(fmt.Sprint(i), "", 1)
 	}
-	add(l, "large", "", 30) // 20 units too many
+	l.Add("large", "", 30) // 20 units too many
 	for i := range 90 {
-		if _, ok := get(l, fmt.Sprint(i)); ok != (i >= 20) {
+		if _, ok := l.Get(fmt.Sprint(i)); ok != (i >= 20) {
 			t.Errorf("%d: there: %v", i, ok)
 		}
 	}
 	// The cost of what is replaced or removed is given back.
-	add(l, "large", "", 1)
+	l.Add("large", "", 1)
 	for i := range 29 {
-		add(l, fmt.Sprint("more", i), "", 1)
+		l.Add(fmt.Sprint("more", i), "", 1)
 	}
 	if l.Len() != 100 {
 		t.Errorf("Len = %d, want all 100", l.Len())
 	}
 	l.Remove("more0")
-	add(l, "more0", "", -5) // counts as 1
+	l.Add("more0", "", -5) // counts as 1
 	if l.Len() != 100 {
 		t.Errorf("Len = %d, want all 100", l.Len())
 	}
 	// What becomes dearer pushes out others, not itself.
-	add(l, "large", "grown", 51)
-	if v, ok := get(l, "large"); !ok || v != "grown" || l.Len() != 50 {
+	l.Add("large", "grown", 51)
+	if v, ok := l.Get("large"); !ok || v != "grown" || l.Len() != 50 {
 		t.Errorf("large: %q, %v; Len = %d, want 50", v, ok, l.Len())
 	}
 }
@@ -194,13 +183,13 @@ func TestLRUCountsCosts(t *testing.T) {
 func TestLRUHoldsAnEntryDearerThanItself(t *testing.T) {
 	for _, size := range []int{1, 10} {
 		l := cache.NewLRU[string](size)
-		add(l, "small", "", 1)
-		add(l, "large", "held", 1000)
-		if v, ok := get(l, "large"); !ok || v != "held" || l.Len() != 1 {
+		l.Add("small", "", 1)
+		l.Add("large", "held", 1000)
+		if v, ok := l.Get("large"); !ok || v != "held" || l.Len() != 1 {
 			t.Errorf("size %d: large: %q, %v; Len = %d, want it alone", size, v, ok, l.Len())
 		}
-		add(l, "small", "", 1)
-		if _, ok := get(l, "small"); !ok || l.Len() != 1 {
+		l.Add("small", "", 1)
+		if _, ok := l.Get("small"); !ok || l.Len() != 1 {
 			t.Errorf("size %d: small: %v; Len = %d, want it alone", size, ok, l.Len())
 		}
 	}
@@ -220,11 +209,11 @@ func TestLRUBoundsTheSumOfCosts(t *testing.T) {
 		if i%2 == 0 {
 			cost = 1 + rnd.IntN(64)
 		}
-		add(l, keys[i], sized{cost}, cost)
+		l.Add(keys[i], sized{cost}, cost)
 	}
 	sum := 0
 	for _, key := range keys {
-		if v, ok := get(l, key); ok {
+		if v, ok := l.Get(key); ok {
 			sum += v.cost
 		}
 	}
@@ -235,8 +224,8 @@ func TestLRUBoundsTheSumOfCosts(t *testing.T) {
 
 func TestLRUGetDoesNotAllocate(t *testing.T) {
 	l := cache.NewLRU[*int](10)
-	add(l, "example.com", new(int), 1)
-	if n := testing.AllocsPerRun(1000, func() { get(l, "example.com"); get(l, "example.net") }); n != 0 {
+	l.Add("example.com", new(int), 1)
+	if n := testing.AllocsPerRun(1000, func() { l.Get("example.com"); l.Get("example.net") }); n != 0 {
 		t.Errorf("Get allocates %v times", n)
 	}
 }
@@ -252,7 +241,7 @@ func TestLRUConcurrentUse(t *testing.T) {
 				key := fmt.Sprint("host", i)
 				switch rnd.IntN(8) {
 				case 0:
-					add(l, key, i, 1+i%5)
+					l.Add(key, i, 1+i%5)
 				case 1:
 					l.Remove(key)
 				case 2:
@@ -260,7 +249,7 @@ func TestLRUConcurrentUse(t *testing.T) {
 						t.Errorf("Len = %d", n)
 					}
 				default:
-					if v, ok := get(l, key); ok && v != i {
+					if v, ok := l.Get(key); ok && v != i {
 						t.Errorf("Get(%q) = %d", key, v)
 					}
 				}
@@ -277,7 +266,7 @@ func TestLRUFindsWhatStays(t *testing.T) {
 	stays := make([]string, 100)
 	for i := range stays {
 		stays[i] = fmt.Sprint("stays", i)
-		add(l, stays[i], 0, 1)
+		l.Add(stays[i], 0, 1)
 	}
 	var changers, readers sync.WaitGroup
 	var done atomic.Bool
@@ -286,19 +275,19 @@ func TestLRUFindsWhatStays(t *testing.T) {
 			for i := range 40_000 {
 				key := fmt.Sprint("comes and goes", w, i%500)
 				if i%1000 < 500 {
-					add(l, key, i, 1)
+					l.Add(key, i, 1)
 				} else {
 					l.Remove(key)
 				}
 				if w == 0 {
-					add(l, stays[i%len(stays)], i, 1)
+					l.Add(stays[i%len(stays)], i, 1)
 				}
 			}
 		})
 		readers.Go(func() {
 			seen := make([]int, len(stays))
 			for i := 0; !done.Load(); i = (i + 1) % len(stays) {
-				v, ok := get(l, stays[i])
+				v, ok := l.Get(stays[i])
 				if !ok || v < seen[i] {
 					t.Errorf("Get(%q) = %d, %v after %d", stays[i], v, ok, seen[i])
 					return
@@ -317,17 +306,17 @@ func TestLRUAgreesWithAMap(t *testing.T) {
 	l, m := cache.NewLRU[int](5000), make(map[string]int)
 	rnd := rand.New(rand.NewPCG(8461, 0))
 	for i := range 300_000 {
-		key := lruKey(rnd.IntN(4000)) // which all have room
+		key := fmt.Sprint("host", rnd.IntN(4000)) // which all have room
 		switch rnd.IntN(3) {
 		case 0:
-			add(l, key, i, 1)
+			l.Add(key, i, 1)
 			m[key] = i
 		case 1:
 			l.Remove(key)
 			delete(m, key)
 		}
 		want, there := m[key]
-		if got, ok := get(l, key); ok != there || got != want {
+		if got, ok := l.Get(key); ok != there || got != want {
 			t.Fatalf("step %d: Get(%q) = %d, %v; want %d, %v", i, key, got, ok, want, there)
 		}
 	}
@@ -335,7 +324,3 @@ func TestLRUAgreesWithAMap(t *testing.T) {
 		t.Errorf("Len = %d, want %d", l.Len(), len(m))
 	}
 }
-
-// lruKey returns one of four keys, of 26 to 29 octets, of which each begins with the one
-// before: those of up to 27 lie elsewhere than longer ones.
-func lruKey(i int) string { return fmt.Sprintf("%026d", i/4) + "abc"[:i%4] }

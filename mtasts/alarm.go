@@ -2,17 +2,27 @@ package mtasts
 
 import (
 	"log/slog"
+	"maps"
+	"sync"
 	"time"
 )
 
-// maxTrouble bounds how many failing domains are counted.
-const maxTrouble = 100_000
+// maxFailing bounds how many failing domains are counted.
+const maxFailing = 100_000
 
-// trouble is a policy that cannot be refreshed.
-type trouble struct {
+// alarms are about the policies that cannot be refreshed.
+type alarms struct {
+	client *Client
+
+	mu      sync.Mutex
+	failing map[string]*failingPolicy
+}
+
+type failingPolicy struct {
 	failures int
 	since    time.Time
 	severity slog.Level
+	retryAt  time.Time
 }
 
 // severity says how much of a policy's life has gone by: [slog.LevelInfo] at first,
@@ -30,30 +40,44 @@ func severity(p *Policy, now time.Time) slog.Level {
 	return slog.LevelInfo
 }
 
+// retryAt is when the refresh of p is to be tried again, if it has failed.
+func (a *alarms) retryAt(p *Policy) (time.Time, bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if f := a.failing[p.Domain]; f != nil {
+		return f.retryAt, true
+	}
+	return time.Time{}, false
+}
+
 // failed raises the alarm about a refresh that failed (RFC 8461, Section 10.2): an
 // event each time, a line in the log when it becomes more severe. A policy of mode
-// none is to be removable in peace (Section 8.3).
-func (r *refresher) failed(p *Policy, err *Error) {
-	if !p.speaks() {
-		return
-	}
+// none is to be removable in peace (Section 8.3). blocked means that the refresh was
+// not even tried.
+func (a *alarms) failed(p *Policy, err *Error, retryAt time.Time, blocked bool) {
 	now := time.Now()
-	r.mu.Lock()
-	t := r.failing[p.Domain]
-	if t == nil {
-		t = &trouble{since: now, severity: slog.LevelInfo}
-		if len(r.failing) < maxTrouble {
-			r.failing[p.Domain] = t
+	a.mu.Lock()
+	f := a.failing[p.Domain]
+	if f == nil {
+		f = &failingPolicy{since: now, severity: slog.LevelInfo}
+		if len(a.failing) < maxFailing {
+			a.failing[p.Domain] = f
 		}
 	}
-	t.failures++
+	f.retryAt = retryAt
+	if blocked || !p.speaks() {
+		a.mu.Unlock()
+		return
+	}
+	f.failures++
 	level := severity(p, now)
-	worse := level > t.severity
-	t.severity = level
-	known := *t
-	r.mu.Unlock()
+	worse := level > f.severity
+	f.severity = level
+	known := *f
+	a.mu.Unlock()
 
-	c := r.client
+	c := a.client
+	c.stats.refreshFailures.Add(1)
 	c.emit(Event{Kind: EventRefresh, Domain: p.Domain, Policy: p, Result: err.Result, Reason: err.Reason, Err: err,
 		Failures: known.failures, Since: known.since, Severity: level})
 	if worse {
@@ -62,19 +86,43 @@ func (r *refresher) failed(p *Policy, err *Error) {
 	}
 }
 
-// recovered ends the alarm.
-func (r *refresher) recovered(p *Policy) {
-	r.mu.Lock()
-	t := r.failing[p.Domain]
-	delete(r.failing, p.Domain)
-	r.mu.Unlock()
-	if t == nil {
+// recovered ends the alarm, when a refresh or a check has fetched the policy.
+func (a *alarms) recovered(p *Policy) {
+	a.mu.Lock()
+	f := a.failing[p.Domain]
+	delete(a.failing, p.Domain)
+	a.mu.Unlock()
+	if f == nil || f.failures == 0 {
 		return
 	}
-	r.client.emit(Event{Kind: EventRefresh, Domain: p.Domain, Policy: p, Failures: t.failures, Since: t.since})
-	if t.severity > slog.LevelInfo {
-		r.client.log.Info("mtasts: a policy has been refreshed again", "domain", p.Domain, "failures", t.failures, "since", t.since)
+	a.client.emit(Event{Kind: EventRefresh, Domain: p.Domain, Policy: p, Failures: f.failures, Since: f.since})
+	if f.severity > slog.LevelInfo {
+		a.client.log.Info("mtasts: a policy has been refreshed again", "domain", p.Domain, "failures", f.failures, "since", f.since)
 	}
+}
+
+// prune drops what nobody refreshes any more, because it has expired or was evicted.
+func (a *alarms) prune(now time.Time) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	maps.DeleteFunc(a.failing, func(_ string, f *failingPolicy) bool { return now.Sub(f.retryAt) > 24*time.Hour })
+}
+
+// of is how often the refresh of a domain has failed, and since when.
+func (a *alarms) of(domain string) (failures int, since time.Time) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if f := a.failing[domain]; f != nil {
+		return f.failures, f.since
+	}
+	return 0, time.Time{}
+}
+
+// count is how many policies cannot be refreshed.
+func (a *alarms) count() int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return len(a.failing)
 }
 
 // emitChanges reports what is remarkable about now, which takes the place of was. seenID

@@ -8,6 +8,7 @@ import (
 	"net/textproto"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/mtasts/go-mtasts/mtasts"
 	"github.com/mtasts/go-mtasts/mtasts/mtaststest"
@@ -79,6 +80,7 @@ func TestNoSTARTTLSInTheWordsOfAnyLibrary(t *testing.T) {
 		{fmt.Errorf("%w: %w", mtasts.ErrNoSTARTTLS, &textproto.Error{Code: 454, Msg: "no"}), "smtp-454"},
 		{&textproto.Error{Code: 502, Msg: "no"}, "smtp-502"},
 		{fmt.Errorf("%w: %w", mtasts.ErrNoSTARTTLS, &reply{454, "no"}), "starttls-unavailable"},
+		{fmt.Errorf("%w: 454 4.7.0 TLS not available", mtasts.ErrNoSTARTTLS), "starttls-unavailable"},
 		{errors.Join(mtasts.ErrNoSTARTTLS, errors.New("454 4.7.0 TLS not available")), "starttls-unavailable"},
 	} {
 		play(t, func(t *testing.T, e *env) {
@@ -87,6 +89,34 @@ func TestNoSTARTTLSInTheWordsOfAnyLibrary(t *testing.T) {
 				t.Errorf("%v: %#v, want reason %s", test.cause, err, test.reason)
 			}
 		})
+	}
+}
+
+// A sender that joins ErrNoSTARTTLS with whatever its library returns hides no certificate.
+func TestErrNoSTARTTLSHidesNoCertificate(t *testing.T) {
+	play(t, func(t *testing.T, e *env) {
+		h := e.host(mtasts.ModeEnforce)
+		e.AddMX("mx.example.com", mtaststest.MX{Certificate: mtaststest.Expired})
+		err := e.handshake("mx.example.com:25", h.TLSConfig(e.opportunistic()))
+		err = h.AllowFallback(fmt.Errorf("%w: %w", mtasts.ErrNoSTARTTLS, err))
+		if result(err) != mtasts.ResultCertificateExpired {
+			t.Errorf("error is %v", err)
+		}
+	})
+}
+
+// A Policy made by hand that has no mode is taken at its strictest.
+func TestAPolicyWithoutAModeIsStrict(t *testing.T) {
+	p := &mtasts.Policy{Domain: domain, MX: []string{"mx.example.com"}}
+	h, err := p.CheckMX("mx.example.com")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if h.TLSConfig(nil).InsecureSkipVerify || h.AllowFallback(nil) == nil || h.Verify(tls.ConnectionState{}) == nil {
+		t.Error("it lets something pass")
+	}
+	if _, err := (&mtasts.Policy{Domain: domain, Mode: mtasts.ModeEnforce}).CheckMX("mx.example.com"); !strings.HasSuffix(err.Error(), "allows none") {
+		t.Errorf("%v", err)
 	}
 }
 
@@ -238,8 +268,42 @@ func TestVerifyJudgesTheSessionForThisMX(t *testing.T) {
 	})
 }
 
+// A session whose certificate has expired since is not good any more.
+func TestVerifySeesACertificateThatHasExpiredSince(t *testing.T) {
+	play(t, func(t *testing.T, e *env) {
+		e.AddMX("mx.example.com", mtaststest.MX{})
+		cs := e.open(e.host(mtasts.ModeEnforce), e.opportunistic())
+		p := &mtasts.Policy{Domain: domain, Mode: mtasts.ModeEnforce, MX: []string{"mx.example.com"}}
+		verify := func(base *tls.Config) error {
+			h, err := p.CheckMX("mx.example.com")
+			if err != nil {
+				t.Fatal(err)
+			}
+			h.TLSConfig(base)
+			return h.Verify(cs)
+		}
+		if err := verify(e.opportunistic()); err != nil {
+			t.Error(err)
+		}
+		later := e.opportunistic()
+		later.Time = func() time.Time { return cs.PeerCertificates[0].NotAfter.Add(time.Second) }
+		if err := verify(later); result(err) != mtasts.ResultCertificateExpired {
+			t.Errorf("by the clock of the base: %v", err)
+		}
+		e.sleep(time.Until(cs.PeerCertificates[0].NotAfter) + time.Second)
+		if err := verify(e.opportunistic()); result(err) != mtasts.ResultCertificateExpired {
+			t.Errorf("by the clock: %v", err)
+		}
+	})
+}
+
+// daneError is an error of the sender's own.
+type daneError struct{}
+
+func (*daneError) Error() string { return "no TLSA record matches" }
+
 func TestRFC8461_2_AFailedDANECheckIsNeverLetPass(t *testing.T) {
-	errDANE := errors.New("no TLSA record matches")
+	var errDANE error = new(daneError)
 	bases := map[string]func(*tls.Config){
 		"VerifyConnection": func(c *tls.Config) { c.VerifyConnection = func(tls.ConnectionState) error { return errDANE } },
 		"VerifyPeerCertificate": func(c *tls.Config) {
@@ -259,7 +323,8 @@ func TestRFC8461_2_AFailedDANECheckIsNeverLetPass(t *testing.T) {
 				}
 				// Also where the SMTP library loses the error on the way.
 				for _, cause := range []error{err, errors.New("handshake failed"), mtasts.ErrNoSTARTTLS} {
-					if err := h.AllowFallback(cause); !errors.Is(err, errDANE) {
+					var own *daneError
+					if err := h.AllowFallback(cause); !errors.As(err, &own) {
 						t.Errorf("%s, mode %s: AllowFallback(%v) = %v", name, mode, cause, err)
 					}
 				}

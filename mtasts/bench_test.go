@@ -72,12 +72,15 @@ func benchClient(tb testing.TB, domains []string, published bool) *Client {
 		CheckInterval: 24 * time.Hour, // callgrind takes its time
 		MemoryEntries: 2 * len(domains),
 	})
+	tb.Cleanup(func() { c.Close() })
 	for i, domain := range domains {
 		p := benchAnswer(tb, i, domain, published, c.files.parse)
 		p.client = c
 		e := new(cacheEntry)
 		e.policy.Store(p)
-		c.endCheck(e, 0, true, nil)
+		c.endCheck(e, begunCheck{}, true, nil)
+		e.lastUse.Store(time.Now())
+		e.storedUse.Store(time.Now())
 		c.hold(domain, e)
 	}
 	return c

@@ -5,8 +5,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/mtasts/go-mtasts/cache"
 )
 
 // A cacheEntry is what memory holds about one domain: the answer to give, until when to
@@ -24,9 +22,9 @@ type cacheEntry struct {
 	// says of it.
 	lastUse, storedUse atomicSeconds
 
-	// unsaved means that the store did not take policy, and that it is not held until
-	// the store does: the next check tries again.
-	unsaved atomic.Uint32 // 0, refused or dropped
+	// unstored says why policy is neither in the store nor to be written: then the next
+	// check has it written again.
+	unstored atomic.Uint32 // 0, refused or dropped
 
 	mu sync.Mutex
 
@@ -69,12 +67,16 @@ const (
 	// retrySpacing is the time between checks while the DNS gives no answer.
 	retrySpacing = 30 * time.Second
 
+	// maxInterval bounds Options.CheckInterval, so that no time overflows.
+	maxInterval = 10 * 365 * 24 * time.Hour
+
 	// checkLimit is longer than a check takes that need not wait for its turn to fetch.
 	// Until then others are answered as before.
 	checkLimit = 2 * time.Minute
 
-	// storeLimit ends a read or write of a store that hangs.
-	storeLimit = 10 * time.Second
+	// A use is noted once an hour in memory, and once a day in the store.
+	useInterval       = time.Hour
+	storedUseInterval = 24 * time.Hour
 )
 
 // atomicSeconds is a time from 1970 to 2106, in seconds. Any other is the nearest of
@@ -83,9 +85,14 @@ type atomicSeconds struct{ since1970 atomic.Uint32 }
 
 func (s *atomicSeconds) Load() time.Time { return time.Unix(int64(s.since1970.Load()), 0) }
 
-func (s *atomicSeconds) Store(t time.Time) {
-	s.since1970.Store(uint32(min(max(t.Unix(), 0), math.MaxUint32)))
+func (s *atomicSeconds) Store(t time.Time) { s.since1970.Store(seconds(t)) }
+
+// CompareAndSwap stores t if the time is still old.
+func (s *atomicSeconds) CompareAndSwap(old, t time.Time) bool {
+	return s.since1970.CompareAndSwap(seconds(old), seconds(t))
 }
+
+func seconds(t time.Time) uint32 { return uint32(min(max(t.Unix(), 0), math.MaxUint32)) }
 
 // valid returns the policy of e if it may be applied at now, and else nil.
 func (e *cacheEntry) valid(now time.Time) *Policy {
@@ -111,30 +118,69 @@ func (e *cacheEntry) absence() *Policy {
 
 // fresh returns what is to be answered without a check, or nil.
 func (c *Client) fresh(name string) *Policy {
-	held := c.memory.Get(name)
-	if held == nil {
+	e, ok := c.memory.Get(name)
+	if !ok {
 		return nil
 	}
 	now := time.Now()
-	if now.Sub(c.start) >= time.Duration(held.Value.checkAt.Load()) {
+	if now.Sub(c.start) >= time.Duration(e.checkAt.Load()) {
 		return nil
 	}
-	p := held.Value.policy.Load()
-	if p != nil && p.Cause == nil && now.After(p.Expires) {
+	p := e.policy.Load()
+	if p == nil || p.Cause != nil {
+		return p
+	}
+	if now.After(p.Expires) {
 		// The interval is counted by a clock that stands still while the machine
 		// sleeps. The life of a policy does not.
 		return nil
 	}
+	if now.Sub(e.lastUse.Load()) >= useInterval {
+		c.used(e)
+	}
 	return p
+}
+
+// used notes that somebody has asked about the domain of e.
+func (c *Client) used(e *cacheEntry) {
+	p, now := e.policy.Load(), time.Now()
+	if p == nil || p.Cause != nil || !p.lasts() {
+		return
+	}
+	e.lastUse.Store(now)
+	if stored := e.storedUse.Load(); now.Sub(stored) >= storedUseInterval && e.unstored.Load() == 0 && e.storedUse.CompareAndSwap(stored, now) {
+		c.writer.note(p, now, true)
+	}
+}
+
+// usedNow is used for an answer that was not in memory when it was asked for. It returns
+// what is cached now, nil if nothing is.
+func (c *Client) usedNow(name string) *Policy {
+	e := c.cached(name)
+	p := e.valid(time.Now())
+	if p != nil {
+		c.used(e)
+	}
+	return p
+}
+
+// lastUse is when somebody last asked about a domain: as the store says, or later.
+func (c *Client) lastUse(domain string, stored time.Time) time.Time {
+	last := stored
+	if _, dirty := c.writer.get(domain); dirty.After(last) {
+		last = dirty
+	}
+	if e := c.cached(domain); e != nil && e.lastUse.Load().After(last) {
+		last = e.lastUse.Load()
+	}
+	return last
 }
 
 // cached returns what memory holds about a domain, nil if that is nothing. It leaves no
 // mark for the LRU: fresh, which every caller comes by first, has left one.
 func (c *Client) cached(name string) *cacheEntry {
-	if held := c.memory.Peek(name); held != nil {
-		return held.Value
-	}
-	return nil
+	e, _ := c.memory.Peek(name)
+	return e
 }
 
 // hold puts e into memory, again where its policy has changed.
@@ -148,7 +194,7 @@ func (c *Client) hold(name string, e *cacheEntry) {
 			c.makeDue(e)
 		}
 	}
-	c.memory.Add(name, &cache.Entry[*cacheEntry]{Value: e}, cost(e.policy.Load()))
+	c.memory.Add(name, e, cost(e.policy.Load()))
 }
 
 // cost is what it takes to hold p, in KiB and at least 1.
@@ -162,12 +208,13 @@ func cost(p *Policy) int {
 
 // violated notes that p was violated, so that a check is made before the next answer.
 func (c *Client) violated(p *Policy) {
+	c.stats.violations.Add(1)
 	e := c.cached(p.Domain)
 	if e == nil {
 		// Evicted meanwhile. p itself may be out of date and must not come back; the
 		// store knows.
 		e = new(cacheEntry)
-		c.memory.Add(p.Domain, &cache.Entry[*cacheEntry]{Value: e}, 1)
+		c.memory.Add(p.Domain, e, 1)
 	} else if now := e.policy.Load(); now != nil && now != p && p.stamp.Before(now.stamp) {
 		return // a newer policy is in place already
 	}
@@ -196,43 +243,46 @@ func (e *cacheEntry) isDue() bool {
 	return e.due
 }
 
-// beginCheck returns what endCheck wants to know. Unless callers must wait for the
-// check, e is answered as before while it is under way.
-func (c *Client) beginCheck(e *cacheEntry) (violations int) {
+// A begunCheck is what endCheck has to know of the beginning of a check.
+type begunCheck struct {
+	due        bool
+	violations int
+}
+
+// beginCheck begins a check. Unless callers must wait for it, e is answered as before
+// while it is under way.
+func (c *Client) beginCheck(e *cacheEntry) begunCheck {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if !e.due && e.valid(time.Now()) != nil && c.checkInterval >= 0 {
 		e.checkAt.Store(int64(c.since() + checkLimit))
 	}
-	return e.violations
+	return begunCheck{e.due, e.violations}
 }
 
 // endCheck lets e be answered for the next interval. changed means that the check has
 // brought another policy, doubt that it could not be completed.
-func (c *Client) endCheck(e *cacheEntry, violations int, changed bool, doubt *Error) {
+func (c *Client) endCheck(e *cacheEntry, begun begunCheck, changed bool, doubt *Error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.violations != violations {
-		return // the check was too early for the last of them
-	}
-	now, interval := c.since(), c.checkInterval
+	now, interval := c.since(), min(c.checkInterval, maxInterval)
 	if doubt != nil && doubt.Temporary {
-		interval = retrySpacing
+		interval = min(interval, retrySpacing)
 	}
-	if c.checkInterval < 0 {
-		interval = 0
+	if begun.due && !changed {
+		e.quietUntil = now + quietSpacing // also where violations go on all the time
 	}
-	e.checkAt.Store(int64(now + interval))
-	if doubt != nil {
-		return // a check that is due is still due
+	switch {
+	case e.violations != begun.violations: // the check was too early for the last of them
+		interval = max(0, min(interval, e.quietUntil-now))
+	case doubt == nil:
+		e.due = false
 	}
-	if e.due && !changed {
-		e.quietUntil = now + quietSpacing
-	}
-	e.due = false
+	e.checkAt.Store(int64(now + max(interval, 0)))
 }
 
-// recentFetch returns the last fetch for an id, if it is too recent for another.
+// recentFetch returns the last fetch for an id, if it is too recent for another. So is the
+// last fetch of all, if there were as many ids as are noted.
 func (e *cacheEntry) recentFetch(id string, now time.Duration) (fetchAttempt, bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -240,6 +290,9 @@ func (e *cacheEntry) recentFetch(id string, now time.Duration) (fetchAttempt, bo
 		if a.id == id {
 			return a, now-a.at < fetchSpacing
 		}
+	}
+	if len(e.fetches) == maxFetchAttempts && now-e.fetches[maxFetchAttempts-1].at < fetchSpacing {
+		return e.fetches[0], true
 	}
 	return fetchAttempt{}, false
 }

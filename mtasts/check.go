@@ -16,15 +16,15 @@ func (c *Client) run(name string, l *lookup) {
 	known := e.valid(time.Now())
 	refresh := l.job != nil && known != nil
 	if refresh {
-		l.held, l.used = known, e.lastUse.Load()
+		l.held = known
 	}
 	if c.answers(l, e, known, unread) {
 		c.finish(name, l)
 		return
 	}
-	violations := c.beginCheck(e)
+	begun := c.beginCheck(e)
 	if known != nil {
-		l.cached.Store(known)
+		l.entry = e
 		close(l.answered)
 	}
 	found := c.discover(name, e, l)
@@ -35,53 +35,46 @@ func (c *Client) run(name string, l *lookup) {
 	}
 	l.checked, l.doubt, l.failure, l.blocked = true, found.doubt, found.failed, found.blocked
 
-	var toSave *held
 	switch {
 	case found.learnt != nil:
 		l.policy = found.learnt
-		used := time.Now()
 		if refresh {
-			l.held, used = found.learnt, l.used
+			l.held = found.learnt
 		}
+		before := known
+		if before == nil {
+			before = stored
+		}
+		succeed(found.learnt, before)
+		c.adopt(name, e, known, found, refresh, before != nil || unread != nil)
+		c.endCheck(e, begun, known == nil || known.Text != found.learnt.Text, nil)
 		if known != nil {
-			stored = known
-		}
-		succeed(found.learnt, stored)
-		l.cached.Store(found.learnt)
-		c.adopt(name, e, known, found, used)
-		c.endCheck(e, violations, known == nil || known.Text != found.learnt.Text, nil)
-		if found.learnt.lasts() || known != nil {
-			// Held before anybody can ask, and find neither memory nor store to know.
-			toSave = c.unsaved.hold(found.learnt, used, known != nil, e.unsaved.Swap(0))
+			c.emitChanges(known, found.learnt, found.seenID)
 		}
 	case found.kept != nil:
 		// Nothing but a newer policy or the end of its life ends this one (RFC
 		// 8461, Section 3.3: the sender MUST apply it).
 		l.policy = found.kept
-		c.endCheck(e, violations, false, found.doubt)
-		if why := e.unsaved.Swap(0); why != 0 {
-			toSave = c.unsaved.hold(found.kept, e.lastUse.Load(), false, why)
+		c.endCheck(e, begun, false, found.doubt)
+		if !refresh {
+			c.storeAgain(e, found.kept)
+		}
+		if p := found.kept.withoutUntil(time.Now()); p != nil && e.policy.CompareAndSwap(found.kept, p) {
+			c.writer.note(p, e.lastUse.Load(), true)
 		}
 	case unread != nil:
 		// There may be a policy that cannot be read, and nothing takes its place.
 		l.err = unread
 		e.policy.Store(nil)
-		c.endCheck(e, violations, false, found.doubt)
+		c.endCheck(e, begun, false, found.doubt)
 		c.hold(name, e)
 	default:
 		l.policy = noPolicy(name, found.cause)
 		e.policy.Store(l.policy)
-		c.endCheck(e, violations, false, found.doubt)
+		c.endCheck(e, begun, false, found.doubt)
 		c.hold(name, e)
 	}
-	reserved := toSave != nil && c.reserve()
-	if toSave != nil && !reserved {
-		c.putOff(toSave, errLater)
-	}
 	c.finish(name, l)
-	if reserved {
-		c.save(toSave)
-	}
 }
 
 // answers reports whether l needs no check, and sets its answer.
@@ -134,10 +127,7 @@ func (c *Client) reload(name string, e *cacheEntry) {
 	if err != nil || p == nil || was != nil && !p.stamp.After(was.stamp) {
 		return
 	}
-	if last := e.lastUse.Load(); used.Before(last) {
-		used = last
-	}
-	c.replace(name, e, p, used)
+	c.replace(name, e, p, c.lastUse(name, used))
 }
 
 // replace puts a stored policy into e, to be checked when somebody asks about it.
@@ -149,13 +139,25 @@ func (c *Client) replace(name string, e *cacheEntry, p *Policy, used time.Time) 
 	c.hold(name, e)
 }
 
-// adopt puts a policy that has just been fetched in the place of known.
-func (c *Client) adopt(name string, e *cacheEntry, known *Policy, found finding, used time.Time) {
-	p := found.learnt
+// adopt puts a policy that has just been fetched in the place of known. A refresh is no
+// use of the domain. replaces means that the store may have the domain.
+func (c *Client) adopt(name string, e *cacheEntry, known *Policy, found finding, refresh, replaces bool) {
+	p, used := found.learnt, time.Now()
 	p.client = c
+	c.alarms.recovered(p)
+	if refresh {
+		used = e.lastUse.Load()
+	}
 	if known != nil {
-		c.emitChanges(known, p, found.seenID)
 		p.noteID(known, found.seenID)
+	}
+	// Noted before anybody can ask, and find neither memory nor store to know. What the
+	// quota has refused or evicted does not come back by its refresh.
+	switch unstored := e.unstored.Load(); {
+	case unstored != 0 && !refresh:
+		c.storeAgain(e, p)
+	case unstored == 0 && (p.lasts() || replaces):
+		c.writer.note(p, used, replaces)
 	}
 	if !p.lasts() {
 		e.policy.Store(nil)
@@ -163,10 +165,9 @@ func (c *Client) adopt(name string, e *cacheEntry, known *Policy, found finding,
 		return
 	}
 	e.policy.Store(p)
-	e.lastUse.Store(used)
+	if used.After(e.lastUse.Load()) {
+		e.lastUse.Store(used)
+	}
 	e.storedUse.Store(used)
 	c.hold(name, e)
-	if r := c.refresher.Load(); r != nil {
-		r.consider(p, used)
-	}
 }

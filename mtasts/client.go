@@ -23,13 +23,9 @@ const (
 	// maxFetches bounds the sockets to policy hosts, besides those of Run. Each holds
 	// its place for a minute at most; who finds none waits.
 	maxFetches = 512
-
-	// maxSaving bounds the policies that have been fetched and are being stored. More
-	// are put off, and callers wait only where too much is held already: see reserve.
-	maxSaving = 256
 )
 
-// A Client finds, remembers and applies policies. It may be used concurrently. One is
+// A Client finds, caches and applies policies. It may be used concurrently. One is
 // enough for a process; close it at the end.
 type Client struct {
 	resolver Resolver
@@ -42,13 +38,12 @@ type Client struct {
 	memory        *cache.LRU[*cacheEntry]
 	start         time.Time
 	checkInterval time.Duration
-	quota         int64
+	quota         quota
 	override      func(domain string) (Action, bool)
 	report        func(Event)
 	log           *slog.Logger
 
 	fetches chan struct{} // a place for each request to a policy host, but for those of Run
-	saving  chan struct{} // a place for each policy that is being stored
 
 	ctx    context.Context // ends with Close
 	cancel context.CancelFunc
@@ -58,14 +53,18 @@ type Client struct {
 	lookups map[string]*lookup
 	closed  bool
 
-	files         *sharedFiles
-	unsaved       unsaved
+	running bool
+
+	files         sharedFiles
+	writer        *writer
+	alarms        alarms
+	stats         counters
+	refresher     atomic.Pointer[refresher] // while Run runs
 	noAuthorities atomic.Bool               // and it was reported
 	readFailed    atomic.Pointer[string]    // the domain of which the store could not be read; nil: it can
-	refresher     atomic.Pointer[refresher] // while Run runs
 }
 
-// Open returns a Client that remembers in a bbolt file at path. It makes the file, with
+// Open returns a Client that stores policies in a bbolt file at path. It makes the file, with
 // mode 0600, if there is none; its directory must exist. Only one process at a time may
 // have it open. Until [Client.Close] a write-ahead log lies beside it, at path with
 // "-wal" appended, which is a part of it ([cache.Bolt]).
@@ -80,7 +79,7 @@ func Open(path string, opts *Options) (*Client, error) {
 	return New(store, opts), nil
 }
 
-// New returns a Client that remembers in store. [Client.Close] closes store if
+// New returns a Client that stores policies in store. [Client.Close] closes store if
 // it is an [io.Closer].
 func New(store Store, opts *Options) *Client {
 	if opts == nil {
@@ -90,7 +89,6 @@ func New(store Store, opts *Options) *Client {
 		resolver:      opts.Resolver,
 		store:         store,
 		checkInterval: opts.CheckInterval,
-		quota:         opts.Quota,
 		override:      opts.Override,
 		report:        opts.Report,
 		log:           opts.Logger,
@@ -104,8 +102,9 @@ func New(store Store, opts *Options) *Client {
 	if c.checkInterval == 0 {
 		c.checkInterval = defaultCheckInterval
 	}
-	if c.quota <= 0 {
-		c.quota = defaultQuota
+	c.quota.client, c.quota.most = c, opts.Quota
+	if opts.Quota <= 0 {
+		c.quota.most = defaultQuota
 	}
 	if c.log == nil {
 		c.log = slog.New(slog.DiscardHandler)
@@ -129,25 +128,27 @@ func New(store Store, opts *Options) *Client {
 	cfg.LookupNetIP = c.lookupNetIP
 	c.get, c.roots = fetch.New(cfg).Get, cfg.RootCAs
 	c.fetches = make(chan struct{}, maxFetches)
-	c.saving = make(chan struct{}, maxSaving)
 	c.ctx, c.cancel = context.WithCancel(context.Background())
+	c.alarms.client, c.alarms.failing = c, make(map[string]*failingPolicy)
+	c.writer = newWriter(c)
+	c.work.Go(func() { c.writer.run(c.ctx) })
 	return c
 }
 
 // PolicyFor returns the policy for domain: a recipient's domain, or with a smart
 // host the relay's, never the recipient's (RFC 8461, Section 3.4), which may be
-// written as in an MTA's configuration, [relay.example]:587. Ask for each
-// message.
+// written as in an MTA's configuration, [relay.example]:587. Ask for each message.
 //
-// What is remembered is answered at once, without I/O. Otherwise the answer
-// comes from the store or, the first time, from the DNS and the policy host,
-// which takes until ctx ends and at most about 90 seconds; the discovery then
-// goes on without this caller and is remembered. A domain without a usable
-// policy has one of mode none, with a Cause.
+// What is cached is answered at once, without I/O. Otherwise the answer comes from the
+// store or, the first time, from the DNS and the policy host, which takes at most about 90
+// seconds, or longer while 512 policy hosts are silent. If ctx ends first, the answer is the best there is: the cached policy, or else
+// what the last look-up of the domain has found. The look-up goes on without this caller,
+// and its outcome is cached. A domain without a usable policy has one of mode none, with
+// a Cause.
 //
-// The error is an [*Error]. It means that the policy is not known, so that the
-// message is to be deferred: ctx ended first, the store could not be read, the
-// client is closed, or 20,000 other domains are being looked at. Only
+// The error is an [*Error]. It means that the policy is not known, so that the message is
+// to be deferred: ctx ended during the first look-up of the domain, the store could not
+// be read, the client is closed, or 20,000 other domains are being looked up. Only
 // [ErrInvalidDomain] is no reason to try again.
 func (c *Client) PolicyFor(ctx context.Context, domain string) (*Policy, error) {
 	// What is a key in memory has the form in which domains are compared: to find it is
@@ -166,14 +167,23 @@ func (c *Client) PolicyFor(ctx context.Context, domain string) (*Policy, error) 
 	}
 	// The name will be a key. As a part of a message it would keep all of that.
 	p, err := c.find(ctx, strings.Clone(name))
+	switch {
+	case err != nil:
+		c.stats.lookupsError.Add(1)
+	case p.Cause != nil:
+		c.stats.lookupsNone.Add(1)
+	default:
+		c.stats.lookupsPolicy.Add(1)
+	}
 	return c.overridden(p), err
 }
 
-// Recheck is [Client.PolicyFor] with a live look at the DNS and, where the id is
-// new, at the policy host. RFC 8461, Section 5 demands it before a message that
-// a policy has held back fails for good: if the answer has another ID than the
-// policy that did, try the message again under it. An error says that the look
-// could not be made, or that a new policy could not be had; keep the message in the queue.
+// Recheck is [Client.PolicyFor] with a live check of the DNS, and of the policy file if the
+// id is new or the cached file is older than five minutes. RFC 8461, Section 5 demands it
+// before a message that a policy has held back fails for good. If the answer
+// differs in Mode or Text from the policy that did, try the message again under it. An
+// error says that the check could not be made, or that a new policy could not be had; keep
+// the message in the queue.
 func (c *Client) Recheck(ctx context.Context, domain string) (*Policy, error) {
 	name, err := sts.PolicyDomain(domain)
 	if err != nil {
@@ -205,10 +215,12 @@ func NoPolicy(domain string) *Policy {
 
 var errNotAsked = errors.New("the sender does not want the policy")
 
-// Close stops looking, waits until what has been learnt is stored, and closes
-// the store if it is an [io.Closer]. Callers that wait for an answer get an
-// error that wraps [ErrClosed]. The error says that something could not be
-// stored, or is the store's own. A second call returns nil at once.
+// Close ends all look-ups, stores what is not stored yet, and closes the store if it is an
+// [io.Closer]. Callers that wait for an answer get an error that wraps [ErrClosed]; what
+// memory holds is still answered. Close
+// takes as long as the store needs to write, which is well below a second for a file; a
+// store that hangs is left after half a minute. The error says how many policies could
+// not be stored and why, or is the store's own. A second call returns nil at once.
 func (c *Client) Close() error {
 	c.mu.Lock()
 	if c.closed {
@@ -220,7 +232,7 @@ func (c *Client) Close() error {
 
 	c.cancel()
 	c.work.Wait()
-	err := c.lastSave()
+	err := c.writer.close()
 	if closer, ok := c.store.(io.Closer); ok {
 		err = errors.Join(err, closer.Close())
 	}
@@ -230,6 +242,6 @@ func (c *Client) Close() error {
 	return nil
 }
 
-// since is the time by which memos are measured. [time.Since] reads the monotonic clock
+// since is the time by which cache entries and look-ups are measured. [time.Since] reads the monotonic clock
 // alone, at half the cost of [time.Now].
 func (c *Client) since() time.Duration { return time.Since(c.start) }

@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mtasts/go-mtasts/cache"
 	"github.com/mtasts/go-mtasts/mtasts"
 	"github.com/mtasts/go-mtasts/mtasts/mtaststest"
 	"github.com/mtasts/go-mtasts/resolver"
@@ -21,7 +22,10 @@ func (e *env) storeAs(fetched time.Time) {
 		e.t.Fatal(ok, err)
 	}
 	value, expires := mtasts.Reseal(domain, value, fetched)
-	if err := e.store.Put(e.t.Context(), domain, value, fetched, expires); err != nil {
+	if err := e.store.Write(e.t.Context(), []cache.Change{
+		{Key: domain, Fetched: time.Now()}, // or it would keep out an older one
+		{Key: domain, Value: value, Fetched: fetched, Expires: expires},
+	}); err != nil {
 		e.t.Fatal(err)
 	}
 	e.start()
@@ -116,9 +120,10 @@ func TestAPolicyOfAClockThatWasAheadIsFetchedAgain(t *testing.T) {
 // A policy that is fetched while the clock is behind seems to have expired when it is
 // right again. The domain had been promised more.
 func TestAClockThatIsBehindLosesNothingThatWasValid(t *testing.T) {
-	for _, restart := range []bool{false, true} {
+	for _, how := range []string{"", "restart", "restart and Run"} {
+		restart := how != ""
 		for name, again := range map[string]bool{"once": false, "and refreshed": true} {
-			t.Run(name, func(t *testing.T) {
+			t.Run(name+", "+how, func(t *testing.T) {
 				play(t, func(t *testing.T, e *env) {
 					// It is day 10 in truth, and the clock says day 0.
 					right := time.Now().Add(10 * day)
@@ -142,6 +147,10 @@ func TestAClockThatIsBehindLosesNothingThatWasValid(t *testing.T) {
 					if restart {
 						e.start()
 					}
+					if how == "restart and Run" {
+						defer e.run()()
+						e.sleep(time.Second)
+					}
 					p := e.policy()
 					if p.Mode != mtasts.ModeEnforce || p.ID == "1" {
 						t.Fatalf("the domain is open: %+v", p)
@@ -162,20 +171,88 @@ func TestAClockThatIsBehindLosesNothingThatWasValid(t *testing.T) {
 
 // Nor does an entry of a clock that was ahead prolong the life of what came after it.
 func TestAClockThatWasAheadProlongsNothing(t *testing.T) {
+	for _, ahead := range []time.Duration{6 * day, 8 * day, year} {
+		testClockAheadProlongsNothing(t, ahead, false)
+	}
+	for _, ahead := range []time.Duration{8 * day, 30 * day, year} {
+		testClockAheadProlongsNothing(t, ahead, true)
+	}
+}
+
+func testClockAheadProlongsNothing(t *testing.T, ahead time.Duration, seldom bool) {
 	play(t, func(t *testing.T, e *env) {
 		e.learn()
-		e.storeAs(time.Now().Add(year))
+		e.storeAs(time.Now().Add(ahead))
 		e.publish("2", "mx.example.com")
 		e.policy()
+		learnt := time.Now()
 		e.want(e.policy(), mtasts.ModeEnforce, "2")
 		e.dead()
-		e.sleep(week + time.Minute)
-		if p := e.policy(); p.Mode != mtasts.ModeNone {
-			t.Errorf("it is answered past its end: %+v", p)
+		if seldom {
+			e.sleep(week + time.Minute)
+			e.want(e.policy(), mtasts.ModeNone, "")
+		}
+		for range 20 { // a message each twelve hours
+			e.sleep(12 * time.Hour)
+			p := e.policy()
+			if over := !time.Now().Before(learnt.Add(week + time.Second)); over != (p.Mode == mtasts.ModeNone) {
+				t.Errorf("ahead by %v: after %v the answer is %+v", ahead, time.Since(learnt), p)
+			}
 		}
 		e.restart()
 		e.want(e.policy(), mtasts.ModeNone, "")
 	})
+}
+
+// While the clock may be wrong, as after a start without network, Run removes nothing.
+func TestRunByAClockThatIsAheadRemovesNothing(t *testing.T) {
+	play(t, func(t *testing.T, e *env) {
+		e.learn()
+		e.storeAs(time.Now().Add(-year)) // as it looks by a clock that is ahead by a year
+		stop := e.run()
+		e.sleep(10 * time.Minute)
+		stop()
+		if !e.stored(domain) {
+			t.Error("it was removed, and is lost when the clock is right again")
+		}
+		defer e.run()()
+		e.sleep(3 * time.Hour)
+		if e.stored(domain) {
+			t.Error("it is never removed")
+		}
+	})
+}
+
+// A policy of max_age 0 ends the one before, whatever is known of that.
+func TestMaxAgeZeroEndsAPolicyThatIsNotKnownToBeValid(t *testing.T) {
+	for _, mode := range []mtasts.Mode{mtasts.ModeNone, mtasts.ModeTesting} {
+		play(t, func(t *testing.T, e *env) { // the store could not be read for a moment
+			e.learn()
+			store := &brokenStore{Store: e.store}
+			e.stop()
+			e.store = store
+			e.start()
+			store.fail(errBroken, nil)
+			e.Publish(domain, "2", mtaststest.Policy(mode, 0, "mx.example.com"))
+			e.want(e.policy(), mode, "2")
+			store.fail(nil, nil)
+			e.dead()
+			e.want(e.policy(), mtasts.ModeNone, "")
+		})
+		play(t, func(t *testing.T, e *env) { // it seems to have expired, by a clock that is ahead
+			e.learn()
+			e.storeAs(time.Now().Add(-week - time.Hour))
+			e.Publish(domain, "2", mtaststest.Policy(mode, 0, "mx.example.com"))
+			e.want(e.policy(), mode, "2")
+			value, ok, err := e.store.Get(t.Context(), domain)
+			if err != nil || !ok {
+				t.Fatal(ok, err)
+			}
+			if id, err := mtasts.IDOf(domain, value); err != nil || id != "2" {
+				t.Errorf("the store has id %s, %v: it comes back when the clock is right", id, err)
+			}
+		})
+	}
 }
 
 // The interval between checks is counted by a clock that stops while a machine sleeps.

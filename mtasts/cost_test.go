@@ -29,7 +29,7 @@ func largest(t *testing.T) *Policy {
 // error costs less than 10 ms of CPU, whatever the publisher has put there.
 func TestTheLargestPolicyIsCheapToUse(t *testing.T) {
 	p := largest(t)
-	entry, _ := encodeEntry(p, time.Now())
+	entry := encodeEntry(p, time.Now())
 	damaged := append([]byte(nil), entry...)
 	damaged[len(damaged)/2] ^= 1
 	failure := &Error{Domain: "example.com", Err: errors.New(strings.Repeat("\u202e", 1<<20))}

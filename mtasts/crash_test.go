@@ -41,10 +41,12 @@ func crashPolicy(domain, id string) string {
 // tellingStore says on standard output what has been stored.
 type tellingStore struct{ *cache.Bolt }
 
-func (s tellingStore) Put(ctx context.Context, key string, value []byte, fetched, expires time.Time) error {
-	err := s.Bolt.Put(ctx, key, value, fetched, expires)
-	if err == nil {
-		fmt.Printf("%s %d\n", key, fetched.UnixNano())
+func (s tellingStore) Write(ctx context.Context, changes []cache.Change) error {
+	err := s.Bolt.Write(ctx, changes)
+	for _, c := range changes {
+		if err == nil {
+			fmt.Printf("%s %d\n", c.Key, c.Fetched.UnixNano())
+		}
 	}
 	return err
 }

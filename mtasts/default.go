@@ -18,7 +18,8 @@ var standard struct {
 
 // PolicyFor is [Client.PolicyFor] on a Client that the package opens on first use
 // and never closes, with default [Options] and a file in the user's cache directory
-// ([os.UserCacheDir]). It takes at most about 90 seconds. A program that delivers
+// ([os.UserCacheDir]). It takes at most about 90 seconds, or longer while 512 policy hosts are
+// silent. A program that delivers
 // mail is better served by [Open], with a path of its own.
 //
 // Only one process at a time can have the file open. If it cannot be opened, the
@@ -39,11 +40,11 @@ func standardClient() (*Client, error) {
 	}
 	dir, err := os.UserCacheDir()
 	if err != nil {
-		return nil, fmt.Errorf("no directory for remembered policies: %w; use mtasts.Open", err)
+		return nil, fmt.Errorf("no directory for the policies: %w; use mtasts.Open", err)
 	}
 	dir = filepath.Join(dir, "go-mtasts")
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("no directory for remembered policies: %w; use mtasts.Open", err)
+		return nil, fmt.Errorf("no directory for the policies: %w; use mtasts.Open", err)
 	}
 	store, err := cache.OpenBolt(filepath.Join(dir, "policies.db"))
 	if err != nil {

@@ -44,6 +44,7 @@ type finding struct {
 // one would be cached under an id that is not its own (Section 8.1).
 func (c *Client) discover(domain string, e *cacheEntry, l *lookup) finding {
 	due := e.isDue()
+	c.stats.discoveries.Add(1)
 	id, failure := c.lookupID(domain)
 	if c.ctx.Err() != nil {
 		return finding{cause: closedError(domain)}
@@ -70,8 +71,9 @@ func (c *Client) discover(domain string, e *cacheEntry, l *lookup) finding {
 	}
 	switch last, recent := e.recentFetch(id, c.since()); {
 	case recent && last.failure != nil:
+		c.stats.backoffs.Add(1)
 		return finding{kept: known, cause: last.failure, doubt: last.failure, failed: last.failure, blocked: true}
-	case recent && known != nil && !fetchAnyway:
+	case recent && known != nil && !fetchAnyway && !l.recheck:
 		// Two name servers that disagree give two ids in turn.
 		return finding{kept: known}
 	}
@@ -92,8 +94,10 @@ func (c *Client) discover(domain string, e *cacheEntry, l *lookup) finding {
 	}
 	e.noteFetch(fetchAttempt{id: id, at: c.since(), failure: failure})
 	if failure == nil {
+		c.stats.fetchesOK.Add(1)
 		return finding{learnt: learnt, seenID: seenID}
 	}
+	c.stats.fetchesFailed.Add(1)
 	known = e.valid(time.Now())
 	if known == nil || known.speaks() {
 		c.emitError(EventPolicy, known, failure)

@@ -96,12 +96,10 @@
 //		reply, isReply := errors.AsType[*textproto.Error](err)
 //		state, inTLS := c.TLSConnectionState()
 //		switch {
-//		case err == nil:
-//			return host.Verify(state) // both sides have said something inside TLS
 //		case !inTLS && isReply:
 //			return tlsFailure{fmt.Errorf("%w: %w", mtasts.ErrNoSTARTTLS, reply)}
-//		case isReply:
-//			return err // EHLO was refused inside TLS, of which that says nothing
+//		case err == nil || isReply: // the host has said something inside TLS, if only no to EHLO
+//			return errors.Join(host.Verify(state), err)
 //		}
 //		return tlsFailure{err}
 //	}
@@ -149,16 +147,16 @@
 // takes its place: no answer of the DNS or lack of one, no failed fetch, no restart.
 // What has expired does not come back without a fetch.
 //
-// A cached policy is answered without I/O. Every five minutes at most (see
-// [Options.CheckInterval]) the TXT record is checked behind such an answer, and a new id
+// A cached policy is answered without I/O. If the last check is older than five minutes
+// (see [Options.CheckInterval]), the TXT record is checked behind the answer, and a new id
 // makes the client fetch the new policy. A violation under mode enforce makes the next
 // caller wait for such a check, but not again for 30 seconds after a check that told
 // nothing new. So a publisher who has moved costs a message one deferral at most, unless
 // it comes in these 30 seconds.
 //
 // A caller whose context ends gets the best answer there is: the cached policy, or else
-// what the last look-up has found. Only where no look-up of the domain has ever ended is
-// it an error.
+// what the last look-up has found. It is an error only where memory holds neither: during
+// the first look-up of the domain since the start, or since it was evicted from memory.
 //
 // [Client.Run] refreshes what is in use at random times, once a day at least. So an
 // attacker has to block that for the whole life of the policy less a day, and is noticed
@@ -192,7 +190,7 @@
 //	a tls.Config is never looser than its base           TestTLSConfigOnlyEverTightensItsBase
 //	an override is seen in every answer and event        TestAnOverrideShowsInEveryEventAndLoosensNothingElse
 //	under the quota, what protects least goes first      TestUnderTheQuotaWhatProtectsLeastGoesFirst
-//	what a full store has refused is not given up        TestWhatAFullStoreHasRefusedIsStoredOnceThereIsRoom
+//	what a full store has refused is stored later         TestWhatAFullStoreHasRefusedIsStoredOnceThereIsRoom
 //	a failed or a fresh fetch is not repeated for five   TestRFC8461_3_3_IDsInTurnCauseOneFetchEachInFiveMinutes
 //	  minutes, for each of the last four ids
 //	an impatient caller gets the best answer there is    TestRFC8461_3_3_AnImpatientCallerIsSentAwayOnceAtMost
@@ -216,9 +214,12 @@
 //	any of these, with a policy cached             the cached policy              applies it
 //	the store cannot be read                       error                          defers
 //	ctx ends during the first look-up              error                          defers
+//	ctx ends during a later look-up                the cached policy, or what     as above
+//	                                                 the last look-up has found
 //	the domain is malformed                        ErrInvalidDomain               bounces
 //	enforce: MX not listed                         CheckMX: ErrNotListed          tries the next MX
-//	enforce: no STARTTLS, or a bad certificate     AllowFallback: *Error          tries the next MX
+//	enforce: no STARTTLS, or a bad certificate     AllowFallback or Verify:       tries the next MX
+//	                                                 *Error
 //	enforce: no MX left                                                           defers; Recheck
 //	                                                                              before a bounce
 //	testing: any of these three                    Event                          delivers
@@ -241,8 +242,8 @@
 //
 //	Recheck returns                do
 //	-----------------------------  ------------------------------------------------
-//	another policy, by Fetched     try the message again under it
-//	the same policy                let the message fail: its text, the MX host and
+//	a policy of other Mode or Text try the message again under it
+//	the same                       let the message fail: its text, the MX host and
 //	                               Error() belong into the DSN
 //	an error                       keep the message, and ask again at the next try
 //	an error, and the queue time   let the message fail all the same: the DSN says
@@ -257,6 +258,7 @@
 //
 //	host, err := policy.CheckMX(mx)
 //	if err == nil {
+//		host.TLSConfig(base)            // whose RootCAs count
 //		err = host.Verify(pooled.State) // the zero state, if it is in clear text
 //	}
 //	if err != nil {
@@ -302,11 +304,18 @@
 // passed to TLSConfig changes that:
 //
 //   - RSA key exchange and 3DES are off. A server that knows nothing else fails with
-//     tls-alert-40: list tls.TLS_RSA_WITH_AES_128_GCM_SHA256 and the like in CipherSuites.
+//     tls-alert-40: add tls.TLS_RSA_WITH_AES_128_GCM_SHA256 to the suites of
+//     [tls.CipherSuites], and set CipherSuites to all of these.
 //   - TLS 1.0 and 1.1 are off. MinVersion turns them on, but never under mode enforce.
 //   - The first message has some 1.5 KB because of post-quantum groups, so it comes in two
 //     packets. A server or middlebox that cannot read that resets the connection or lets
 //     it time out: set CurvePreferences to tls.X25519, tls.CurveP256.
+//
+// # Closing
+//
+// [Client.Close] ends all look-ups and writes what is not stored yet, mostly within some
+// milliseconds. A store that hangs is left after half a minute, and the error says how
+// many policies are lost.
 //
 // # In tests
 //

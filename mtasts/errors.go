@@ -41,7 +41,7 @@ type Error struct {
 
 	// Result is the result type for a TLSRPT report (RFC 8460, Section 4.3),
 	// empty where none fits. Reason is a failure-reason-code: a short token of
-	// this package's own, never a stranger's text.
+	// this package's own, never text from the network.
 	Result Result
 	Reason string
 
@@ -57,7 +57,7 @@ type Error struct {
 }
 
 // Error returns one line of printable ASCII, less than 1,000 octets long, that is
-// safe in a log and in an SMTP reply whatever a stranger has sent.
+// safe in a log and in an SMTP reply whatever came from the network.
 func (e *Error) Error() string {
 	var b strings.Builder
 	b.WriteString("mtasts: ")
@@ -82,7 +82,7 @@ func (e *Error) Error() string {
 func (e *Error) Unwrap() error { return e.Err }
 
 // EnhancedCode is the status code of RFC 3463 to answer the sender of the message with
-// when it is deferred because of e, such as "4.7.5". Once the message is given up for
+// when it is deferred because of e, such as "4.7.5". Once the message fails for
 // good, its first digit becomes a 5. Only an [ErrInvalidDomain] has a 5 from the start.
 //
 //	5.1.2  the domain is malformed

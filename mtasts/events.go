@@ -33,9 +33,8 @@ const (
 	EventSession EventKind = "session"
 
 	// EventPolicy: a domain publishes a TXT record, but not exactly one that is
-	// valid, or no usable policy file; or the live policy of a domain with a
-	// remembered one cannot be had (RFC 8461, Section 6). Policy is the remembered
-	// one, if there is one.
+	// valid, or no usable policy file; or the live policy of a domain with a cached one
+	// cannot be had (RFC 8461, Section 6). Policy is the cached one, if there is one.
 	EventPolicy EventKind = "policy"
 
 	// EventRefresh: [Client.Run] could not fetch a policy again, or could after it
@@ -45,7 +44,7 @@ const (
 	EventRefresh EventKind = "refresh"
 
 	// EventChange: a policy has taken the place of a cached one in a way that
-	// somebody should look at. Policy is the new one, Previous the old one, and Reason
+	// somebody should know of. Policy is the new one, Previous the old one, and Reason
 	// says what: [ReasonEnforcementEnded], [ReasonPatternsAdded], [ReasonSameIDOther]
 	// or [ReasonNewIDSame].
 	EventChange EventKind = "change"
@@ -100,6 +99,7 @@ func (c *Client) emit(e Event) {
 	if e.Policy != nil && e.Policy.Override == "" {
 		e.Policy = c.overridden(e.Policy)
 	}
+	c.stats.events.Add(1)
 	c.report(e)
 }
 

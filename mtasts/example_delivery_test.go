@@ -95,12 +95,10 @@ func secure(c *smtp.Client, host *mtasts.Host) error {
 	reply, isReply := errors.AsType[*textproto.Error](err)
 	state, inTLS := c.TLSConnectionState()
 	switch {
-	case err == nil:
-		return host.Verify(state) // both sides have said something inside TLS
 	case !inTLS && isReply:
 		return tlsFailure{fmt.Errorf("%w: %w", mtasts.ErrNoSTARTTLS, reply)}
-	case isReply:
-		return err // EHLO was refused inside TLS, of which that says nothing
+	case err == nil || isReply: // the host has said something inside TLS, if only no to EHLO
+		return errors.Join(host.Verify(state), err)
 	}
 	return tlsFailure{err}
 }

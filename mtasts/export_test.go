@@ -10,7 +10,7 @@ func Reseal(domain string, value []byte, fetched time.Time) (entry []byte, expir
 	}
 	expires = fetched.Add(p.Expires.Sub(p.Fetched))
 	p.Fetched, p.stamp = fetched, fetched
-	entry, _ = encodeEntry(p, used)
+	entry = encodeEntry(p, used)
 	return entry, expires
 }
 
@@ -18,4 +18,13 @@ func Reseal(domain string, value []byte, fetched time.Time) (entry []byte, expir
 func UsedAt(domain string, value []byte) (time.Time, error) {
 	_, used, err := decodeEntry(domain, value, parseFile)
 	return used, err
+}
+
+// IDOf is the id of the policy in a stored entry.
+func IDOf(domain string, value []byte) (string, error) {
+	p, _, err := decodeEntry(domain, value, parseFile)
+	if err != nil {
+		return "", err
+	}
+	return p.ID, nil
 }

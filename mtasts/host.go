@@ -95,7 +95,7 @@ func (h *Host) TLSConfig(base *tls.Config) *tls.Config {
 			return h.note(check(raw, chains))
 		}
 	}
-	check, enforce := cfg.VerifyConnection, h.policy.Mode == ModeEnforce
+	check, enforce := cfg.VerifyConnection, h.policy.enforces()
 	if enforce {
 		cfg.InsecureSkipVerify = false
 		cfg.MinVersion = max(cfg.MinVersion, tls.VersionTLS12)
@@ -199,7 +199,7 @@ func (h *Host) Verify(cs tls.ConnectionState) error {
 func (h *Host) AllowFallback(cause error) error {
 	if refused := h.refused.Load(); refused != nil {
 		e := &Error{Domain: h.policy.Domain, MX: h.Name, Result: ResultValidationFailure,
-			Reason: ReasonSenderCheck, Err: hideReplies(*refused)}
+			Reason: ReasonSenderCheck, Err: *refused}
 		if h.policy.Mode != ModeNone {
 			h.emit(e)
 		}

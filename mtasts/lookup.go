@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync/atomic"
 	"time"
 )
 
@@ -21,11 +20,15 @@ type lookup struct {
 	// it then fetches in the place that the refresh has.
 	hurry chan struct{}
 
-	// answered is closed once there is something to answer with. Then cached is the
-	// cached policy, or the newer one that was fetched meanwhile: once that can have
-	// been answered, the older one must not be.
+	// answered is closed once entry has a policy to answer with: the cached one, or the
+	// newer one that was fetched meanwhile. It is the entry that memory has, or had until
+	// it was evicted, so that nobody is told of the older one after another was told of
+	// the newer.
 	answered chan struct{}
-	cached   atomic.Pointer[Policy]
+	entry    *cacheEntry
+
+	// next is begun as soon as this look-up has ended, by those who need another one.
+	next *lookup // guarded by Client.mu
 
 	// done is closed at the end. Then policy or err is set, checked says whether the
 	// DNS was asked at all, and doubt why the check told nothing certain.
@@ -35,10 +38,8 @@ type lookup struct {
 	checked bool
 	doubt   *Error
 
-	// For a refresh: what is cached after it, when it was last used, and why it could
-	// not be fetched again.
+	// For a refresh: what is cached after it, and why it could not be fetched again.
 	held    *Policy
-	used    time.Time
 	failure *Error
 	blocked bool // it was not even tried
 }
@@ -58,6 +59,9 @@ func (c *Client) find(ctx context.Context, name string) (*Policy, error) {
 		known := e.valid(time.Now())
 		if known != nil {
 			c.used(e)
+			if c.since() < time.Duration(e.checkAt.Load()) {
+				return known, nil // checked meanwhile
+			}
 		}
 		first := c.checkInterval < 0 || e.isDue() // check first, then answer
 		l, err := c.join(name, &lookup{force: c.checkInterval < 0})
@@ -70,8 +74,8 @@ func (c *Client) find(ctx context.Context, name string) (*Policy, error) {
 		if !first {
 			select {
 			case <-l.answered:
-				if p := l.cached.Load(); p.valid(time.Now()) {
-					c.usedNow(name)
+				if p := l.entry.valid(time.Now()); p != nil {
+					c.used(l.entry)
 					return p, nil
 				}
 			case <-l.done:
@@ -103,8 +107,12 @@ func (c *Client) best(name string, l *lookup, err *Error) (*Policy, error) {
 		return p, nil
 	}
 	if l != nil {
-		if p := l.cached.Load(); p.valid(time.Now()) {
-			return p, nil // evicted from memory since
+		select {
+		case <-l.answered:
+			if p := l.entry.valid(time.Now()); p != nil {
+				return p, nil // evicted from memory since
+			}
+		default:
 		}
 	}
 	if p := c.cached(name).absence(); p != nil {
@@ -179,22 +187,33 @@ func (c *Client) join(name string, l *lookup) (*lookup, *Error) {
 		return nil, closedError(name)
 	}
 	if under := c.lookups[name]; under != nil {
+		if under.next == nil && (l.recheck && !under.recheck || l.job != nil && under.job == nil) {
+			under.next = l // or callers, who are many, would always be faster
+		}
 		return under, nil
 	}
 	if l.job == nil && len(c.lookups) >= maxLookups {
 		return nil, &Error{Domain: name, Reason: ReasonBusy, Temporary: true, Err: errBusy}
 	}
+	c.begin(name, l)
+	return l, nil
+}
+
+// begin begins l. The lock is held.
+func (c *Client) begin(name string, l *lookup) {
 	l.began, l.answered, l.done = c.since(), make(chan struct{}), make(chan struct{})
 	l.hurry = make(chan struct{}, 1)
 	c.lookups[name] = l
 	c.work.Go(func() { c.run(name, l) })
-	return l, nil
 }
 
 // finish ends a look-up and lets its callers go.
 func (c *Client) finish(name string, l *lookup) {
 	c.mu.Lock()
 	delete(c.lookups, name)
+	if l.next != nil && !c.closed {
+		c.begin(name, l.next)
+	}
 	c.mu.Unlock()
 	close(l.done)
 }

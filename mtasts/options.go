@@ -19,7 +19,8 @@ type Resolver interface {
 	// a dot. The character-strings of one record are joined without a space
 	// (RFC 8461, Section 3.1). That there is no such record must be an error
 	// that wraps a *[net.DNSError] with IsNotFound set, or an empty list; any
-	// other error means that it could not be found out. It must heed ctx.
+	// other error means that it could not be found out. It must end soon
+	// after ctx does; *[net.Resolver] takes until its own time-out, some seconds.
 	LookupTXT(ctx context.Context, name string) ([]string, error)
 }
 
@@ -49,10 +50,9 @@ type Options struct {
 	// operator's own networks.
 	AllowNets []netip.Prefix
 
-	// CheckInterval is for how long an answer is given without a look at the TXT
-	// record. A remembered policy that is older is still given at once, and the
-	// look happens behind it. 0: 5 minutes. Negative: look on every call, and
-	// wait for it.
+	// CheckInterval is for how long an answer is given without a check of the TXT
+	// record. A cached policy that is older is still given at once, and the check is
+	// made behind it. 0: 5 minutes. Negative: check on every call, and wait for it.
 	CheckInterval time.Duration
 
 	// MemoryEntries is how many domains are held in memory, with and without a
@@ -61,7 +61,7 @@ type Options struct {
 	MemoryEntries int
 
 	// Quota is how many octets of policies the store may hold before [Client.Run]
-	// gives up entries, each with an [EventEvicted]: first those of mode none, then
+	// evicts entries, each with an [EventEvicted]: first those of mode none, then
 	// testing, then those that nobody has asked about for longest. One that enforces
 	// and was in use within a day always stays. 0: 1 GiB.
 	Quota int64

@@ -1,6 +1,7 @@
 package mtasts
 
 import (
+	"cmp"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -12,7 +13,7 @@ import (
 	"github.com/mtasts/go-mtasts/internal/certcheck"
 )
 
-var errNotEncrypted = errors.New("the session is not encrypted")
+var errNotEncrypted = errors.New("the session is not encrypted, or its handshake is not over")
 
 // judge says what is wrong with a session that has been set up.
 func (h *Host) judge(cs tls.ConnectionState) error {
@@ -57,8 +58,10 @@ func stillValid(chains [][]*x509.Certificate, now time.Time) bool {
 // failure puts cause into the terms of RFC 8460, Section 4.3.
 func (h *Host) failure(cause error) *Error {
 	e := &Error{Domain: h.policy.Domain, MX: h.Name, Err: hideReplies(cause)}
+	result, reason := certcheck.ClassifyWith(cause, h.roots())
+	inTLS := strings.HasPrefix(result, "certificate-") || strings.HasPrefix(reason, "tls-alert-")
 	switch {
-	case errors.Is(cause, ErrNoSTARTTLS):
+	case errors.Is(cause, ErrNoSTARTTLS) && !inTLS: // a sender may join it with too much
 		e.Result, e.Reason = ResultSTARTTLSNotSupported, noSTARTTLS(cause)
 	case errors.Is(cause, errNotEncrypted):
 		e.Result, e.Reason = ResultSTARTTLSNotSupported, ReasonNotEncrypted
@@ -67,7 +70,6 @@ func (h *Host) failure(cause error) *Error {
 	case errors.Is(cause, errLoosened):
 		e.Result, e.Reason = ResultValidationFailure, ReasonConfigChanged
 	default:
-		result, reason := certcheck.ClassifyWith(cause, h.roots())
 		e.Result, e.Reason = Result(result), reason
 		h.policy.client.checkAuthorities(e)
 	}
@@ -91,14 +93,10 @@ func noSTARTTLS(cause error) string {
 		_, reason := certcheck.Classify(reply)
 		return reason
 	}
-	for {
-		if cause == ErrNoSTARTTLS {
-			return ReasonSTARTTLSNotOffered
-		}
-		if cause = errors.Unwrap(cause); cause == nil { // several errors are joined
-			return ReasonSTARTTLSUnavailable
-		}
+	if strings.HasSuffix(cause.Error(), ErrNoSTARTTLS.Error()) {
+		return ReasonSTARTTLSNotOffered
 	}
+	return ReasonSTARTTLSUnavailable // something has been said about it
 }
 
 // notListed is the violation of a host that no pattern matches. RFC 8460 has no result
@@ -106,7 +104,7 @@ func noSTARTTLS(cause error) string {
 func (h *Host) notListed() *Error {
 	p := h.policy
 	const most = 5
-	patterns := strings.Join(p.MX[:min(len(p.MX), most)], ", ")
+	patterns := cmp.Or(strings.Join(p.MX[:min(len(p.MX), most)], ", "), "none")
 	if more := len(p.MX) - most; more > 0 {
 		patterns += fmt.Sprintf(" and %d more", more)
 	}
@@ -118,7 +116,7 @@ func (h *Host) notListed() *Error {
 // an enforced policy makes the domain due for a check.
 func (h *Host) report(failure *Error) {
 	p := h.policy
-	if failure != nil && p.Mode == ModeEnforce && p.client != nil {
+	if failure != nil && p.enforces() && p.client != nil {
 		p.client.violated(p)
 	}
 	h.emit(failure)

@@ -15,7 +15,7 @@ const (
 	ActionObserve Action = "observe"
 )
 
-// overridden is p as the operator wants it applied. The policy that is remembered
+// overridden is p as the operator wants it applied. The policy that is cached
 // is not touched by that: it goes on to be refreshed, and applies again as soon as
 // the override is gone.
 func (c *Client) overridden(p *Policy) *Policy {

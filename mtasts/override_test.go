@@ -77,6 +77,22 @@ func TestObservingReportsAnMXThatIsNotListed(t *testing.T) {
 	})
 }
 
+func TestObservingMakesNothingStricter(t *testing.T) {
+	for _, mode := range []mtasts.Mode{mtasts.ModeNone, mtasts.ModeTesting} {
+		play(t, func(t *testing.T, e *env) {
+			action := mtasts.ActionObserve
+			e.overrideWith(&action)
+			e.Publish(domain, "1", mtaststest.Policy(mode, week, "mx.example.com"))
+			if p := e.policy(); p.Mode != mode {
+				t.Errorf("%s became %s", mode, p.Mode)
+			}
+			if p := e.policyFor("without.example"); p.Mode != mtasts.ModeNone {
+				t.Errorf("no policy became %s", p.Mode)
+			}
+		})
+	}
+}
+
 func TestAnOverrideShowsInEveryEventAndLoosensNothingElse(t *testing.T) {
 	play(t, func(t *testing.T, e *env) {
 		action := mtasts.ActionObserve

@@ -25,8 +25,6 @@ const (
 // that many callers share: read it, never change it, and ask [Client.PolicyFor]
 // again for the next message rather than keep it.
 type Policy struct {
-	// What comes before Domain is all that Host reads, and lies together in memory.
-
 	// Mode is what the policy demands; [ModeNone] without a policy.
 	Mode Mode
 
@@ -54,7 +52,7 @@ type Policy struct {
 	// without a policy.
 	Fetched, Expires time.Time
 
-	// Text is the policy file as it was fetched, up to 64 KiB of a stranger's
+	// Text is the policy file as it was fetched, up to 64 KiB of a publisher's
 	// octets. A TLSRPT report quotes it.
 	Text string
 
@@ -63,10 +61,6 @@ type Policy struct {
 	// could not be found out. The default of RFC 8461 is to deliver (Section
 	// 3.3); a strict sender may defer instead.
 	Cause error
-
-	// file has what Text, Mode, MX and index are a part of, and lets other policies have
-	// it too for as long as this one is there.
-	file *policyFile
 
 	// stamp and until are for a clock that is set: see succeed.
 	stamp, until time.Time
@@ -90,7 +84,6 @@ func newPolicy(domain, id string, file *policyFile, fetched time.Time) *Policy {
 		Expires: fetched.Add(file.MaxAge),
 		Text:    file.text,
 		index:   file.index,
-		file:    file,
 		stamp:   fetched,
 	}
 }
@@ -104,6 +97,10 @@ func noPolicy(domain string, cause error) *Policy {
 // is nobody's concern (RFC 8461, Sections 6 and 8.3).
 func (p *Policy) speaks() bool { return p != nil && p.Mode != ModeNone }
 
+// enforces reports whether p demands verified TLS. A Policy made by hand that has no mode
+// is taken at its strictest.
+func (p *Policy) enforces() bool { return p.Mode != ModeTesting && p.Mode != ModeNone }
+
 // valid reports whether p may be applied: its time since fetch "has not
 // exceeded" max_age (RFC 8461, Section 5.1), so the last instant counts. After
 // the clock has been set back it stays valid, which fails closed.
@@ -111,6 +108,6 @@ func (p *Policy) valid(now time.Time) bool {
 	return p != nil && p.Cause == nil && !now.After(p.Expires)
 }
 
-// lasts reports whether p is to be remembered. With max_age 0 it is used once, and
+// lasts reports whether p is to be cached. With max_age 0 it is used once, and
 // fetched again the next time (RFC 8461, Section 3.2).
 func (p *Policy) lasts() bool { return p.Expires.After(p.Fetched) }

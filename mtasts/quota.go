@@ -5,22 +5,57 @@ import (
 	"errors"
 	"sync/atomic"
 	"time"
+
+	"github.com/mtasts/go-mtasts/cache"
 )
 
-// defaultQuota holds two million policies of ordinary size.
-const defaultQuota = 1 << 30
+const (
+	// defaultQuota holds two million policies of ordinary size.
+	defaultQuota = 1 << 30
 
-// A tally is what a walk has found in the store: octets by how readily they are
-// given up.
-type tally struct {
-	total  int64
-	byRank [ranks]int64
+	// Between two walks of Run the store takes policies that enforce up to this many
+	// percent of the quota, and others up to 100.
+	enforceQuota = 125
+
+	// Each walk that finds more than the quota evicts down to this many percent of it.
+	lowQuota = 90
+)
+
+// A quota bounds the store while Run runs: only its walks know how much the store holds.
+type quota struct {
+	client *Client
+	most   int64        // octets
+	known  atomic.Bool  // a walk has come to its end
+	stored atomic.Int64 // octets: by the last walk, and what was written since
+}
+
+var errFull = errors.New("the store is full; raise Options.Quota")
+
+// admits reports whether the store has room for d. What takes the place of a stored policy
+// always has: the older one must not come back.
+func (q *quota) admits(d *dirtyPolicy) bool {
+	p := d.policy
+	limit := q.most
+	if p.Mode == ModeEnforce {
+		limit = limit / 100 * enforceQuota
+	}
+	if !q.known.Load() || q.stored.Load() <= limit || q.client.ctx.Err() != nil {
+		return true // and Close rather passes the quota than loses something
+	}
+	ctx, cancel := context.WithTimeout(q.client.ctx, storeLimit)
+	defer cancel()
+	if _, there, err := q.client.store.Get(ctx, p.Domain); there || err != nil {
+		return true
+	}
+	q.client.setUnstored(p, refused)
+	q.client.emitError(EventStore, p, &Error{Domain: p.Domain, Reason: ReasonStoreFull, Temporary: true, Err: errFull})
+	return false
 }
 
 // The ranks in which entries go when the store is full: policies that protect
 // nothing, then those that only report, then those that enforce, by the days since
 // somebody asked about their domain. One that enforces and was in use within a day
-// stays: to forget it would be what an attacker wants.
+// stays: to evict it would be what an attacker wants.
 const (
 	rankNone    = 0
 	rankTesting = 1
@@ -37,97 +72,65 @@ func rank(p *Policy, used, now time.Time) int {
 	case ModeTesting:
 		return rankTesting
 	}
-	// A use is noted once a day, so the last one may be a day later than what is noted.
+	// The store has a use once a day, so the last one may be a day later.
 	days := int(now.Sub(used)/(24*time.Hour)) - 1
 	return rankKept - min(max(days, 0), idleDays)
 }
 
-func (t *tally) add(p *Policy, used, now time.Time, size int) {
+// A tally is what a walk has found in the store, in octets.
+type tally struct {
+	total  int64
+	byRank [ranks]int64
+}
+
+func (t *tally) add(rank, size int) {
 	t.total += int64(size)
-	t.byRank[rank(p, used, now)] += int64(size)
+	t.byRank[rank] += int64(size)
 }
 
-// Beyond the quota, while entries are being given up, the store still takes this many
-// percent of it: of policies that do not enforce, and of those that do.
-const (
-	roomAny     = 110
-	roomEnforce = 125
-)
-
-var (
-	errFull    = errors.New("the store is full; raise Options.Quota")
-	errCrowded = errors.New("the store is full until entries have been given up")
-)
-
-// room says why the store has no room for an entry of p: errFull if it is to do without,
-// errCrowded if there may soon be some.
-func (r *refresher) room(p *Policy) error {
-	if r == nil || !r.known.Load() {
-		return nil
-	}
-	percent := r.stored.Load() / max(1, r.client.quota/100)
-	switch {
-	case r.stuck.Load() || percent > roomAny && p.Mode != ModeEnforce:
-		return errFull
-	case percent > roomEnforce:
-		return errCrowded
-	}
-	return nil
-}
-
-// noteStored counts an entry that has been written. What it took the place of is counted
-// too, until the next walk.
-func (r *refresher) noteStored(size int) {
-	if r == nil || r.stored.Add(int64(size)) <= r.client.quota || r.stuck.Load() || !r.known.Load() {
+// enforce evicts entries until the store is below its quota, those of the lowest rank
+// first. t is what the walk has found, which came to its end at the time now.
+func (q *quota) enforce(ctx context.Context, t tally, now time.Time) {
+	q.stored.Store(t.total)
+	q.known.Store(true)
+	if t.total <= q.most {
 		return
 	}
-	select {
-	case r.crowded <- struct{}{}:
-	default:
-	}
-}
-
-// makeRoom gives up entries until the store is a tenth below its quota, those of the
-// lowest rank first. If that cannot be, the store is stuck until the next walk.
-func (r *refresher) makeRoom(ctx context.Context, t tally) {
-	c := r.client
-	if t.total <= c.quota {
-		r.stuck.Store(false)
-		return
-	}
-	excess := t.total - c.quota*9/10
+	excess := t.total - q.most/100*lowQuota
 	last := 0 // the rank in which the excess ends
 	for sum := int64(0); last < rankKept; last++ {
 		if sum += t.byRank[last]; sum >= excess {
 			break
 		}
 	}
-	now := time.Now()
-	deletes := newLanes()
-	var freed atomic.Int64
-	planned := int64(0)
-	r.each(ctx, func(key string, p *Policy, used time.Time, size int) bool {
-		if k := rank(p, r.lastUse(key, used), now); k > last || k == rankKept {
+	c := q.client
+	var batch []cache.Change
+	var evicted []*Policy
+	flush := func() {
+		ctx, cancel := context.WithTimeout(ctx, storeLimit)
+		defer cancel()
+		if c.store.Write(ctx, batch) == nil { // what fails is tried again on the next walk
+			for _, p := range evicted {
+				c.setUnstored(p, refused)
+				c.stats.evictions.Add(1)
+				c.emit(Event{Kind: EventEvicted, Domain: p.Domain, Policy: p, Reason: ReasonStoreFull})
+			}
+		}
+		batch, evicted = nil, nil
+	}
+	c.walk(ctx, func(p *Policy, used time.Time, size int) bool {
+		if k := rank(p, c.lastUse(p.Domain, used), now); k > last || k == rankKept {
 			return true
 		}
-		planned += int64(size)
-		deletes.do(func() {
-			if c.remove(ctx, p) == nil {
-				freed.Add(int64(size))
-				r.stored.Add(-int64(size))
-				if e := c.cached(key); e != nil && e.policy.Load().is(p) {
-					e.unsaved.Store(refused) // should somebody ask about it again
-				}
-				c.emit(Event{Kind: EventEvicted, Domain: key, Policy: p, Reason: ReasonStoreFull})
-			}
-		})
-		return planned < excess
+		excess -= int64(size)
+		q.stored.Add(-int64(size))
+		batch = append(batch, cache.Change{Key: p.Domain, Fetched: p.stamp})
+		if evicted = append(evicted, p); len(batch) == maxBatch {
+			flush()
+		}
+		return excess > 0
 	})
-	deletes.wait()
-	stuck := t.total-freed.Load() > c.quota && ctx.Err() == nil
-	if stuck && !r.stuck.Load() {
-		c.log.Error("mtasts: the store is full of policies in use; new ones are kept in memory only", "octets", r.stored.Load(), "quota", c.quota)
+	if flush(); q.stored.Load() > q.most && ctx.Err() == nil {
+		c.log.Error("mtasts: the store is full of policies in use; new ones may be kept in memory only", "octets", q.stored.Load(), "quota", q.most)
 	}
-	r.stuck.Store(stuck)
-	r.noteStored(0) // by what has come meanwhile: look again
 }

@@ -3,7 +3,7 @@ package mtasts
 import "github.com/mtasts/go-mtasts/internal/certcheck"
 
 // What an [Error] or [Event] has as its Reason: a failure-reason-code in the sense of RFC
-// 8460, Section 4.4, from a bounded set, in which no stranger has a word. Besides these
+// 8460, Section 4.4, from a bounded set, and never text from the network. Besides these
 // there are smtp-NNN, the code of the reply to STARTTLS, and tls-alert-NN, an alert of
 // TLS by its IANA number, sent or received.
 

@@ -11,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/mtasts/go-mtasts/cache"
 	"github.com/mtasts/go-mtasts/mtasts"
 	"github.com/mtasts/go-mtasts/mtasts/mtaststest"
 	"github.com/mtasts/go-mtasts/resolver"
@@ -166,11 +167,11 @@ type countingStore struct {
 	puts int
 }
 
-func (s *countingStore) Put(ctx context.Context, key string, value []byte, fetched, expires time.Time) error {
+func (s *countingStore) Write(ctx context.Context, changes []cache.Change) error {
 	s.mu.Lock()
 	s.puts++
 	s.mu.Unlock()
-	return s.Store.Put(ctx, key, value, fetched, expires)
+	return s.Store.Write(ctx, changes)
 }
 
 func (s *countingStore) count() int {

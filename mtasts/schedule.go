@@ -31,10 +31,11 @@ const (
 // be there at the right moment (RFC 8461, Section 10.2), but stay the same however
 // often it is asked about one fetch, until that is overdue.
 type schedule struct {
-	seed maphash.Seed
+	seed  maphash.Seed
+	start time.Time // of Run
 }
 
-func newSchedule() schedule { return schedule{maphash.MakeSeed()} }
+func newSchedule() schedule { return schedule{maphash.MakeSeed(), time.Now()} }
 
 // due is when p is to be fetched again, no sooner than five minutes after its fetch (RFC
 // 8461, Section 3.3). What should have been done while nothing ran is spread over the
@@ -46,8 +47,14 @@ func (s schedule) due(p *Policy, now time.Time) time.Time {
 	if !at.Before(now) && !p.Fetched.After(now) {
 		return at
 	}
-	// Anew each time: what one walk leaves to the next would else be left by each.
-	return now.Add(rand.N(min(overdueSpread, p.Expires.Sub(now)/2) + 1))
+	at = s.start.Add(time.Duration(s.random(p) * float64(overdueSpread)))
+	if at.Before(now) {
+		at = now.Add(rand.N(walkEvery))
+	}
+	if half := now.Add(p.Expires.Sub(now) / 2); at.After(half) {
+		return half
+	}
+	return at
 }
 
 // retry is when p is to be tried again after a failure. The tries come closer as the
@@ -99,17 +106,6 @@ func (p *pace) reserve(address string) time.Time {
 	}
 	p.next[address] = at.Add(pacePeriod)
 	return at
-}
-
-// cutOff gives back what was reserved after end.
-func (p *pace) cutOff(end time.Time) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for address, at := range p.next {
-		if at.After(end) {
-			p.next[address] = end
-		}
-	}
 }
 
 // policyHostKey tells policy hosts apart by where they are: by an address, or where

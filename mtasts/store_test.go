@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mtasts/go-mtasts/cache"
 	"github.com/mtasts/go-mtasts/mtasts"
 	"github.com/mtasts/go-mtasts/mtasts/mtaststest"
 	"github.com/mtasts/go-mtasts/resolver"
@@ -115,9 +116,9 @@ func TestMoreThanCanBeHeldIsStoredAtTheNextLook(t *testing.T) {
 // slowStore takes five seconds for each write.
 type slowStore struct{ mtasts.Store }
 
-func (s slowStore) Put(ctx context.Context, key string, value []byte, fetched, expires time.Time) error {
+func (s slowStore) Write(ctx context.Context, changes []cache.Change) error {
 	time.Sleep(5 * time.Second) // in a bubble
-	return s.Store.Put(ctx, key, value, fetched, expires)
+	return s.Store.Write(ctx, changes)
 }
 
 func TestAPolicyIsNotForgottenWhileItIsBeingStored(t *testing.T) {
@@ -163,7 +164,7 @@ func TestADamagedEntryDefersUntilTheLivePolicyTakesItsPlace(t *testing.T) {
 		}
 		value[len(value)/2] ^= 1
 		later := time.Now().Add(time.Second)
-		if err := e.store.Put(t.Context(), domain, value, later, later.Add(week)); err != nil {
+		if err := e.store.Write(t.Context(), []cache.Change{{Key: domain, Value: value, Fetched: later, Expires: later.Add(week)}}); err != nil {
 			t.Fatal(err)
 		}
 		e.start()

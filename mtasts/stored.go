@@ -23,8 +23,7 @@ import (
 //	         text of the policy file
 //
 // The domain is under the checksum so that an entry that a damaged index returns
-// for another key is not taken for that key's. The text is at the end, where a store
-// can tell that many entries have the same.
+// for another key is not taken for that key's.
 const (
 	entryVersion = 3
 	entrySum     = 1 + 4 // octets in front of what the checksum covers
@@ -35,9 +34,8 @@ const (
 
 var errDamaged = errors.New("the stored entry is damaged or was written by another version")
 
-// encodeEntry is the stored form of p, which was last used at used, and the index at
-// which its text begins.
-func encodeEntry(p *Policy, used time.Time) (entry []byte, text int) {
+// encodeEntry is the stored form of p, which was last used at used.
+func encodeEntry(p *Policy, used time.Time) []byte {
 	b := make([]byte, entrySum, maxEntryHead+len(p.Text))
 	b[0] = entryVersion
 	fetched, stamp := p.Fetched.UnixNano(), p.stamp.UnixNano()
@@ -55,10 +53,9 @@ func encodeEntry(p *Policy, used time.Time) (entry []byte, text int) {
 		b = binary.AppendVarint(b, nanosAfter(p.idAhead, fetched))
 	}
 	b = append(b, p.ID...)
-	text = len(b)
 	b = append(b, p.Text...)
 	binary.BigEndian.PutUint32(b[1:], checksum(p.Domain, b[entrySum:]))
-	return b, text
+	return b
 }
 
 // nanosAfter is t in nanoseconds after fetched, and 0 for the zero time.

@@ -225,9 +225,9 @@ func (s *brokenStore) Get(ctx context.Context, key string) ([]byte, bool, error)
 	return s.Store.Get(ctx, key)
 }
 
-func (s *brokenStore) Put(ctx context.Context, key string, value []byte, fetched, expires time.Time) error {
+func (s *brokenStore) Write(ctx context.Context, changes []cache.Change) error {
 	if _, err := s.errs(); err != nil {
 		return err
 	}
-	return s.Store.Put(ctx, key, value, fetched, expires)
+	return s.Store.Write(ctx, changes)
 }

@@ -29,7 +29,6 @@ var floors = map[string]int{
 	"examples":           3,
 	"internal/e2e":       3,
 	"internal/soak":      3,
-	"internal/bench":     3,
 }
 
 // forbidden are imports, direct or not, that a package must not have, and why.

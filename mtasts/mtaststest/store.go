@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mtasts/go-mtasts/cache"
 	"github.com/mtasts/go-mtasts/mtasts"
 )
 
@@ -33,24 +34,28 @@ func TestStore(t *testing.T, open func(t *testing.T) mtasts.Store, reopen func(t
 		run  func(s *storeTest)
 	}{
 		{"a key that is not there is no error", (*storeTest).testMissing},
-		{"Get returns what was put last", (*storeTest).testGet},
+		{"Get returns what was written last", (*storeTest).testGet},
 		{"keys are any domain names", (*storeTest).testKeys},
 		{"values are opaque and up to 70 KiB", (*storeTest).testValues},
 		{"the latest fetched time wins", (*storeTest).testOrder},
-		{"Delete removes a key", (*storeTest).testDelete},
+		{"a nil Value removes a key", (*storeTest).testDelete},
 		{"what has expired is not in the way of what is older", (*storeTest).testOrderOfExpired},
-		{"Delete leaves what was fetched later", (*storeTest).testDeleteOrder},
+		{"a removal leaves what was fetched later", (*storeTest).testDeleteOrder},
 		{"nothing is dropped before it expires", (*storeTest).testExpiry},
-		{"what has expired can be put again", (*storeTest).testExpired},
+		{"what has expired can be written again", (*storeTest).testExpired},
+		{"an empty Value is a value", (*storeTest).testEmpty},
+		{"many changes in one Write", (*storeTest).testMany},
+		{"changes of one key are made one after the other", (*storeTest).testSequence},
+		{"readers see all of a Write or nothing of it", (*storeTest).testAtomic},
 		{"slices belong to the caller", (*storeTest).testCopies},
 		{"Scan goes in order and in bounded steps", (*storeTest).testScan},
 		{"Scan finds all while others write", (*storeTest).testScanWhileWriting},
 		{"writers of one key keep the order", (*storeTest).testConcurrentKey},
-		{"a newer value survives the Delete of an older one", (*storeTest).testConcurrentDelete},
+		{"a newer value survives the removal of an older one", (*storeTest).testConcurrentDelete},
 		{"all methods at once", (*storeTest).testConcurrent},
 		{"a context that has ended", (*storeTest).testContext},
 		{"a thousand random operations", (*storeTest).testModel},
-		{"what was put outlives the store", (*storeTest).testReopen},
+		{"what was written outlives the store", (*storeTest).testReopen},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			s := &storeTest{T: t, now: time.Now(), reopen: reopen}
@@ -86,20 +91,37 @@ func (s *storeTest) use(store mtasts.Store) {
 	s.Cleanup(s.close)
 }
 
-// put stores value as fetched at s.now plus age, to expire in an hour.
+// change is a change to value, fetched at s.now plus age, that expires in an hour.
+func (s *storeTest) change(key, value string, age time.Duration) cache.Change {
+	return cache.Change{Key: key, Value: []byte(value), Fetched: s.now.Add(age), Expires: s.now.Add(time.Hour)}
+}
+
+// put writes value as fetched at s.now plus age, to expire in an hour.
 func (s *storeTest) put(key, value string, age time.Duration) {
 	s.Helper()
-	if err := s.Put(s.Context(), key, []byte(value), s.now.Add(age), s.now.Add(time.Hour)); err != nil {
-		s.Fatalf("Put(%q): %v", key, err)
+	s.write(s.change(key, value, age))
+}
+
+// delete removes key, whatever the test has written under it.
+func (s *storeTest) delete(key string) {
+	s.Helper()
+	s.write(cache.Change{Key: key, Fetched: s.now.Add(time.Hour)})
+}
+
+// write makes changes in one Write.
+func (s *storeTest) write(changes ...cache.Change) {
+	s.Helper()
+	if err := s.Write(s.Context(), changes); err != nil {
+		s.Fatalf("Write of %d changes, the first to %q: %v", len(changes), changes[0].Key, err)
 	}
 }
 
-// delete removes key, whatever the test has put under it.
-func (s *storeTest) delete(key string) {
-	s.Helper()
-	if err := s.Delete(s.Context(), key, s.now.Add(time.Hour)); err != nil {
-		s.Fatalf("Delete(%q): %v", key, err)
-	}
+func (s *storeTest) tryPut(key string, value []byte, fetched, expires time.Time) error {
+	return s.Write(s.Context(), []cache.Change{{Key: key, Value: value, Fetched: fetched, Expires: expires}})
+}
+
+func (s *storeTest) tryDelete(key string, fetched time.Time) error {
+	return s.Write(s.Context(), []cache.Change{{Key: key, Fetched: fetched}})
 }
 
 func (s *storeTest) want(key, value string) {

@@ -8,6 +8,8 @@ import (
 	"math/rand/v2"
 	"sync"
 	"time"
+
+	"github.com/mtasts/go-mtasts/cache"
 )
 
 func (s *storeTest) testConcurrentKey() {
@@ -39,8 +41,8 @@ func (s *storeTest) testConcurrentKey() {
 		wg.Go(func() {
 			for _, i := range rand.Perm(writes) {
 				n := 1 + i*writers + w
-				if err := s.Put(s.Context(), key, fmt.Append(nil, n), s.now.Add(time.Duration(n)), s.now.Add(time.Hour)); err != nil {
-					s.Errorf("Put: %v", err)
+				if err := s.tryPut(key, fmt.Append(nil, n), s.now.Add(time.Duration(n)), s.now.Add(time.Hour)); err != nil {
+					s.Errorf("Write: %v", err)
 					return
 				}
 				// What is there now is this or later.
@@ -48,7 +50,7 @@ func (s *storeTest) testConcurrentKey() {
 				if value, _, err := s.Get(s.Context(), key); err != nil {
 					s.Errorf("Get: %v", err)
 				} else if _, err := fmt.Sscan(string(value), &held); err != nil || held < n {
-					s.Errorf("Get = %q after a Put of %d", value, n)
+					s.Errorf("Get = %q after a Write of %d", value, n)
 				}
 			}
 		})
@@ -80,7 +82,7 @@ func (s *storeTest) testConcurrentDelete() {
 				}
 				// The last one is never given up.
 				if ok && err == nil && n < writes {
-					err = s.Delete(s.Context(), key, s.now.Add(time.Duration(n)))
+					err = s.tryDelete(key, s.now.Add(time.Duration(n)))
 				}
 				if err != nil {
 					s.Errorf("the value %q: %v", value, err)
@@ -106,9 +108,9 @@ func (s *storeTest) testConcurrent() {
 		wg.Go(func() {
 			for i := range 20 {
 				value := fmt.Appendf(nil, "value %d of %s", i, stays)
-				err := s.Put(s.Context(), stays, value, s.now.Add(time.Duration(i)), s.now.Add(time.Hour))
+				err := s.tryPut(stays, value, s.now.Add(time.Duration(i)), s.now.Add(time.Hour))
 				if err == nil {
-					err = s.Put(s.Context(), goes, value, s.now, s.now.Add(time.Hour))
+					err = s.tryPut(goes, value, s.now, s.now.Add(time.Hour))
 				}
 				got, ok, getErr := s.Get(s.Context(), stays)
 				if err = errors.Join(err, getErr); err != nil || !ok || !bytes.Equal(got, value) {
@@ -117,11 +119,11 @@ func (s *storeTest) testConcurrent() {
 				if _, _, err := s.Scan(s.Context(), goes, 3); err != nil {
 					s.Errorf("Scan: %v", err)
 				}
-				if err := s.Delete(s.Context(), goes, s.now); err != nil {
-					s.Errorf("Delete: %v", err)
+				if err := s.tryDelete(goes, s.now); err != nil {
+					s.Errorf("removal: %v", err)
 				}
 				if _, ok, err := s.Get(s.Context(), goes); ok || err != nil {
-					s.Errorf("Get(%q) = %v, %v after Delete", goes, ok, err)
+					s.Errorf("Get(%q) = %v, %v after it was removed", goes, ok, err)
 				}
 			}
 		})
@@ -153,14 +155,11 @@ func (s *storeTest) testContext() {
 		s.Errorf("Scan = %q", keys)
 	}
 	want := map[string]string{"held.example": "held"}
-	if allowed("Put", s.Put(ctx, "held.example", []byte("new"), s.now.Add(1), s.now.Add(time.Hour))) {
-		want["held.example"] = "new"
-	}
-	if allowed("Put", s.Put(ctx, "new.example", []byte("new"), s.now, s.now.Add(time.Hour))) {
-		want["new.example"] = "new"
+	if allowed("Write", s.Write(ctx, []cache.Change{s.change("held.example", "new", 1), s.change("new.example", "new", 0)})) {
+		want["held.example"], want["new.example"] = "new", "new"
 	}
 	s.wantAll(want)
-	if allowed("Delete", s.Delete(ctx, "held.example", s.now.Add(1))) {
+	if allowed("Write", s.Write(ctx, []cache.Change{{Key: "held.example", Fetched: s.now.Add(1)}})) {
 		delete(want, "held.example")
 	}
 	s.wantAll(want)

@@ -186,7 +186,7 @@ func TestAPolicyIsEnforcedOnFaultyHosts(t *testing.T) {
 	}{
 		"502 to STARTTLS": {mtaststest.MX{Replies: mtaststest.Replies{"STARTTLS": "502 5.5.1 no\n"}}, mtasts.ResultSTARTTLSNotSupported},
 		"554 to STARTTLS": {mtaststest.MX{Replies: mtaststest.Replies{"STARTTLS": "554-5.7.1 no\n554 5.7.1 never"}}, mtasts.ResultSTARTTLSNotSupported},
-		"impostor":        {mtaststest.MX{Certificate: mtaststest.WrongKey}, mtasts.ResultValidationFailure},
+		"impostor":        {mtaststest.MX{Certificate: mtaststest.WrongKey}, mtasts.ResultCertificateNotTrusted},
 		"TLS cut":         {mtaststest.MX{TLSReplies: mtaststest.Replies{"": mtaststest.HangUp}}, mtasts.ResultValidationFailure},
 		"certificate":     {mtaststest.MX{ClientCertificate: true}, mtasts.ResultValidationFailure},
 		"connection cut":  {mtaststest.MX{Replies: mtaststest.Replies{"STARTTLS": mtaststest.HangUp}}, mtasts.ResultValidationFailure},

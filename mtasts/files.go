@@ -1,0 +1,59 @@
+package mtasts
+
+import (
+	lru "github.com/hashicorp/golang-lru/v2"
+
+	"github.com/mtasts/go-mtasts/internal/sts"
+)
+
+// A policyFile is what the policies with one text have in common.
+type policyFile struct {
+	text       string
+	sts.Policy // whose mode and most patterns are parts of text
+	index      *sts.Index
+}
+
+// parseFile reads the text of a policy file. The error is a *sts.SyntaxError.
+func parseFile(text string) (*policyFile, error) {
+	p, err := sts.ParsePolicy(text)
+	if err != nil {
+		return nil, err
+	}
+	return &policyFile{text, p, sts.NewIndex(p.MX)}, nil
+}
+
+// sharedFiles has domains with the same policy file share it in memory: most are copies
+// of those of a few providers. It holds the files that were parsed last, so that a
+// publisher of many different ones costs no more than maxShared times maxSharedSize.
+type sharedFiles struct {
+	byText *lru.Cache[string, *policyFile]
+}
+
+const (
+	maxShared     = 1024
+	maxSharedSize = 4 << 10 // octets
+)
+
+func newSharedFiles() sharedFiles {
+	byText, err := lru.New[string, *policyFile](maxShared)
+	if err != nil {
+		panic(err) // for a size below one
+	}
+	return sharedFiles{byText}
+}
+
+// parse is [parseFile], but for a text that is here already.
+func (s sharedFiles) parse(text string) (*policyFile, error) {
+	if len(text) > maxSharedSize {
+		return parseFile(text)
+	}
+	if file, ok := s.byText.Get(text); ok {
+		return file, nil
+	}
+	file, err := parseFile(text)
+	if err != nil {
+		return nil, err
+	}
+	s.byText.Add(file.text, file)
+	return file, nil
+}
