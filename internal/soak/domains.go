@@ -2,70 +2,211 @@ package main
 
 import (
 	"context"
+	"crypto/x509"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
 
+	"github.com/mtasts/go-mtasts/cache"
+	"github.com/mtasts/go-mtasts/internal/testpki"
 	"github.com/mtasts/go-mtasts/mtasts"
 )
 
-// absentDomains asks about domains that publish nothing, which most do not. Memory
-// must hold no more of them than its size, and the store none.
-func absentDomains(t *trial) error {
-	client, err := mtasts.Open(t.path(), &mtasts.Options{Resolver: newDNS(absent), MemoryEntries: t.memory})
-	if err != nil {
-		return err
-	}
-	wrong := t.each(t.absent, workers, func(n int) bool {
-		p, err := client.PolicyFor(context.Background(), name(n))
-		return err == nil && p.Mode == mtasts.ModeNone
-	})
-	t.opened(store)
-	t.bound("wrong answers", float64(wrong), 0, "")
-	t.boundHeap(int64(t.memory) * entryHeap)
-	t.boundGoroutines(2 * workers)
-	t.bound("disk", mib(t.row.disk), mib(emptyStore), "MiB")
-	return client.Close()
-}
-
 const (
-	// emptyStore is the file of a store without entries.
-	emptyStore = 64 << 10
-
+	emptyStore = 64 << 10 // the file of a store without entries
+	storeDisk  = 16 << 20 // by how much at a time it grows
+	// entryHeap is what one of Options.MemoryEntries may take: the answer for a domain that
+	// has no policy, or one of up to 1 KiB, its Cause, and its place in the LRU.
+	entryHeap = 3 << 9
 	// entryDisk is what the file may have for each policy of the size here: a record of
-	// 220 octets, in pages that are half full at worst, and pages that will be used
-	// again.
+	// 220 octets, in pages that are half full at worst, and pages that will be used again.
 	entryDisk = 1 << 10
-
-	// storeDisk is by how much at a time the file grows.
-	storeDisk = 16 << 20
+	// largeHeap is a policy of the largest size in the making: the file, its patterns, the
+	// entry and the record to be stored.
+	large       = 64 << 10
+	largeHeap   = 640 << 10
+	largeMemory = 4000                   // an Options.MemoryEntries that is full with some of these
+	evicting    = 10 * time.Second       // until the quota is kept, once nothing more comes in
+	overshoot   = 2                      // how many times the quota may be stored meanwhile
+	pageWaste   = 2                      // pages are half full at worst, and those that are free wait for use
+	sizing      = 100 * time.Millisecond // between two readings of what is stored
+	entryHead   = 45                     // what an entry has besides the text: its name, its id, and a head
 )
 
-// publishedDomains asks about domains that publish a policy each, and then once more
-// when no DNS server answers: memory forgets, the store does not.
+// absentDomains asks about domains that publish nothing, which most do not. Memory must
+// hold no more of them than its size, and the store none.
+func absentDomains(t *trial) error {
+	t.record, t.none = func(int) string { return "" }, true
+	return t.with(mtasts.Options{}, limits{
+		open: reading{heap: int64(t.memory) * entryHeap},
+		peak: reading{goroutines: 2 * workers},
+		disk: emptyStore,
+	}, t.all)
+}
+
+// publishedDomains asks about domains that publish a policy each, and then once more when
+// no DNS server answers: memory evicts, the store does not.
 func publishedDomains(t *trial) error {
-	authority, err := newAuthority()
-	if err != nil {
-		return err
-	}
-	names := newDNS(published("1"))
-	client, err := mtasts.Open(t.path(), &mtasts.Options{
-		Resolver:      names,
-		Transport:     &hosts{authority: authority, text: policy},
-		RootCAs:       authority.ca.Pool(),
-		MemoryEntries: t.memory,
+	return t.with(mtasts.Options{}, limits{
+		open: reading{heap: int64(t.memory) * entryHeap},
+		peak: reading{goroutines: 2*workers + saving},
+		disk: int64(t.n)*entryDisk + storeDisk,
+	}, func() {
+		t.all()
+		t.silent.Store(true)
+		// A cached policy is answered before it is checked, so that more checks can be under
+		// way than there are callers. Each group of callers waits for the checks of the last.
+		rest, first := t.base.plus(reading{goroutines: 1, files: storeFiles}), 0 // the writer
+		for ; first < t.n && t.meter.idle(rest, time.Now().Add(t.deadline)); first += saving {
+			t.ask(first, min(saving, t.n-first))
+		}
+		t.bound("not asked again", int64(max(t.n-first, 0)), 0, count)
 	})
-	if err != nil {
-		return err
+}
+
+// concurrentCallers ask about one domain at the same moment. They share one TXT query and
+// one GET.
+func concurrentCallers(t *trial) error {
+	var calling sync.WaitGroup // until all callers are about to call
+	calling.Add(t.n)
+	t.record = func(n int) string {
+		calling.Wait()
+		return published("1")(n)
 	}
-	ask := func(n int) bool {
-		p, err := client.PolicyFor(context.Background(), name(n))
-		return enforces(p, err, n)
+	err := t.with(mtasts.Options{}, limits{open: reading{heap: entryHeap}, peak: reading{goroutines: t.n}}, func() {
+		t.each(t.n, t.n, func(int) bool {
+			calling.Done()
+			return t.right(0)
+		})
+	})
+	t.bound("TXT queries", t.queries.Load(), 1, count)
+	t.bound("GETs", t.requests.Load(), 1, count)
+	return err
+}
+
+// largePolicies are files of the shortest patterns that there are, which take more memory
+// than their text.
+func largePolicies(t *trial) error {
+	head := "version: STSv1\nmode: enforce\nmax_age: 604800\n"
+	text := head + strings.Repeat("mx:AB\n", (large-len(head))/len("mx:AB\n"))
+	t.text = func(int) string { return strings.Clone(text) }
+	return t.largeAnswers(t.world)
+}
+
+// longFailures are answers of five kinds that are no policy, each with as much text as an
+// error message could quote.
+func longFailures(t *trial) error {
+	var names []string
+	for n := range 2000 {
+		names = append(names, "a.long.name."+name(n))
 	}
-	wrong := t.each(t.published, workers, ask)
-	names.set(silent)
-	wrong += t.each(t.published, workers, ask)
-	t.opened(store)
-	t.bound("wrong answers", float64(wrong), 0, "")
-	t.boundHeap(int64(t.memory) * entryHeap)
-	t.boundGoroutines(2*workers + saving)
-	t.bound("disk", mib(t.row.disk), mib(int64(t.published)*entryDisk+storeDisk), "MiB")
-	return client.Close()
+	other := testpki.Must(testpki.Must(testpki.New()).Issue(names...))
+	long := func() string { return strings.Repeat("x", large) } // anew, as if received
+	t.none = true
+	t.record = func(n int) string {
+		if n%5 != 0 {
+			return published("1")(n)
+		}
+		return published("1")(n) + strings.Repeat("a=b;", large/4) + "#"
+	}
+	return t.largeAnswers(roundTripper(func(req *http.Request) (*http.Response, error) {
+		res, err := t.RoundTrip(req)
+		switch number(req.Host) % 5 {
+		case 1: // a file with a wrong value
+			text := "version: STSv1\nmode: " + long()[100:]
+			res.Body, res.ContentLength = io.NopCloser(strings.NewReader(text)), int64(len(text))
+		case 2: // a certificate for 2,000 other names, as if received
+			res.TLS.PeerCertificates[0], err = x509.ParseCertificate(other.Certificate[0])
+		case 3:
+			res.Header.Set("Content-Type", long())
+		case 4: // no HTTP at all, in the words of package net/http
+			return nil, fmt.Errorf("net/http: malformed HTTP response %q", long())
+		}
+		return res, err
+	}))
+}
+
+// largeAnswers asks about domains whose answers are as large as can be.
+func (t *trial) largeAnswers(web http.RoundTripper) error {
+	return t.with(mtasts.Options{Transport: web, MemoryEntries: largeMemory}, limits{
+		open: reading{heap: largeMemory * entryHeap},
+		peak: reading{heap: largeMemory*entryHeap + (workers+saving)*largeHeap},
+	}, func() {
+		// Callers never wait for the disk, and what a slow one cannot take is dropped.
+		for first := 0; first < t.n; first += workers {
+			t.ask(first, min(workers, t.n-first))
+			for end := time.Now().Add(t.deadline); t.client.Stats().Unsaved > 0 && time.Now().Before(end); {
+				time.Sleep(time.Millisecond)
+			}
+		}
+	})
+}
+
+// fullStore floods a store that has a quota with policies that protect nothing, then with
+// some that do. The file stops growing, and no policy that is in use and enforces is
+// evicted for the others.
+func fullStore(t *trial) error {
+	// A tenth enforce from the start. They are a quarter of the quota.
+	t.text = func(n int) string {
+		if n%10 == 0 || n >= t.n {
+			return policy(n)
+		}
+		return strings.Replace(policy(n), "enforce", "testing", 1)
+	}
+	memory, quota := t.n/10, int64(len(policy(t.n))+entryHead)*int64(t.n)*4/10 // so that the store is asked
+	var mistaken, most atomic.Int64
+	var flooded atomic.Bool
+	opts := mtasts.Options{MemoryEntries: memory, Quota: quota, Report: func(e mtasts.Event) {
+		if e.Kind == mtasts.EventEvicted && e.Policy.Mode == mtasts.ModeEnforce {
+			mistaken.Add(1)
+		}
+	}}
+	err := t.with(opts, limits{
+		open: reading{heap: int64(memory) * entryHeap, goroutines: 1}, // Run
+		disk: overshoot*pageWaste*quota + storeDisk,
+	}, func() {
+		t.all()
+		go t.client.Run(context.Background()) // until Close; its first walk evicts
+		start := time.Now()
+		stored := size(t.store)
+		for end := start.Add(evicting); stored > quota && time.Now().Before(end); stored = size(t.store) {
+			time.Sleep(sizing)
+		}
+		var watch sync.WaitGroup
+		watch.Go(func() {
+			for ; !flooded.Load(); time.Sleep(sizing) {
+				most.Store(max(most.Load(), size(t.store)))
+			}
+		})
+		t.bound("below the quota after", int64(time.Since(start)), int64(evicting), seconds)
+		t.bound("stored", stored, quota, mib)
+		t.silent.Store(true) // what enforces is answered from the store
+		t.each(t.n/10, workers, func(i int) bool { return t.right(10 * i) })
+		t.silent.Store(false)
+		t.ask(t.n, t.n)
+		flooded.Store(true)
+		watch.Wait()
+		most.Store(max(most.Load(), size(t.store)))
+	})
+	t.bound("stored at most", most.Load(), overshoot*quota+(workers+saving)*entryDisk, mib)
+	t.bound("evicted though enforcing", mistaken.Load(), 0, count)
+	return err
+}
+
+// size is how many octets of entries a store has.
+func size(file *cache.Bolt) (octets int64) {
+	for after := ""; ; {
+		keys, values, err := file.Scan(context.Background(), after, 1000)
+		for i := range keys {
+			octets += int64(len(keys[i]) + len(values[i]))
+			after = keys[i]
+		}
+		if err != nil || len(keys) == 0 {
+			return octets // what cannot be read is found by those who ask for it
+		}
+	}
 }

@@ -5,6 +5,7 @@ import (
 	"runtime"
 	"runtime/metrics"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -17,133 +18,94 @@ type reading struct {
 
 // plus is r with the goroutines and files of more.
 func (r reading) plus(more reading) reading {
-	r.goroutines += more.goroutines
-	r.files += more.files
-	return r
+	return reading{r.heap, r.goroutines + more.goroutines, r.files + more.files}
 }
 
 // A meter reads, and watches for the peak.
 type meter struct {
-	done chan struct{}
+	done atomic.Bool
 	wait sync.WaitGroup
-
-	counting sync.Mutex // held while a directory of open files is open
-
-	mu      sync.Mutex
-	highest reading // since restart
-	most    int     // goroutines, since the start of the program
+	mu   sync.Mutex
+	peak reading
 }
-
-const (
-	sampleEvery     = 5 * time.Millisecond
-	samplesPerFiles = 10 // counting files takes longer
-)
 
 // newMeter starts a meter. Its own goroutine is part of every reading.
 func newMeter() *meter {
-	m := &meter{done: make(chan struct{})}
-	m.wait.Go(m.watch)
+	m := new(meter)
+	m.wait.Go(func() {
+		for n := 0; !m.done.Load(); n++ {
+			time.Sleep(5 * time.Millisecond)
+			m.sample(n%10 == 0) // counting files takes longer
+		}
+	})
 	return m
 }
 
 func (m *meter) stop() {
-	close(m.done)
+	m.done.Store(true)
 	m.wait.Wait()
 }
 
-func (m *meter) watch() {
-	ticker := time.NewTicker(sampleEvery)
-	defer ticker.Stop()
-	for n := 0; ; n++ {
-		select {
-		case <-m.done:
-			return
-		case <-ticker.C:
-		}
-		now := sample()
-		if n%samplesPerFiles == 0 {
-			now.files = m.openFiles()
-		}
-		m.note(now)
-	}
-}
-
-func (m *meter) note(r reading) {
+// sample reads, and counts the open files only where it is told to. The peak is the most of
+// each that there was at a time.
+func (m *meter) sample(files bool) (now, peak reading) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.highest.heap = max(m.highest.heap, r.heap)
-	m.highest.goroutines = max(m.highest.goroutines, r.goroutines)
-	m.highest.files = max(m.highest.files, r.files)
-	m.most = max(m.most, r.goroutines)
-}
-
-// restart forgets the peak.
-func (m *meter) restart() {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.highest = reading{}
-}
-
-// peak returns the most of each since restart.
-func (m *meter) peak() reading {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.highest
-}
-
-// ever returns the most goroutines that there were at a time.
-func (m *meter) ever() int {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.most
-}
-
-// read returns what is in use, without garbage.
-//
-// What was in a sync.Pool survives the first collection, and what weak pointers had is
-// cleaned up after one.
-func (m *meter) read() reading {
-	var r reading
-	for before := int64(-1); ; before = r.heap {
-		runtime.GC()
-		if r = sample(); before >= 0 && r.heap > before-before/100 {
-			break
-		}
-		time.Sleep(20 * time.Millisecond)
-	}
-	r.files = m.openFiles()
-	m.note(r)
-	return r
-}
-
-// settled is read as soon as no more goroutines and files are left than in want, or
-// after the time given: a goroutine that was waited for still has to return, and
-// a connection that was closed on one side to be seen on the other.
-func (m *meter) settled(want reading, patience time.Duration) reading {
-	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(time.Millisecond) {
-		if sample().goroutines <= want.goroutines && m.openFiles() <= want.files {
-			break
-		}
-	}
-	return m.read()
-}
-
-func sample() reading {
 	heap := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}}
 	metrics.Read(heap)
-	return reading{heap: int64(heap[0].Value.Uint64()), goroutines: runtime.NumGoroutine()}
+	now = reading{heap: int64(heap[0].Value.Uint64()), goroutines: runtime.NumGoroutine()}
+	if files {
+		now.files = openFiles()
+	}
+	m.peak = reading{max(m.peak.heap, now.heap), max(m.peak.goroutines, now.goroutines), max(m.peak.files, now.files)}
+	return now, m.peak
+}
+
+// read returns what is in use, without garbage. It collects twice: what is in a sync.Pool
+// survives one collection, and cleanups run after one.
+func (m *meter) read() reading {
+	runtime.GC()
+	runtime.GC()
+	now, _ := m.sample(true)
+	return now
+}
+
+// idle waits until no more goroutines and files are left than in want, and reports
+// whether that was so before the end.
+func (m *meter) idle(want reading, end time.Time) bool {
+	for ; time.Now().Before(end); time.Sleep(time.Millisecond) {
+		if now, _ := m.sample(true); now.goroutines <= want.goroutines && now.files <= want.files {
+			return true
+		}
+	}
+	return false
+}
+
+// settled reads once the process has come to rest: no more goroutines and files are left
+// than in want, and three successive readings show the same heap. On a busy machine that
+// can take long. After the deadline it reads what there is, and the bounds decide.
+func (m *meter) settled(want reading, deadline time.Duration) reading {
+	end := time.Now().Add(deadline)
+	for last, same := int64(0), 0; ; time.Sleep(20 * time.Millisecond) {
+		rested := m.idle(want, end)
+		r := m.read()
+		if r.goroutines > want.goroutines || r.files > want.files || max(r.heap-last, last-r.heap) > r.heap/100 {
+			same = 0
+		}
+		if same++; same == 3 || !rested {
+			return r
+		}
+		last = r.heap
+	}
 }
 
 // openFiles counts the open files, where the system has a directory of them.
-func (m *meter) openFiles() int {
-	m.counting.Lock()
-	defer m.counting.Unlock()
-	for _, dir := range []string{"/proc/self/fd", "/dev/fd"} {
-		if f, err := os.Open(dir); err == nil {
-			names, _ := f.Readdirnames(-1)
-			f.Close()
-			return len(names) - 1 // without f
-		}
+func openFiles() int {
+	dir, err := os.Open("/dev/fd")
+	if err != nil {
+		return 0
 	}
-	return 0
+	defer dir.Close()
+	names, _ := dir.Readdirnames(-1)
+	return len(names) - 1 // without dir
 }

@@ -3,8 +3,10 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -15,55 +17,52 @@ import (
 
 func TestMain(m *testing.M) { leak.Main(m) }
 
-// tiny is small enough for a test, and too small to say something about the library.
-var tiny = sizes{
-	absent:    2_000,
-	published: 300,
-	crowd:     200,
-	dead:      50,
-	learned:   20,
-	patience:  200 * time.Millisecond,
-	fetches:   50,
-	wordy:     20,
-	flood:     500,
-	memory:    256,
-	settle:    time.Second,
+// tiny is for scenarios that are small enough for a test, and too small to say something
+// about the library.
+func tiny(deadline time.Duration) settings {
+	return settings{memory: 256, patience: 200 * time.Millisecond, deadline: deadline}
 }
 
 func TestAllBoundsHoldInEveryScenario(t *testing.T) {
+	all := scenarios()
+	for i := range all {
+		all[i].n /= 50
+	}
 	var out strings.Builder
-	if code := soak(&out, scenarios, tiny, 0); code != 0 {
+	if code := soak(&out, all, tiny(3*time.Minute), 0); code != 0 {
 		t.Fatalf("exit status %d:\n%s", code, &out)
 	}
-	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
-	if len(lines) != 2+len(scenarios)+1 {
-		t.Fatalf("%d lines, want a head of two, %d rows and a verdict:\n%s", len(lines), len(scenarios), &out)
-	}
-	for i, s := range scenarios {
-		if row := lines[2+i]; !strings.HasPrefix(row, s.name+" ") || !strings.Contains(row, " holds ") {
-			t.Errorf("the row of %q is %q", s.name, row)
+	for _, sc := range all {
+		if !strings.Contains(out.String(), "\n"+sc.name+": ") {
+			t.Errorf("%q is missing in\n%s", sc.name, &out)
 		}
 	}
+	if n := strings.Count(out.String(), ": holds\n"); n != len(all) {
+		t.Errorf("%d of %d scenarios hold:\n%s", n, len(all), &out)
+	}
+	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
 	if last := lines[len(lines)-1]; !strings.HasPrefix(last, "all ") || !strings.HasSuffix(last, " bounds hold") {
 		t.Errorf("the last line is %q", last)
 	}
+	for _, line := range lines {
+		if len(line) > 80 {
+			t.Errorf("more than 80 columns: %q", line)
+		}
+	}
 }
 
-// broken plays one scenario and demands that it breaks the bound of this name.
+// broken runs one scenario and demands that it breaks the bound of this name.
 func broken(t *testing.T, name string, run func(*trial) error) {
 	t.Helper()
 	var out strings.Builder
-	code := soak(&out, []scenario{{"one that must fail", run}}, tiny, 0)
-	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
-	last := lines[len(lines)-1]
-	if code != 1 || !strings.Contains(out.String(), "one that must fail: "+name) || !strings.HasSuffix(last, " bounds broke") {
+	code := soak(&out, []scenario{{"one that must fail", 1, 1, run}}, tiny(time.Second), 0)
+	if code != 1 || !strings.Contains(out.String(), "\nbroke: one that must fail: "+name) || !strings.HasSuffix(out.String(), " bounds broke\n") {
 		t.Errorf("exit status %d; want 1, because of %q:\n%s", code, name, &out)
 	}
 }
 
 func TestABrokenBoundIsExitStatusOne(t *testing.T) {
 	var kept [][]byte
-	var files []*os.File
 	end := make(chan struct{})
 	broken(t, "heap closed", func(*trial) error {
 		for range 8 {
@@ -77,63 +76,105 @@ func TestABrokenBoundIsExitStatusOne(t *testing.T) {
 		return nil
 	})
 	close(end)
-	if m := new(meter); m.openFiles() > 0 { // where the system tells
-		broken(t, "files closed", func(t *trial) error {
-			f, err := os.Create(filepath.Join(t.dir, "left open"))
-			files = append(files, f)
+	if openFiles() > 0 { // where the system tells
+		var left *os.File
+		broken(t, "files closed", func(trial *trial) (err error) {
+			left, err = os.Create(filepath.Join(t.TempDir(), "left open"))
 			return err
 		})
-	}
-	for _, f := range files {
-		f.Close()
+		left.Close()
 	}
 	broken(t, "goroutines open", func(t *trial) error {
-		client, err := mtasts.Open(t.path(), &mtasts.Options{Resolver: newDNS(absent)})
-		if err != nil {
-			return err
-		}
-		ctx, cancel := context.WithCancel(context.Background())
-		ran := make(chan error)
-		go func() { ran <- client.Run(ctx) }()
-		t.opened(store)
-		cancel()
-		return errors.Join(<-ran, client.Close())
+		return t.with(mtasts.Options{}, limits{}, func() { go t.client.Run(context.Background()) })
 	})
 	broken(t, "heap open", func(t *trial) error {
-		t.memory = 1 // and yet it is held
-		answers := make([]*mtasts.Policy, 0, 20_000)
-		client, err := mtasts.Open(t.path(), &mtasts.Options{Resolver: newDNS(absent)})
-		if err != nil {
-			return err
-		}
-		for n := range cap(answers) {
-			p, err := client.PolicyFor(context.Background(), name(n))
-			if err != nil {
-				return err
-			}
-			answers = append(answers, p)
-		}
-		t.opened(store)
-		t.boundHeap(int64(t.memory) * entryHeap)
-		return client.Close()
+		t.none, t.record = true, func(int) string { return "" }
+		answers := make([]*mtasts.Policy, 20_000) // are held, whatever the size of memory
+		err := t.with(mtasts.Options{MemoryEntries: 1}, limits{open: reading{heap: entryHeap}}, func() {
+			t.each(len(answers), workers, func(n int) (right bool) {
+				answers[n], _ = t.client.PolicyFor(context.Background(), name(n))
+				return answers[n] != nil
+			})
+		})
+		runtime.KeepAlive(answers)
+		return err
+	})
+	broken(t, "wrong answers", func(t *trial) error {
+		t.none = true // and yet there is one
+		return t.with(mtasts.Options{}, limits{}, t.all)
 	})
 	broken(t, "the scenario is impossible", func(*trial) error { return errors.New("the scenario is impossible") })
 }
 
+// A process that comes to rest late is measured when it has.
+func TestMeasuringWaitsForRest(t *testing.T) {
+	late := scenario{"late", 1, 1, func(t *trial) error {
+		return t.with(mtasts.Options{}, limits{open: reading{heap: 1}}, func() {
+			garbage := make([]byte, 64<<20)
+			go func() {
+				<-time.After(500 * time.Millisecond)
+				runtime.KeepAlive(garbage)
+			}()
+		})
+	}}
+	var out strings.Builder
+	if code := soak(&out, []scenario{late}, tiny(time.Minute), 0); code != 0 {
+		t.Errorf("exit status %d:\n%s", code, &out)
+	}
+}
+
 func TestWrongFlagsAreExitStatusTwo(t *testing.T) {
-	for _, args := range [][]string{{"-long", "4"}, {"-short"}, {"4h"}} {
+	var list strings.Builder
+	for _, sc := range scenarios() {
+		fmt.Fprintf(&list, "\n  %s", sc.name)
+	}
+	for _, test := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"-long", "4"}, "invalid value"},
+		{[]string{"-short"}, "not defined: -short"},
+		{[]string{"4h"}, `unexpected argument "4h"`},
+		{[]string{"-run", "("}, "error parsing regexp"},
+		{[]string{"-run", "quotas"}, `no scenario matches -run "quotas"; the scenarios are` + list.String()},
+	} {
 		var out, errs strings.Builder
-		if code := run(args, &out, &errs); code != 2 || out.Len() > 0 || errs.Len() == 0 {
-			t.Errorf("%q: exit status %d, output %q, errors %q", args, code, &out, &errs)
+		if code := run(test.args, &out, &errs); code != 2 || out.Len() > 0 || !strings.Contains(errs.String(), test.want) {
+			t.Errorf("%q: exit status %d, output %q, errors %q", test.args, code, &out, &errs)
+		}
+	}
+}
+
+func TestHelp(t *testing.T) {
+	var out, errs strings.Builder
+	if code := run([]string{"-h"}, &out, &errs); code != 0 {
+		t.Errorf("exit status %d", code)
+	}
+	for _, want := range []string{"-run regexp", "-long time", scenarios()[0].name} {
+		if !strings.Contains(errs.String(), want) {
+			t.Errorf("%q is missing in\n%s", want, &errs)
+		}
+	}
+}
+
+func TestRunSelectsByName(t *testing.T) {
+	var out, errs strings.Builder
+	if code := run([]string{"-run", "for one|messages$"}, &out, &errs); code != 0 {
+		t.Errorf("exit status %d\n%s%s", code, &out, &errs)
+	}
+	for _, sc := range scenarios() {
+		selected := sc.name == "callers for one domain" || sc.name == "failures with long messages"
+		if strings.Contains(out.String(), "\n"+sc.name+": ") != selected {
+			t.Errorf("%q: want it run: %t\n%s", sc.name, selected, &out)
 		}
 	}
 }
 
 func TestTheLongFormGoesOn(t *testing.T) {
-	played := 0
+	var numbers []int
 	var out strings.Builder
-	again := scenario{"again", func(t *trial) error { played++; return nil }}
-	if code := soak(&out, []scenario{again}, tiny, 2*time.Second); code != 0 || played < 2 {
-		t.Errorf("exit status %d, played %d times:\n%s", code, played, &out)
+	again := scenario{"again", 1, 10, func(t *trial) error { numbers = append(numbers, t.n); return nil }}
+	if code := soak(&out, []scenario{again}, tiny(time.Minute), 2*time.Second); code != 0 || len(numbers) < 2 || numbers[0] != 10 {
+		t.Errorf("exit status %d, run with %v:\n%s", code, numbers, &out)
 	}
 }

@@ -4,10 +4,10 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"errors"
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strconv"
 	"strings"
 	"sync"
@@ -16,60 +16,33 @@ import (
 	"github.com/mtasts/go-mtasts/internal/testpki"
 )
 
+// A world is the DNS and the policy hosts of all domains. It answers by functions: a map of
+// a million names would be all that the heap shows. Where sockets are what counts, there are
+// real ones on the loopback interface.
+type world struct {
+	record            func(n int) string // the TXT record; "": there is none
+	text              func(n int) string // the policy file
+	silent            atomic.Bool        // no DNS server answers
+	queries, requests atomic.Int64
+
+	ca    *testpki.CA
+	mu    sync.Mutex
+	certs map[int]*tls.Certificate // by the first domain; few are held
+}
+
+// newWorld has a policy for every domain.
+func newWorld() *world {
+	return &world{record: published("1"), text: policy, ca: testpki.Must(testpki.New()), certs: make(map[int]*tls.Certificate)}
+}
+
 // name is the name of domain n.
 func name(n int) string { return "d" + strconv.Itoa(n) + ".example" }
 
-// number is the n of a name that ends in the name of domain n.
-func number(host string) (n int, err error) {
-	rest, ok := strings.CutSuffix(strings.TrimSuffix(host, "."), ".example")
-	digits := rest[strings.LastIndexByte(rest, '.')+1:]
-	if !ok || !strings.HasPrefix(digits, "d") {
-		return 0, errors.New("there is no such domain here: " + host)
-	}
-	return strconv.Atoi(digits[1:])
-}
-
-// dns is the TXT records of all domains, by a function: a map of a million names
-// would be all that the heap shows.
-type dns struct {
-	txt     atomic.Pointer[zone]
-	queries atomic.Int64
-}
-
-// A zone answers for domain n.
-type zone func(ctx context.Context, n int) ([]string, error)
-
-func newDNS(z zone) *dns {
-	d := new(dns)
-	d.set(z)
-	return d
-}
-
-// set makes the answers be those of z from now on.
-func (d *dns) set(z zone) { d.txt.Store(&z) }
-
-func (d *dns) LookupTXT(ctx context.Context, host string) ([]string, error) {
-	d.queries.Add(1)
-	n, err := number(host)
-	if err != nil {
-		return nil, err
-	}
-	return (*d.txt.Load())(ctx, n)
-}
-
-// published is a TXT record with this id.
-func published(id string) zone {
-	return func(context.Context, int) ([]string, error) { return []string{"v=STSv1; id=" + id + ";"}, nil }
-}
-
-// absent is NXDOMAIN.
-func absent(_ context.Context, n int) ([]string, error) {
-	return nil, &net.DNSError{Err: "no such host", Name: "_mta-sts." + name(n) + ".", IsNotFound: true}
-}
-
-// silent is a DNS server that does not answer.
-func silent(_ context.Context, n int) ([]string, error) {
-	return nil, &net.DNSError{Err: "i/o timeout", Name: "_mta-sts." + name(n) + ".", IsTimeout: true, IsTemporary: true}
+// number is the n of a host below the name of domain n.
+func number(host string) int {
+	_, rest, _ := strings.Cut(host, ".d")
+	digits, _, _ := strings.Cut(rest, ".")
+	return testpki.Must(strconv.Atoi(digits))
 }
 
 // policy is the policy file of domain n.
@@ -77,79 +50,61 @@ func policy(n int) string {
 	return "version: STSv1\r\nmode: enforce\r\nmx: mx1." + name(n) + "\r\nmx: mx2." + name(n) + "\r\nmax_age: 604800\r\n"
 }
 
-// authority issues the certificates of all policy hosts. One certificate is good for
-// a number of neighbours, as with hosting providers, and few are held.
-type authority struct {
-	ca *testpki.CA
+// published is a TXT record with this id.
+func published(id string) func(int) string {
+	return func(int) string { return "v=STSv1; id=" + id + ";" }
+}
 
-	mu    sync.Mutex
-	certs [16]struct {
-		first int
-		cert  tls.Certificate
+func (w *world) LookupTXT(_ context.Context, host string) ([]string, error) {
+	w.queries.Add(1)
+	if w.silent.Load() {
+		return nil, &net.DNSError{Err: "i/o timeout", Name: host, IsTimeout: true, IsTemporary: true}
 	}
-}
-
-func newAuthority() (*authority, error) {
-	ca, err := testpki.New()
-	return &authority{ca: ca}, err
-}
-
-// namesPerCertificate makes issuing as cheap as looking for the name.
-const namesPerCertificate = 50
-
-// certificate is for the policy host of domain n.
-func (a *authority) certificate(n int) (tls.Certificate, error) {
-	first := n - n%namesPerCertificate
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	held := &a.certs[first/namesPerCertificate%len(a.certs)]
-	if held.cert.Leaf == nil || held.first != first {
-		var hosts []string
-		for i := range namesPerCertificate {
-			hosts = append(hosts, "mta-sts."+name(first+i))
-		}
-		cert, err := a.ca.Issue(hosts...)
-		if err != nil {
-			return cert, err
-		}
-		held.first, held.cert = first, cert
+	if record := w.record(number(host)); record != "" {
+		return []string{record}, nil
 	}
-	return held.cert, nil
+	return nil, &net.DNSError{Err: "no such host", Name: host, IsNotFound: true}
 }
 
-// hosts is all policy hosts, without a wire. They are reached by a function for the
-// same reason as the DNS, and their certificates are judged as ever.
-type hosts struct {
-	*authority
-	text     func(n int) string
-	requests atomic.Int64
+// certificate is for this policy host and a number of neighbours, as with hosting providers.
+func (w *world) certificate(host string) *tls.Certificate {
+	const names = 50 // of a certificate: issuing it is then as cheap as finding the name
+	first := number(host) / names * names
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if cert := w.certs[first]; cert != nil {
+		return cert
+	}
+	var hosts []string
+	for i := range names {
+		hosts = append(hosts, "mta-sts."+name(first+i))
+	}
+	if len(w.certs) == 16 {
+		clear(w.certs)
+	}
+	cert := testpki.Must(w.ca.Issue(hosts...))
+	w.certs[first] = &cert
+	return &cert
 }
 
-func (h *hosts) RoundTrip(req *http.Request) (*http.Response, error) {
-	h.requests.Add(1)
-	n, err := number(req.URL.Host)
-	if err != nil {
-		return nil, err
-	}
-	cert, err := h.certificate(n)
-	if err != nil {
-		return nil, err
-	}
-	return answer(req, cert.Leaf, h.text(n)), nil
+func (w *world) ServeHTTP(res http.ResponseWriter, req *http.Request) {
+	w.requests.Add(1)
+	res.Header().Set("Content-Type", "text/plain")
+	io.WriteString(res, w.text(number(req.Host)))
 }
 
-// answer is a policy host's over TLS.
-func answer(req *http.Request, cert *x509.Certificate, text string) *http.Response {
-	return &http.Response{
-		Status:        "200 OK",
-		StatusCode:    http.StatusOK,
-		Proto:         "HTTP/1.1",
-		ProtoMajor:    1,
-		ProtoMinor:    1,
-		Header:        http.Header{"Content-Type": {"text/plain"}},
-		Body:          io.NopCloser(strings.NewReader(text)),
-		ContentLength: int64(len(text)),
-		TLS:           &tls.ConnectionState{Version: tls.VersionTLS13, HandshakeComplete: true, PeerCertificates: []*x509.Certificate{cert}},
-		Request:       req,
-	}
+// RoundTrip is a request to a policy host, and its answer, without a connection.
+func (w *world) RoundTrip(req *http.Request) (*http.Response, error) {
+	leaf := w.certificate(req.Host).Leaf
+	rec := httptest.NewRecorder()
+	w.ServeHTTP(rec, req)
+	res := rec.Result()
+	res.Request, res.ContentLength = req, int64(rec.Body.Len())
+	res.TLS = &tls.ConnectionState{Version: tls.VersionTLS13, HandshakeComplete: true, PeerCertificates: []*x509.Certificate{leaf}}
+	return res, nil
 }
+
+// A roundTripper is an http.RoundTripper by a function.
+type roundTripper func(*http.Request) (*http.Response, error)
+
+func (f roundTripper) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }
