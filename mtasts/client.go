@@ -66,10 +66,9 @@ type Client struct {
 
 // Open returns a Client that stores policies in a bbolt file at path. It makes the file, with
 // mode 0600, if there is none; its directory must exist. Only one process at a time may
-// have it open. Until [Client.Close] a write-ahead log lies beside it, at path with
-// "-wal" appended, which is a part of it ([cache.Bolt]).
+// have it open.
 //
-// A file that is damaged, that is of a newer format, that another process holds, or that
+// A file that is damaged, that is of another format, that another process holds, or that
 // cannot be read and written is an [*Error] within about a second, and left as it is.
 func Open(path string, opts *Options) (*Client, error) {
 	store, err := cache.OpenBolt(path)

@@ -27,7 +27,7 @@ func TestABaseMeetsOldServers(t *testing.T) {
 	ca := testpki.Must(testpki.New())
 	cert := testpki.Must(ca.IssueRSA("mx.example.com"))
 	p := &mtasts.Policy{Domain: domain, Mode: mtasts.ModeEnforce, MX: []string{"mx.example.com"}}
-	handshake := func(server, base *tls.Config) (err error, hello int) {
+	handshake := func(server, base *tls.Config) (hello int, err error) {
 		t.Helper()
 		server.Certificates = []tls.Certificate{cert}
 		h, err := p.CheckMX("mx.example.com")
@@ -47,23 +47,23 @@ func TestABaseMeetsOldServers(t *testing.T) {
 		if err == nil {
 			err = h.Verify(client.ConnectionState())
 		}
-		return err, conn.first
+		return conn.first, err
 	}
 	old := func() *tls.Config {
 		return &tls.Config{MaxVersion: tls.VersionTLS12, CipherSuites: []uint16{tls.TLS_RSA_WITH_AES_128_GCM_SHA256}}
 	}
-	if err, _ := handshake(old(), &tls.Config{}); err == nil {
+	if _, err := handshake(old(), &tls.Config{}); err == nil {
 		t.Error("RSA key exchange is on by default")
 	}
-	if err, _ := handshake(old(), &tls.Config{CipherSuites: []uint16{
+	if _, err := handshake(old(), &tls.Config{CipherSuites: []uint16{
 		tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256, tls.TLS_RSA_WITH_AES_128_GCM_SHA256}}); err != nil {
 		t.Errorf("with RSA key exchange in CipherSuites: %v", err)
 	}
-	err, hello := handshake(&tls.Config{}, &tls.Config{})
+	hello, err := handshake(&tls.Config{}, &tls.Config{})
 	if err != nil || hello < 1400 {
 		t.Errorf("by default the first message has %d octets (%v)", hello, err)
 	}
-	err, hello = handshake(&tls.Config{}, &tls.Config{CurvePreferences: []tls.CurveID{tls.X25519, tls.CurveP256}})
+	hello, err = handshake(&tls.Config{}, &tls.Config{CurvePreferences: []tls.CurveID{tls.X25519, tls.CurveP256}})
 	if err != nil || hello > 600 {
 		t.Errorf("without post-quantum groups the first message has %d octets (%v)", hello, err)
 	}
