@@ -17,8 +17,8 @@ import (
 )
 
 const (
-	emptyStore = 64 << 10 // the file of a store without entries
-	storeDisk  = 16 << 20 // by how much at a time it grows
+	emptyStore = 1<<20 + 64<<10 // the file of a store without entries: it grows by 1 MiB
+	storeDisk  = 16 << 20       // pages that are free, and those of the last transactions
 	// entryHeap is what one of Options.MemoryEntries may take: the answer for a domain that
 	// has no policy, or one of up to 1 KiB, its Cause, and its place in the LRU.
 	entryHeap = 3 << 9
@@ -139,9 +139,7 @@ func (t *trial) largeAnswers(web http.RoundTripper) error {
 		// Callers never wait for the disk, and what a slow one cannot take is dropped.
 		for first := 0; first < t.n; first += workers {
 			t.ask(first, min(workers, t.n-first))
-			for end := time.Now().Add(t.deadline); t.client.Stats().Unsaved > 0 && time.Now().Before(end); {
-				time.Sleep(time.Millisecond)
-			}
+			t.written()
 		}
 	})
 }
@@ -170,6 +168,7 @@ func fullStore(t *trial) error {
 		disk: overshoot*pageWaste*quota + storeDisk,
 	}, func() {
 		t.all()
+		t.written()
 		go t.client.Run(context.Background()) // until Close; its first walk evicts
 		start := time.Now()
 		stored := size(t.store)

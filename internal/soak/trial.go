@@ -99,6 +99,13 @@ func (t *trial) with(opts mtasts.Options, l limits, work func()) error {
 	return err
 }
 
+// written waits until the writer has nothing to do.
+func (t *trial) written() {
+	for end := time.Now().Add(t.deadline); t.client.Stats().Unsaved > 0 && time.Now().Before(end); {
+		time.Sleep(time.Millisecond)
+	}
+}
+
 func (t *trial) measure(l limits) {
 	l.open.files += storeFiles
 	l.open.goroutines++ // the writer
