@@ -39,6 +39,13 @@ func (s *pickyStore) Write(ctx context.Context, changes []cache.Change) error {
 	return s.Store.Write(ctx, changes)
 }
 
+// will changes what the store does from now on.
+func (s *pickyStore) will(refuse map[string]bool, failOnce error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.refuses, s.once = refuse, failOnce
+}
+
 func (e *env) stored(key string) bool {
 	e.t.Helper()
 	_, ok, err := e.store.Get(context.Background(), key)
@@ -74,7 +81,7 @@ func TestOneEntryThatCannotBeStoredHoldsUpNoOther(t *testing.T) {
 		if picky.writes > 300 {
 			t.Errorf("%d writes in an hour", picky.writes)
 		}
-		picky.refuses = nil
+		picky.will(nil, nil)
 		e.sleep(2 * time.Minute)
 		if !e.stored("d77.example") {
 			t.Error("it is not stored when it can be")
@@ -104,7 +111,7 @@ func TestOneFailingWriteInCloseLosesNothing(t *testing.T) {
 			e.sleep(time.Second)
 			broken.fail(nil, nil)
 			if refused == 0 {
-				picky.once = errBroken
+				picky.will(nil, errBroken)
 			}
 			err := e.client.Close()
 			if refused == 0 && err != nil || refused == 1 && (!errors.Is(err, errBroken) || !strings.Contains(err.Error(), "could not be stored: 1:")) {
