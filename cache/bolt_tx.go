@@ -1,7 +1,9 @@
 package cache
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"runtime/debug"
 	"strconv"
 
@@ -9,14 +11,10 @@ import (
 	bolterrors "go.etcd.io/bbolt/errors"
 )
 
-// bbolt believes what it reads. On a damaged file it panics, or follows a reference to
-// where nothing is mapped, which ends the process unless debug.SetPanicOnFault is set.
-// Here both become errors.
-
 // view runs fn in a transaction that only reads.
 func (b *Bolt) view(fn func(*bolt.Tx) error) (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
-	defer asError(&err)
+	defer b.contain(&err)
 	tx, err := b.begin(false)
 	if err != nil {
 		return err
@@ -25,45 +23,31 @@ func (b *Bolt) view(fn func(*bolt.Tx) error) (err error) {
 	return fn(tx)
 }
 
-// update runs fn in a transaction, and commits that unless fn fails. The caller has the
-// turn.
-//
-// A panic in fn is rolled back, because nothing has been written. A panic later than that
-// leaves bbolt in the midst of its work, so nothing is written any more. Readers go on
-// with the last transaction.
+// update runs fn in a transaction, and commits that unless fn fails. Its caller has the turn.
 func (b *Bolt) update(fn func(*bolt.Tx) error) (err error) {
-	if b.unwritable.Swap(true) {
-		return errUnwritable
-	}
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
-	defer asError(&err)
+	defer b.contain(&err)
 	tx, err := b.begin(true)
-	if err == nil {
-		if err = attempt(tx, fn); err == nil {
-			err = writing(tx.Commit())
-		}
-		if err != nil {
-			_ = tx.Rollback() // says so if Commit has done it
-		}
+	if err != nil {
+		return err
 	}
-	b.unwritable.Store(false)
-	return err
+	if err := fn(tx); err != nil {
+		return errors.Join(err, tx.Rollback())
+	}
+	if err := tx.Commit(); err != nil {
+		_ = tx.Rollback() // fails if Commit has done it
+		return writing(err)
+	}
+	return nil
 }
 
-// attempt runs fn and makes a panic in it an error.
-func attempt(tx *bolt.Tx, fn func(*bolt.Tx) error) (err error) {
-	defer asError(&err)
-	return fn(tx)
-}
-
-// begin begins a transaction. A panic in here leaves locks of bbolt locked which every
-// transaction needs.
+// begin begins a transaction. A panic in here leaves locks locked that each one needs.
 func (b *Bolt) begin(writable bool) (tx *bolt.Tx, err error) {
-	switch {
-	case b.closed.Load():
+	if b.closed.Load() {
 		return nil, bolterrors.ErrDatabaseNotOpen
-	case b.unreadable.Load():
-		return nil, errUnreadable
+	}
+	if b.unreadable.Load() || writable && b.unwritable.Load() {
+		return nil, errBroken
 	}
 	defer func() {
 		if tx == nil && err == nil { // a panic
@@ -73,9 +57,38 @@ func (b *Bolt) begin(writable bool) (tx *bolt.Tx, err error) {
 	return b.db.Begin(writable)
 }
 
-// asError makes a panic an error. It must be deferred itself.
-func asError(err *error) {
+// contain makes a panic an error. It must be deferred itself.
+// bbolt believes what it reads. On a damaged file it panics, or follows a reference to where
+// nothing is mapped, which debug.SetPanicOnFault makes a panic. To write would damage more.
+func (b *Bolt) contain(err *error) {
 	if p := recover(); p != nil {
+		b.unwritable.Store(true)
 		*err = damagef("bbolt: %s", strconv.QuoteToASCII(fmt.Sprint(p)))
 	}
+}
+
+// A damage is what is wrong with a file.
+type damage string
+
+func (d damage) Error() string { return "the file is damaged: " + string(d) }
+
+func damagef(format string, args ...any) error { return damage(fmt.Sprintf(format, args...)) }
+
+const errBroken damage = "a part of it could not be read, and the store has to be opened again"
+
+var errWriting = errors.New("the file cannot be written")
+
+func writing(err error) error { return fmt.Errorf("%w: %w", errWriting, err) }
+
+// wrap says which file err is about and, if it is damaged, what to do.
+func (b *Bolt) wrap(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, bolterrors.ErrDatabaseNotOpen):
+		return fmt.Errorf("cache: %q: the store is closed: %w", b.path, fs.ErrClosed)
+	case errors.As(err, new(damage)):
+		return fmt.Errorf("cache: %q: %w; restore it from a backup, or stop the program and move it away to begin with an empty store", b.path, err)
+	}
+	return fmt.Errorf("cache: %q: %w", b.path, err)
 }

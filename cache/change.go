@@ -8,27 +8,21 @@ import (
 
 // A Change is what a store is to do to one key: hold a value, or hold none.
 type Change struct {
-	// Key is a domain name: 1 to 253 octets of lower-case letters, digits, '-', '_'
-	// and '.'.
-	Key string
+	Key string // 1 to 253 octets of lower-case letters, digits, '-', '_' and '.'
 
-	// Value is what to hold, at most 70 KiB. Nil removes the key. An empty Value that is
-	// not nil is a value.
+	// Value is what to hold, at most 70 KiB. Nil removes the key; []byte{} is a value.
 	Value []byte
 
 	// Fetched orders the changes of one key. A store that holds a value with a later
 	// Fetched keeps it, unless it has expired.
 	Fetched time.Time
-
-	// Expires is until when the store must hold Value. A removal needs none.
-	Expires time.Time
+	Expires time.Time // until when to hold Value; a removal needs none
 }
 
 // A value is a policy file of at most 64 KiB, with room for what is known about it.
 const maxKey, maxValue = 253, 70 << 10
 
-// checkKey reports what is wrong with a key. Such a key is the caller's mistake, and must
-// not pass for one that is not there.
+// checkKey reports what is wrong with a key, which must not pass for one that is not there.
 func checkKey(key string) error {
 	if len(key) < 1 || len(key) > maxKey {
 		return fmt.Errorf("cache: a key of %d octets: 1 to %d are allowed", len(key), maxKey)

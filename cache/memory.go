@@ -10,12 +10,9 @@ import (
 	"time"
 )
 
-// Memory is a store that forgets everything when the process ends. It is for tests, and
+// Memory is a store that loses everything when the process ends. It is for tests, and
 // for senders who accept that an attacker who can forge DNS only has to wait for the next
-// restart. Everybody else uses [Bolt].
-//
-// A Memory has no bound, because a store must hold what has not expired. The zero value is
-// ready to use. All methods may be called concurrently.
+// restart. It has no bound. Its zero value is ready, and safe for concurrent use.
 type Memory struct {
 	mu      sync.RWMutex
 	entries map[string]record
@@ -76,11 +73,8 @@ func (m *Memory) Scan(ctx context.Context, after string, limit int) (keys []stri
 	if m.order == nil {
 		m.order = slices.Sorted(maps.Keys(m.entries))
 	}
-	i, found := slices.BinarySearch(m.order, after)
-	if found {
-		i++
-	}
-	for ; i < len(m.order) && len(keys) < limit; i++ {
+	first, _ := slices.BinarySearch(m.order, after+"\x00")
+	for i := first; i < len(m.order) && len(keys) < limit; i++ {
 		keys = append(keys, m.order[i])
 		values = append(values, bytes.Clone(m.entries[m.order[i]].value))
 	}

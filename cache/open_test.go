@@ -232,8 +232,7 @@ func TestOpenBoltOfAnotherFormat(t *testing.T) {
 		}
 	}
 	for v, words := range map[byte][]string{
-		1: {"format version 1", "never released", "move it away"},
-		3: {"format version 3", "never released", "move it away"},
+		3: {"format version 3", "knows version 4", "move it away"},
 		5: {"format version 5", "knows version 4", "the program that wrote it"},
 	} {
 		setVersion([]byte{v})

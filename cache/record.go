@@ -9,14 +9,12 @@ import (
 
 // A record is what a store holds under a key. In a Bolt it looks like this:
 //
-//	octets  content
-//	4       CRC-32C of the key and of all that follows, big-endian
-//	8       fetched, big-endian
-//	8       expires, big-endian
-//	rest    the value
+//	4 octets  CRC-32C of the key and of all that follows, big-endian
+//	8 octets  fetched, big-endian
+//	8 octets  expires, big-endian
+//	the rest  the value
 //
-// The checksum covers the key, so that a value which damage has moved to another key is
-// not taken for the value of that key.
+// The checksum covers the key, so that damage moves no value to another key unnoticed.
 type record struct {
 	fetched, expires int64 // as nanos returns them
 	value            []byte
@@ -40,11 +38,8 @@ func decode(key, b []byte) (record, error) {
 	if len(b) < headerSize || binary.BigEndian.Uint32(b) != checksum(key, b[sumSize:]) {
 		return record{}, damagef("the checksum of %+.80q does not match", key)
 	}
-	return record{
-		fetched: int64(binary.BigEndian.Uint64(b[sumSize:])),
-		expires: int64(binary.BigEndian.Uint64(b[sumSize+8:])),
-		value:   b[headerSize:],
-	}, nil
+	fetched, expires := binary.BigEndian.Uint64(b[sumSize:]), binary.BigEndian.Uint64(b[sumSize+8:])
+	return record{int64(fetched), int64(expires), b[headerSize:]}, nil
 }
 
 // castagnoli is the polynomial for which processors have an instruction.
