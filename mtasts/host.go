@@ -43,7 +43,7 @@ type Host struct {
 func (p *Policy) CheckMX(mx string) (*Host, error) {
 	// Asked for first: with many domains they come from far, and meanwhile there is
 	// something else to do.
-	mode, patterns, index := p.Mode, p.MX, p.index
+	mode, patterns := p.Mode, p.MX
 	name, err := sts.Name(mx)
 	h := &Host{Name: name, Listed: true, policy: p}
 	if err != nil {
@@ -51,7 +51,7 @@ func (p *Policy) CheckMX(mx string) (*Host, error) {
 		// the caller to use, an address for example.
 		h.Name = mx
 	}
-	if mode == ModeNone || err == nil && index.Match(patterns, name) {
+	if mode == ModeNone || err == nil && sts.Match(patterns, name) {
 		return h, nil
 	}
 	h.Listed = false

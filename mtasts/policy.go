@@ -33,8 +33,6 @@ type Policy struct {
 
 	client *Client
 
-	index *sts.Index // of MX, if there are many
-
 	// Domain is the policy domain as a lower-case A-label without a final dot,
 	// or the address literal that was asked about.
 	Domain string
@@ -83,7 +81,6 @@ func newPolicy(domain, id string, file *policyFile, fetched time.Time) *Policy {
 		Fetched: fetched,
 		Expires: fetched.Add(file.MaxAge),
 		Text:    file.text,
-		index:   file.index,
 		stamp:   fetched,
 	}
 }

@@ -1,7 +1,6 @@
 package sts_test
 
 import (
-	"bytes"
 	"strings"
 	"time"
 
@@ -168,28 +167,11 @@ func floorName(s string) bool {
 	return true
 }
 
-// floorMatch compares a host in any case, with or without the root's full stop,
-// with each of the patterns. It does not check that either is a name.
+// floorMatch compares a host, in the form that Name returns, with each of the patterns.
 func floorMatch(patterns []string, host string) bool {
-	var lower [253]byte
-	n := len(host)
-	if n > 0 && host[n-1] == '.' {
-		n--
-	}
-	if n > len(lower) {
-		return false
-	}
-	name := lower[:n]
-	for i := range name {
-		c := host[i]
-		if c-'A' < 26 {
-			c += 'a' - 'A'
-		}
-		name[i] = c
-	}
-	parent := name[max(bytes.IndexByte(name, '.'), 0):]
+	parent := host[max(strings.IndexByte(host, '.'), 0):]
 	for _, p := range patterns {
-		if len(p) == len(name) && p == string(name) || len(p) == len(parent)+1 && p[0] == '*' && p[1:] == string(parent) {
+		if len(p) == len(host) && p == host || len(p) == len(parent)+1 && p[0] == '*' && p[1:] == parent {
 			return true
 		}
 	}
