@@ -200,7 +200,7 @@ func TestRFC8461_3_1_TheErrorTellsWhyThereIsNoRecord(t *testing.T) {
 			text: `no TXT record begins with "v=STSv1;"; a near miss is "V=STSv1\\; id=1\\;": an escaped semicolon, wrong case`},
 		{txts: []string{"v=STSv1; id=1", "v=STSv1; id=1"}, many: true, text: sts.ErrManyRecords.Error()},
 		{txts: []string{`v=STSv1; id=1\;`, `"v=STSv1; id=1;"`}, syntax: true,
-			text: `TXT record: wants an id of 1 to 32 letters and digits at "id=1\\;"`},
+			text: `TXT record: needs an id of 1 to 32 letters and digits at "id=1\\;"`},
 	} {
 		_, err := sts.FindRecord(c.txts)
 		_, syntax := errors.AsType[*sts.SyntaxError](err)
