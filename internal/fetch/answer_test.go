@@ -271,7 +271,7 @@ func TestAHugeHeaderIsRefused(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			body, err := getRaw(t, "HTTP/1.1 200 OK\r\n"+header+"Content-Length: 0\r\n\r\n")
-			wantError(t, body, err, KindTransport, "65536")
+			wantError(t, body, err, KindAnswer, "more than 81920 bytes in all")
 		})
 	}
 }

@@ -37,7 +37,7 @@ func BenchmarkGet(b *testing.B) {
 		client := &http.Client{Transport: transport}
 		b.ReportAllocs()
 		for b.Loop() {
-			resp, err := client.Get("https://" + host + path)
+			resp, err := client.Get("https://" + host + "/.well-known/mta-sts.txt")
 			if err != nil {
 				b.Fatal(err)
 			}

@@ -87,7 +87,7 @@ func TestRFC8461_3_3_TheChainMayGoThroughIntermediates(t *testing.T) {
 // Nil roots are the system's, which know nothing of a test.
 func TestRFC8461_3_3_TheRootsAreTheSystemsUnlessConfigured(t *testing.T) {
 	client := newClient(addrOf(serve(t, nil, publish)))
-	client.tls.RootCAs = nil
+	client.roots = nil
 	body, err := client.Get(t.Context(), host)
 	wantError(t, body, err, KindCertificate, "certificate")
 }
@@ -187,7 +187,7 @@ func TestAHostThatIsNoNameIsRefusedUnasked(t *testing.T) {
 	} {
 		_, err := client.Get(t.Context(), name)
 		failed, ok := errors.AsType[*Error](err)
-		if !ok || failed.Kind != KindTransport || failed.Host != name {
+		if !ok || kindOf(failed) != KindTransport || failed.Host != name {
 			t.Errorf("%q: %v", name, err)
 		} else if strings.ContainsFunc(err.Error(), func(r rune) bool { return r < ' ' || r > '~' }) {
 			t.Errorf("%q: the message is %q", name, err)

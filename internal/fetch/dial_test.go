@@ -150,7 +150,7 @@ func TestLookup(t *testing.T) {
 	}{
 		"no such name": {nil, notFound, "no such host"},
 		"no address":   {nil, nil, "the name has no address"},
-		"not one":      {[]netip.Addr{{}}, nil, "not an address"},
+		"not one":      {[]netip.Addr{{}}, nil, "invalid IP is refused"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			client := New(Config{LookupNetIP: func(_ context.Context, network, name string) ([]netip.Addr, error) {

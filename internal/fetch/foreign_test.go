@@ -194,7 +194,7 @@ func TestABodyWithoutAnEndIsRefusedThroughAnyTransport(t *testing.T) {
 
 func TestRFC8461_3_3_ATransportThatFollowsRedirectsIsNotBelieved(t *testing.T) {
 	server := serve(t, nil, func(w http.ResponseWriter, req *http.Request) {
-		if req.URL.Path == path {
+		if req.URL.Path == "/.well-known/mta-sts.txt" {
 			http.Redirect(w, req, "/elsewhere", http.StatusFound)
 			return
 		}

@@ -40,11 +40,12 @@ func FuzzAnswer(f *testing.F) {
 			checkMessage(t, newError(host, err))
 			return
 		}
+		zipped := strings.HasSuffix(strings.ToLower(resp.Header.Get("Content-Encoding")), "gzip")
 		kind := strings.ToLower(strings.Join(resp.Header["Content-Type"], ","))
 		switch {
 		case resp.StatusCode != 200,
 			len(body) > 65536,
-			!strings.Contains(answer, body) && len(resp.TransferEncoding) == 0,
+			!strings.Contains(answer, body) && len(resp.TransferEncoding) == 0 && !zipped,
 			!strings.Contains(kind, "text/plain") && strings.Trim(kind, " \t,") != "" && !strings.HasPrefix(strings.TrimLeft(kind, " \t,"), ";"):
 			t.Errorf("%q was taken from %q", body, answer)
 		}
@@ -57,7 +58,7 @@ func checkMessage(t *testing.T, err *Error) {
 	if text := err.Error(); len(text) > 600 || strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r > '~' }) {
 		t.Errorf("the message has %d bytes: %.700q", len(text), text)
 	}
-	if err.Kind < KindTransport || err.Kind > KindAnswer || err.Err == nil {
+	if err.Err == nil {
 		t.Errorf("%#v", err)
 	}
 }
@@ -83,8 +84,8 @@ func FuzzHost(f *testing.F) {
 		if checkHost(name) != nil {
 			return
 		}
-		u, err := url.Parse("https://" + name + path)
-		if err != nil || u.Host != name || u.Hostname() != name || u.Port() != "" || u.Path != path || u.User != nil || u.RawQuery != "" {
+		u, err := url.Parse("https://" + name + "/.well-known/mta-sts.txt")
+		if err != nil || u.Host != name || u.Hostname() != name || u.Port() != "" || u.Path != "/.well-known/mta-sts.txt" || u.User != nil || u.RawQuery != "" {
 			t.Errorf("%q became %#v, %v", name, u, err)
 		}
 		if _, err := netip.ParseAddr(name); err == nil || len(name) > 253 || name != strings.ToLower(name) {

@@ -26,10 +26,10 @@ func TestGuard(t *testing.T) {
 		{"224.0.0.1", "multicast"}, {"239.255.255.255", "multicast"},
 		{"240.0.0.1", "reserved"}, {"255.255.255.254", "reserved"}, {"255.255.255.255", "broadcast"},
 
-		{"::", "unspecified"}, {"::1", "loopback"},
-		{"fc00::1", "unique local"}, {"fdff::1", "unique local"},
-		{"fe80::1", "link-local"}, {"fe80::1%eth0", "link-local"}, {"2620:fe::fe%eth0", "link-local"},
-		{"fec0::1", "site-local"}, {"ff02::1", "multicast"},
+		{"::", "not global unicast"}, {"::1", "not global unicast"},
+		{"fc00::1", "not global unicast"}, {"fdff::1", "not global unicast"},
+		{"fe80::1", "not global unicast"}, {"fe80::1%eth0", "not global unicast"}, {"2620:fe::fe%eth0", "not global unicast"},
+		{"fec0::1", "not global unicast"}, {"ff02::1", "not global unicast"},
 		{"2001:db8::1", "documentation"}, {"3fff::1", "documentation"},
 		{"2001:2::1", "protocol assignments"}, {"2001:20::1", "protocol assignments"},
 		{"100::1", "not global unicast"}, {"5f00::1", "not global unicast"}, {"4000::1", "not global unicast"},
@@ -37,10 +37,10 @@ func TestGuard(t *testing.T) {
 		// IPv4 in IPv6, once around a refused address and once around a good one.
 		{"::ffff:127.0.0.1", "loopback"}, {"::ffff:10.0.0.1", "private"}, {"::ffff:9.9.9.9", ""},
 		{"64:ff9b::127.0.0.1", "loopback"}, {"64:ff9b::169.254.169.254", "link-local"}, {"64:ff9b::9.9.9.9", ""},
-		{"64:ff9b:1::10.0.0.1", "local NAT64"}, {"64:ff9b:1::9.9.9.9", "local NAT64"},
+		{"64:ff9b:1::10.0.0.1", "not global unicast"}, {"64:ff9b:1::9.9.9.9", "not global unicast"},
 		{"64:ff9b:0:1::9.9.9.9", "not global unicast"},
-		{"::127.0.0.1", "IPv4-compatible"}, {"::9.9.9.9", "IPv4-compatible"},
-		{"::ffff:0:127.0.0.1", "IPv4-translated"}, {"::ffff:0:9.9.9.9", "IPv4-translated"},
+		{"::127.0.0.1", "not global unicast"}, {"::9.9.9.9", "not global unicast"},
+		{"::ffff:0:127.0.0.1", "not global unicast"}, {"::ffff:0:9.9.9.9", "not global unicast"},
 		{"2002:7f00:1::1", "6to4"}, {"2002:909:909::1", "6to4"},
 		{"2001:0:909:909::1", "Teredo"}, {"2001::f6f6:f6f6", "Teredo"},
 	} {

@@ -90,7 +90,7 @@ func TestAnAnswerThatBreaksHTTPIsRefused(t *testing.T) {
 		"a status of 000":               {"HTTP/1.1 000 OK\r\nContent-Length: 0\r\n\r\n", KindAnswer},
 		"a status that no one knows":    {"HTTP/1.1 999 \r\nContent-Length: 0\r\n\r\n", KindAnswer},
 		"another protocol from here on": {"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: h2c\r\n\r\n" + policy, KindAnswer},
-		"a status line of a megabyte":   {"HTTP/1.1 200 " + strings.Repeat("O", 1<<20) + "\r\n\r\n", KindTransport},
+		"a status line of a megabyte":   {"HTTP/1.1 200 " + strings.Repeat("O", 1<<20) + "\r\n\r\n", KindAnswer},
 		"a status line and nothing":     {"HTTP/1.1 200 OK\n", KindTransport},
 		"only line ends":                {"\r\n\r\n\r\n\r\n", KindTransport},
 
@@ -162,15 +162,15 @@ func TestAnAnswerWithoutEndIsRefused(t *testing.T) {
 		send func(io.Writer)
 		kind Kind
 	}{
-		"a status line":               {endless("HTTP/1.1 200 O", "K"), KindTransport},
-		"a field":                     {endless(head+"X: ", "x"), KindTransport},
-		"a field with control octets": {endless(head+"X: ", "\x1b"), KindTransport},
-		"fields":                      {endless(head, "X: x\r\n"), KindTransport},
-		"a field over many lines":     {endless(head+"X: x\r\n", " x\r\n"), KindTransport},
-		"fields of the shortest kind": {endless(head, "X:\n"), KindTransport},
-		"lengths":                     {endless(head, "Content-Length: 66\r\n"), KindTransport},
-		"interim answers":             {endless("", "HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n"), KindTransport},
-		"interim answers in short":    {endless("", "HTTP/1.1 100 \n\n"), KindTransport},
+		"a status line":               {endless("HTTP/1.1 200 O", "K"), KindAnswer},
+		"a field":                     {endless(head+"X: ", "x"), KindAnswer},
+		"a field with control octets": {endless(head+"X: ", "\x1b"), KindAnswer},
+		"fields":                      {endless(head, "X: x\r\n"), KindAnswer},
+		"a field over many lines":     {endless(head+"X: x\r\n", " x\r\n"), KindAnswer},
+		"fields of the shortest kind": {endless(head, "X:\n"), KindAnswer},
+		"lengths":                     {endless(head, "Content-Length: 66\r\n"), KindAnswer},
+		"interim answers":             {endless("", "HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n"), KindAnswer},
+		"interim answers in short":    {endless("", "HTTP/1.1 100 \n\n"), KindAnswer},
 		"a body of a great length":    {endless(head+"Content-Length: 9223372036854775807\r\n\r\n", "#"), KindAnswer},
 		"a body without a length":     {endless(head+"\r\n", "#"), KindAnswer},
 		"a chunk":                     {endless(chunked+"7fffffffffffffff\r\n", "#"), KindAnswer},
@@ -225,7 +225,7 @@ func TestAGetReadsABoundedNumberOfOctets(t *testing.T) {
 	}{
 		"records of one octet":           {octets(head + "Content-Length: 65536\r\n\r\n" + strings.Repeat("#", 65536)), KindAnswer},
 		"chunks in records of one octet": {octets(chunked + strings.Repeat("1;xxxxxxxxxxxx\r\n#\r\n", 65536)), KindAnswer},
-		"fields in records of one octet": {octets(head + strings.Repeat("X: x\r\n", 8000)), KindTransport},
+		"fields in records of one octet": {octets(head + strings.Repeat("X: x\r\n", 8000)), KindAnswer},
 		"gzip of nothing":                {endless(zip, string(zipped(nil, 1))), KindAnswer},
 		"gzip of no blocks":              {endless(begun, "\x00\x00\x00\xff\xff"), KindAnswer},
 		"gzip of tables":                 {endless(begun, string(tables)), KindAnswer},
