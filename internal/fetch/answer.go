@@ -27,7 +27,7 @@ func readPolicy(resp *http.Response) (string, error) {
 	// RFC 8461, Section 3.2: whoever may only upload a picture must not be able to
 	// publish a policy. An answer without a media type is accepted.
 	if mediaType := mediaType(resp.Header); mediaType != "" && !strings.EqualFold(mediaType, "text/plain") {
-		return "", refuse("the media type is %s, not text/plain", quote(mediaType))
+		return "", refuse("the media type is %+.80q, not text/plain", mediaType)
 	}
 	if resp.Body == nil {
 		return "", nil
@@ -42,7 +42,7 @@ func readPolicy(resp *http.Response) (string, error) {
 		}
 		content = z
 	default:
-		return "", refuse("the content coding is %s, which was not asked for", quote(coding))
+		return "", refuse("the content coding is %+.80q, which was not asked for", coding)
 	}
 	// A longer body is refused, never truncated: the beginning of a policy is another
 	// policy. The limit is on decoded bytes, so that no body unfolds to gigabytes.

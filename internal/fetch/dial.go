@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/netip"
 	"slices"
-	"syscall"
 	"time"
 )
 
@@ -32,25 +31,14 @@ type dialer struct {
 
 func newDialer(config Config) *dialer {
 	d := &dialer{
-		lookup: config.LookupNetIP,
-		guard:  guard{allowed: slices.Clone(config.AllowNets)},
-		port:   cmp.Or(config.Port, 443),
+		lookup:  config.LookupNetIP,
+		guard:   slices.Clone(config.AllowNets),
+		port:    cmp.Or(config.Port, 443),
+		connect: (&net.Dialer{KeepAlive: -1}).DialContext, // the connection is short
 	}
 	if d.lookup == nil {
 		d.lookup = net.DefaultResolver.LookupNetIP
 	}
-	tcp := &net.Dialer{
-		KeepAlive: -1, // the connection is short
-		// A second check, of the address that the kernel receives.
-		Control: func(_, address string, _ syscall.RawConn) error {
-			addrPort, err := netip.ParseAddrPort(address)
-			if err != nil {
-				return err
-			}
-			return d.guard.check(addrPort.Addr())
-		},
-	}
-	d.connect = tcp.DialContext
 	return d
 }
 

@@ -3,7 +3,6 @@ package fetch
 import (
 	"errors"
 	"fmt"
-	"strconv"
 	"strings"
 )
 
@@ -36,31 +35,16 @@ func refuse(format string, args ...any) error {
 	return &Error{Refused: true, Err: fmt.Errorf(format, args...)}
 }
 
-// quote escapes untrusted text and bounds its length.
-func quote(s string) string {
-	const limit = 80
+// printable replaces what is not printable ASCII, and bounds the length.
+func printable(s string) string {
+	const limit = 512
 	if len(s) > limit {
 		s = s[:limit] + "..."
 	}
-	return strconv.QuoteToASCII(s)
-}
-
-// printable escapes what is not printable ASCII as in a Go string, and bounds the
-// length.
-func printable(s string) string {
-	const limit = 512
-	var b strings.Builder
-	for _, r := range s {
-		if b.Len() >= limit {
-			b.WriteString("...")
-			break
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r > '~' {
+			return '?'
 		}
-		if r >= ' ' && r <= '~' {
-			b.WriteRune(r)
-		} else {
-			quoted := strconv.QuoteRuneToASCII(r)
-			b.WriteString(quoted[1 : len(quoted)-1])
-		}
-	}
-	return b.String()
+		return r
+	}, s)
 }

@@ -46,10 +46,10 @@ func exchange(conn net.Conn, req *http.Request) (string, error) {
 			continue // an interim answer
 		}
 		if !resp.ProtoAtLeast(1, 1) {
-			return "", refuse("the answer is in %s, not HTTP/1.1", quote(resp.Proto))
+			return "", refuse("the answer is in %+.80q, not HTTP/1.1", resp.Proto)
 		}
 		if name := hidden(resp.Header); name != "" {
-			return "", refuse("there is a space in the field name %s", quote(name))
+			return "", refuse("there is a space in the field name %+.80q", name)
 		}
 		return readPolicy(resp)
 	}

@@ -150,7 +150,7 @@ func (c *Client) getForeign(ctx context.Context, host string) (string, error) {
 		return "", err
 	}
 	if got := resp.Request; got != nil && got.URL != nil && got.URL.String() != req.URL.String() {
-		return "", refuse("the transport followed a redirect to %s; it must not", quote(got.URL.String()))
+		return "", refuse("the transport followed a redirect to %+.80q; it must not", got.URL.String())
 	}
 	body, err := readPolicy(resp)
 	if err == nil && resp.ProtoMajor == 1 {

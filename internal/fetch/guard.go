@@ -8,9 +8,9 @@ import (
 // A guard decides which addresses a policy host may have. The owner of a recipient
 // domain chooses them. Without a guard, anyone could make a mail server send requests
 // into its own network, and learn from the delivery of mail how they ended.
-type guard struct {
-	allowed []netip.Prefix // accepted whatever they are
-}
+//
+// Its elements are networks where any address is accepted.
+type guard []netip.Prefix
 
 // notPublic are the ranges where no public server can be. They follow the IANA
 // registries of special-purpose addresses (RFC 6890): every block that is not globally
@@ -33,13 +33,11 @@ var notPublic = [...]struct {
 	{netip.MustParsePrefix("198.51.100.0/24"), "documentation, RFC 5737"},
 	{netip.MustParsePrefix("203.0.113.0/24"), "documentation, RFC 5737"},
 	{netip.MustParsePrefix("224.0.0.0/4"), "multicast, RFC 5771"},
-	{netip.MustParsePrefix("255.255.255.255/32"), "broadcast, RFC 919"},
-	{netip.MustParsePrefix("240.0.0.0/4"), "reserved, RFC 1112"},
+	{netip.MustParsePrefix("240.0.0.0/4"), "reserved or broadcast, RFC 1112"},
 
 	// Within globalUnicast. Routers unwrap Teredo and 6to4 by rules of their own, so
 	// it cannot be known here where these addresses lead.
-	{netip.MustParsePrefix("2001::/32"), "Teredo, RFC 4380"},
-	{netip.MustParsePrefix("2001::/23"), "protocol assignments, RFC 2928"},
+	{netip.MustParsePrefix("2001::/23"), "protocol assignments or Teredo, RFC 2928"},
 	{netip.MustParsePrefix("2001:db8::/32"), "documentation, RFC 3849"},
 	{netip.MustParsePrefix("2002::/16"), "6to4, RFC 3056"},
 	{netip.MustParsePrefix("3fff::/20"), "documentation, RFC 9637"},
@@ -58,7 +56,7 @@ var (
 // check returns an error unless a policy host may have addr.
 func (g guard) check(addr netip.Addr) error {
 	addr = addr.Unmap() // ::ffff:192.0.2.1 is dialled as 192.0.2.1
-	for _, prefix := range g.allowed {
+	for _, prefix := range g {
 		if prefix.Contains(addr) {
 			return nil
 		}

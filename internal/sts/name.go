@@ -31,14 +31,11 @@ func Name(s string) (string, error) {
 		}
 		found = scan(name)
 	}
-	switch {
-	case found&noName == 0:
-		if found&upper != 0 {
-			name = lower(name)
-		}
+	switch found {
+	case 0:
 		return name, nil
-	case found&numeric != 0:
-		return badName("is an IP address or ends in a number; it must be a domain name", s)
+	case upper:
+		return lower(name), nil
 	default:
 		return badName("is not a domain name", s)
 	}

@@ -38,10 +38,10 @@ func ParsePolicy(text string) (Policy, error) {
 		return badPolicy("holds a NUL octet")
 	}
 	var (
-		p                     Policy
-		version, mode, maxAge bool // seen
-		dropped               int  // mx values that MX does not hold
-		inert                 int  // mx values in MX that can match no host
+		p               Policy
+		version, maxAge bool // seen
+		dropped         int  // mx values that MX does not hold
+		inert           int  // mx values in MX that can match no host
 	)
 	rest := strings.TrimPrefix(text, "\ufeff") // the BOM of editors on Windows
 	for rest != "" {
@@ -65,10 +65,9 @@ func ParsePolicy(text string) (Policy, error) {
 			}
 			version = true
 		case "mode":
-			if mode {
+			if p.Mode != "" {
 				continue
 			}
-			mode = true
 			p.Mode = Mode(value)
 			if p.Mode != Enforce && p.Mode != Testing && p.Mode != None {
 				return badPolicy("has mode " + quote(value) + "; it must be enforce, testing or none")
@@ -105,7 +104,7 @@ func ParsePolicy(text string) (Policy, error) {
 	case !version:
 		// Most often this is another file: a page that says "not found".
 		return badPolicy("has no version line; it begins " + quote(text))
-	case !mode:
+	case p.Mode == "":
 		return badPolicy("has no mode line")
 	case !maxAge:
 		return badPolicy("has no max_age line")

@@ -92,19 +92,18 @@ func ParseRecord(txt string) (Record, error) {
 			id = txt[value:i]
 		default:
 			i = valueEnd(txt, i)
-			if i > value && endsField(txt, i) {
-				if seen != nil {
-					seen[name] = true
+			if i == value || !endsField(txt, i) {
+				if seen == nil {
+					seen = fieldNames(txt[:field])
 				}
-				continue
+				if !seen[name] {
+					return badRecord("has a malformed value at", txt[field:])
+				}
+				i = skipField(txt, value)
 			}
-			if seen == nil {
-				seen = fieldNames(txt[:field])
+			if seen != nil {
+				seen[name] = true
 			}
-			if !seen[name] {
-				return badRecord("has a malformed value at", txt[field:])
-			}
-			i = skipField(txt, value)
 		}
 	}
 	if id == "" {

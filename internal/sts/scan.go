@@ -5,11 +5,10 @@ type findings uint8
 
 const (
 	upper    findings = 1 << iota // has letters A to Z
-	numeric                       // ends in a number, as an IPv4 address does
 	notASCII                      // must first be converted to A-labels
 	malformed
 
-	noName = numeric | notASCII | malformed
+	noName = notASCII | malformed
 )
 
 // scan checks a name without its final dot: labels of 1 to 63 letters, digits, hyphens
@@ -53,7 +52,7 @@ func scan(name string) findings {
 	}
 	for i := len(name) - 1; '0' <= name[i] && name[i] <= '9'; i-- {
 		if i == start {
-			return numeric
+			return malformed // ends in a number, as an IPv4 address does
 		}
 	}
 	return found
