@@ -14,7 +14,7 @@ import (
 
 // A stranger is a DNS server on a loopback port that sends whatever octets it
 // likes.
-type stranger struct {
+type hostileServer struct {
 	// datagrams answers a query over UDP. It returns when it has sent what it
 	// has to send, or when gone is closed. Nil refers every query to TCP.
 	datagrams func(query []byte, send func([]byte), gone <-chan struct{})
@@ -25,7 +25,7 @@ type stranger struct {
 }
 
 // start listens until the end of the test and returns the address.
-func (s stranger) start(t testing.TB) string {
+func (s hostileServer) start(t testing.TB) string {
 	t.Helper()
 	var tcp net.Listener
 	var udp net.PacketConn
@@ -83,8 +83,8 @@ func (s stranger) start(t testing.TB) string {
 
 // says is a stranger that sends one message, over UDP if overUDP and the message
 // fits, else over TCP.
-func says(overUDP bool, message func(query []byte) []byte) stranger {
-	s := stranger{stream: func(query []byte, conn net.Conn, _ <-chan struct{}) {
+func says(overUDP bool, message func(query []byte) []byte) hostileServer {
+	s := hostileServer{stream: func(query []byte, conn net.Conn, _ <-chan struct{}) {
 		conn.Write(framed(message(query)))
 	}}
 	if overUDP {

@@ -106,7 +106,7 @@ var hostile = map[string]struct {
 	}, denied},
 }
 
-func TestSystemOfAHostileServer(t *testing.T) {
+func TestSystemWithAHostileServer(t *testing.T) {
 	for what, h := range hostile {
 		for transport, overUDP := range map[string]bool{"UDP": true, "TCP": false} {
 			t.Run(what+" over "+transport, func(t *testing.T) {
@@ -162,7 +162,7 @@ func checkText(t *testing.T, err error) {
 }
 
 // An answer that ends anywhere before its end is not the answer.
-func TestSystemOfAnAnswerCutAnywhere(t *testing.T) {
+func TestSystemWithATruncatedAnswer(t *testing.T) {
 	for what, whole := range map[string]func([]byte) []byte{"records": good, "no records": empty, "NXDOMAIN": absent} {
 		for transport, overUDP := range map[string]bool{"UDP": true, "TCP": false} {
 			t.Run(what+" over "+transport, func(t *testing.T) {
@@ -196,7 +196,7 @@ func TestSystemOfAnAnswerCutAnywhere(t *testing.T) {
 
 // Whatever comes, it is an answer or a *net.DNSError; and "there is none" only
 // from a message that can be read and says so.
-func TestSystemOfRandomOctets(t *testing.T) {
+func TestSystemWithRandomOctets(t *testing.T) {
 	const asking, each = 8, 100
 	var askers sync.WaitGroup
 	defer askers.Wait()

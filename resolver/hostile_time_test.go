@@ -20,7 +20,7 @@ import (
 
 // tireless are servers that go on for as long as there is somebody to listen,
 // without ever giving an answer.
-var tireless = map[string]stranger{
+var endless = map[string]hostileServer{
 	"a length and silence": {stream: func(_ []byte, conn net.Conn, gone <-chan struct{}) {
 		conn.Write([]byte{0xff, 0xff})
 		<-gone
@@ -66,8 +66,8 @@ var tireless = map[string]stranger{
 	}},
 }
 
-func TestSystemOfATirelessServer(t *testing.T) {
-	for what, server := range tireless {
+func TestSystemWithAnEndlessAnswer(t *testing.T) {
+	for what, server := range endless {
 		t.Run(what, func(t *testing.T) {
 			t.Parallel()
 			dns := resolver.System{Server: server.start(t)}
@@ -91,8 +91,8 @@ func TestSystemOfATirelessServer(t *testing.T) {
 }
 
 // Wrong answers do not keep the right one from being found.
-func TestSystemFindsTheAnswerInAFlood(t *testing.T) {
-	server := stranger{datagrams: func(query []byte, send func([]byte), _ <-chan struct{}) {
+func TestSystemFindsTheAnswerAmongWrongOnes(t *testing.T) {
+	server := hostileServer{datagrams: func(query []byte, send func([]byte), _ <-chan struct{}) {
 		for i := range 100 { // a socket holds some 250
 			forged := good(query)
 			switch i % 4 {
@@ -131,7 +131,7 @@ func TestSystemReadsOneMessage(t *testing.T) {
 		}, answered},
 	} {
 		t.Run(what, func(t *testing.T) {
-			server := stranger{stream: func(query []byte, conn net.Conn, _ <-chan struct{}) { conn.Write(test.octets(query)) }}
+			server := hostileServer{stream: func(query []byte, conn net.Conn, _ <-chan struct{}) { conn.Write(test.octets(query)) }}
 			dns := resolver.System{Server: server.start(t)}
 			for kind, ask := range kinds {
 				got, err := ask(dns, t.Context(), "_mta-sts.example.com.")

@@ -97,7 +97,7 @@ func TestSystemIgnoresAnswersToOtherQuestions(t *testing.T) {
 
 // Only an answer that says so is absence. To package net alone, most of the rows
 // that are temporary are "no such host".
-func TestSystemTellsAbsenceFromIgnorance(t *testing.T) {
+func TestSystemDistinguishesAbsenceFromFailure(t *testing.T) {
 	const name = "_mta-sts.example.com."
 	soa := record("example.com.", &dnsmessage.SOAResource{NS: dnsmessage.MustNewName("ns.example.com."), MBox: dnsmessage.MustNewName("root.example.com.")})
 	ns := record("com.", &dnsmessage.NSResource{NS: dnsmessage.MustNewName("ns.example.net.")})
@@ -209,7 +209,7 @@ func TestSystemRejectsDamagedAnswers(t *testing.T) {
 }
 
 // One family fails while the other is fine, or absent.
-func TestSystemLookupNetIPOfHalfAFailure(t *testing.T) {
+func TestSystemLookupNetIPWithOneFamilyFailing(t *testing.T) {
 	const name = "mta-sts.example.com."
 	for _, test := range []struct {
 		what    string
@@ -252,7 +252,7 @@ func TestSystemLookupNetIPOfHalfAFailure(t *testing.T) {
 	}
 }
 
-func TestSystemLookupMXLeavesOutInvalidHosts(t *testing.T) {
+func TestSystemLookupMXOmitsInvalidHosts(t *testing.T) {
 	answer := func(hosts ...string) handler {
 		return func(reply dnsmessage.Message, _ string) [][]byte {
 			for i, host := range hosts {
@@ -282,7 +282,7 @@ func TestSystemLookupMXLeavesOutInvalidHosts(t *testing.T) {
 	}
 }
 
-func TestSystemGivesUpAtItsLimit(t *testing.T) {
+func TestSystemTimesOutAtLimit(t *testing.T) {
 	server := (&dnsServer{zone: world()}).start(t)
 	begin := time.Now()
 	_, err := resolver.System{Server: server.addr}.WithLimit(100*time.Millisecond).LookupTXT(t.Context(), "timeout.example.")
@@ -318,7 +318,7 @@ func TestSystemReturnsWhenCancelled(t *testing.T) {
 	}
 }
 
-func TestSystemAsksNothingWithAnEndedContext(t *testing.T) {
+func TestSystemSendsNothingWithAnEndedContext(t *testing.T) {
 	server := (&dnsServer{zone: world()}).start(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -337,7 +337,7 @@ func TestSystemAsksNothingWithAnEndedContext(t *testing.T) {
 	}
 }
 
-func TestSystemWithAServerThatIsNotThere(t *testing.T) {
+func TestSystemWithAnUnreachableServer(t *testing.T) {
 	closed, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

@@ -82,7 +82,7 @@ func TestClassify(t *testing.T) {
 
 // A caller may pass what it collected of an attempt: the certificate is what
 // the report is about.
-func TestClassifyPutsTheCertificateFirst(t *testing.T) {
+func TestACertificateFaultTakesPrecedence(t *testing.T) {
 	err := errors.Join(io.EOF, &textproto.Error{Code: 454}, x509.HostnameError{Host: mx})
 	if result, _ := Classify(err); result != hostMismatch {
 		t.Errorf("%q", result)
@@ -90,7 +90,7 @@ func TestClassifyPutsTheCertificateFirst(t *testing.T) {
 }
 
 // The errors that crypto/tls itself makes, as opposed to those built above.
-func TestClassifyReadsTheErrorsOfARealSession(t *testing.T) {
+func TestClassifyErrorsOfCryptoTLS(t *testing.T) {
 	cert := testpki.Must(testpki.SelfSigned(mx))
 	for name, test := range map[string]struct {
 		server func(net.Conn)
@@ -157,7 +157,7 @@ func TestClassifyReadsTheErrorsOfARealSession(t *testing.T) {
 }
 
 // The sender's own end may be what is closed.
-func TestClassifyReadsAConnectionThatIsClosedHere(t *testing.T) {
+func TestClassifyAConnectionClosedLocally(t *testing.T) {
 	pipe, far := net.Pipe()
 	far.Close()
 	for name, conn := range map[string]net.Conn{
@@ -176,7 +176,7 @@ func TestClassifyReadsAConnectionThatIsClosedHere(t *testing.T) {
 }
 
 // Only a client that still offers the RSA key exchange sees these.
-func TestClassifyReadsTheErrorsOfTheRSAKeyExchange(t *testing.T) {
+func TestClassifyErrorsOfTheRSAKeyExchange(t *testing.T) {
 	f := forger{testpki.Must(testpki.New())}
 	small := rsaKey(768)
 	for reason, cert := range map[string]tls.Certificate{
@@ -201,7 +201,7 @@ func rsaKeyExchange(config *tls.Config) *tls.Config {
 
 // A stranger chooses names, replies and bytes, and a report must not carry
 // them.
-func TestReasonsAreOfAClosedVocabulary(t *testing.T) {
+func TestReasonsAreFromAFixedSet(t *testing.T) {
 	token := regexp.MustCompile(`^[a-z0-9-]{0,32}$`)
 	hostile := "</html>\r\n\"policy\": \x00é"
 	cert := &x509.Certificate{DNSNames: []string{hostile}}

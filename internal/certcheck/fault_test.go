@@ -67,9 +67,9 @@ func signatureFaults(f forger) map[string]fault {
 	renewed.Certificate[1] = issue(below(f.CA, "Faulty", nothing)).Certificate[1]
 
 	// The signature of a root is the one that nobody checks.
-	stranger := testpki.Must(testpki.New())
-	oldRoot := withRoot(stranger)
-	oldRoot.Certificate[1] = testpki.Must(stranger.Forge(oldRoot.Certificate[1], algorithm(1, 2, 840, 113549, 1, 1, 5)))
+	other := testpki.Must(testpki.New())
+	oldRoot := withRoot(other)
+	oldRoot.Certificate[1] = testpki.Must(other.Forge(oldRoot.Certificate[1], algorithm(1, 2, 840, 113549, 1, 1, 5)))
 	rootName := strconv.Quote(oldRoot.Leaf.Issuer.CommonName)
 
 	return map[string]fault{
@@ -86,7 +86,7 @@ func signatureFaults(f forger) map[string]fault {
 		"Ed448, of an issuer":        {f.issuer(algorithm(1, 3, 101, 113)), notTrusted, ReasonUnsupportedSignature, `"Faulty"`},
 		"DSA with SHA-256":           {f.leaf(algorithm(2, 16, 840, 1, 101, 3, 4, 3, 2)), notTrusted, ReasonUnsupportedSignature, ""},
 		"by another key":             {renewed, notTrusted, ReasonInvalidSignature, ""},
-		"by nobody known":            {issue(below(stranger, "Unknown", nothing)), notTrusted, ReasonUnknownAuthority, `"Unknown"`},
+		"by nobody known":            {issue(below(other, "Unknown", nothing)), notTrusted, ReasonUnknownAuthority, `"Unknown"`},
 		"by nobody known, and SHA-1": {oldRoot, notTrusted, ReasonUnknownAuthority, rootName},
 	}
 }
@@ -164,7 +164,7 @@ func TestEveryFaultHasItsReasonInARealHandshake(t *testing.T) {
 }
 
 // A root is judged as well, and it is the operator who chose it.
-func TestAFaultOfARoot(t *testing.T) {
+func TestFaultsOfARoot(t *testing.T) {
 	ca := testpki.Must(testpki.New())
 	for name, test := range map[string]struct {
 		change                 func(*x509.Certificate)
@@ -203,7 +203,7 @@ func TestARootOfTheSameNameIsAnUnknownAuthority(t *testing.T) {
 }
 
 // The clock of the client decides, not that of this machine when it classifies.
-func TestWhetherACertificateHasBegunIsJudgedByTheClockOfTheHandshake(t *testing.T) {
+func TestValidityIsClassifiedByTheClockOfTheHandshake(t *testing.T) {
 	ca := testpki.Must(testpki.New())
 	cert := issue(below(ca, "Faulty", nothing))
 	for years, result := range map[int]string{-100: notTrusted, 100: expired} {

@@ -150,7 +150,7 @@ func TestRFC8461_4_2_VerifyAgreesWithTheHandshakeOfEnforceMode(t *testing.T) {
 }
 
 // RFC 8461, Section 4.2: the name is a DNS-ID. crypto/tls would accept these.
-func TestRFC8461_4_2_AnIPAddressIsNoName(t *testing.T) {
+func TestRFC8461_4_2_AnIPAddressIsNotADNSName(t *testing.T) {
 	ca := testpki.Must(testpki.New())
 	certs := []*x509.Certificate{testpki.Must(ca.Issue("127.0.0.1", "::1", "192.0.2.1")).Leaf}
 	for _, name := range []string{"127.0.0.1", "::1", "[::1]", "192.0.2.1", "[192.0.2.1]"} {
@@ -161,7 +161,7 @@ func TestRFC8461_4_2_AnIPAddressIsNoName(t *testing.T) {
 	}
 }
 
-func TestRFC8461_4_2_ValidityIsJudgedAtTheTimeGiven(t *testing.T) {
+func TestRFC8461_4_2_ValidityIsVerifiedAtTheGivenTime(t *testing.T) {
 	ca := testpki.Must(testpki.New())
 	certs := []*x509.Certificate{testpki.Must(ca.Issue(mx)).Leaf}
 	for now, valid := range map[time.Time]bool{

@@ -136,7 +136,7 @@ func TestRFC8461_3_2_TheMediaTypeIsTextPlain(t *testing.T) {
 	}
 }
 
-func TestRFC8461_3_3_ABodyAbove64KiBIsRefusedNotCut(t *testing.T) {
+func TestRFC8461_3_3_ABodyAbove64KiBIsRefusedNotTruncated(t *testing.T) {
 	const limit = 65536
 	whole := policy + strings.Repeat("#", limit-len(policy))
 	for name, send := range map[string]func(w http.ResponseWriter, body string){
@@ -207,7 +207,7 @@ func TestAGzipBombCostsNoMemory(t *testing.T) {
 	}
 }
 
-func TestAContentCodingThatNobodyAskedForIsRefused(t *testing.T) {
+func TestAnUnknownContentCodingIsRefused(t *testing.T) {
 	for _, coding := range []string{"br", "deflate", "gzip, gzip"} {
 		body, err := get(t, func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "text/plain")
@@ -219,7 +219,7 @@ func TestAContentCodingThatNobodyAskedForIsRefused(t *testing.T) {
 }
 
 // Some servers name the charset, or say that there is no coding.
-func TestAContentCodingThatChangesNothingIsNone(t *testing.T) {
+func TestAContentCodingWithoutEffectIsAccepted(t *testing.T) {
 	for _, coding := range []string{"", "identity", "Identity", "none", "UTF-8"} {
 		body, err := get(t, func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Content-Encoding", coding)
@@ -233,7 +233,7 @@ func TestAContentCodingThatChangesNothingIsNone(t *testing.T) {
 }
 
 // What comes before a connection is lost may be a policy by itself.
-func TestAnAnswerThatEndsTooEarlyIsRefused(t *testing.T) {
+func TestAnIncompleteAnswerIsRefused(t *testing.T) {
 	const head = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n"
 	packed := string(zipped([]byte(policy), 1))
 	for name, answer := range map[string]string{

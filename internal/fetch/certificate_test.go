@@ -175,7 +175,7 @@ func TestMessagesAboutCertificatesAreShortAndPrintable(t *testing.T) {
 }
 
 // A name that is none could alter the URL, or be an address.
-func TestAHostThatIsNoNameIsRefusedUnasked(t *testing.T) {
+func TestAnInvalidHostNameIsNeverDialled(t *testing.T) {
 	client := New(Config{LookupNetIP: resolveTo(public)})
 	client.dialer.connect = func(_ context.Context, _, address string) (net.Conn, error) {
 		t.Errorf("dialled %s", address)

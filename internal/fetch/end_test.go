@@ -30,7 +30,7 @@ func (s *sealer) hear() { io.Copy(io.Discard, s.Conn) }
 
 // RFC 9112, Section 6.3: a body with neither a length nor chunks ends with the
 // connection. Section 9.8: it is whole if a closure alert came, and only then.
-func TestRFC9112_9_8_ABodyToTheEndOfTheSessionIsWholeWithCloseNotify(t *testing.T) {
+func TestRFC9112_9_8_ABodyWithoutALengthNeedsCloseNotify(t *testing.T) {
 	const (
 		limit = 65536
 		start = head + "\r\n"
@@ -114,7 +114,7 @@ func TestRFC9112_9_8_ABodyToTheEndOfTheSessionIsWholeWithCloseNotify(t *testing.
 }
 
 // No beginning of an answer passes for the whole, wherever its last record ends.
-func TestABodyToTheEndOfTheSessionIsRefusedWhereverItIsCut(t *testing.T) {
+func TestABodyWithoutALengthIsRefusedIfTruncatedAnywhere(t *testing.T) {
 	answer := head + "\r\n" + policy
 	for _, version := range versions {
 		for cut := 1; cut <= len(answer); cut++ {
@@ -125,7 +125,7 @@ func TestABodyToTheEndOfTheSessionIsRefusedWhereverItIsCut(t *testing.T) {
 }
 
 // A person, and a report, are told that the connection was cut.
-func TestAnErrorSaysThatTheConnectionWasCut(t *testing.T) {
+func TestTheErrorSaysThatCloseNotifyIsMissing(t *testing.T) {
 	for _, version := range versions {
 		body, err := getAt(t, sealed(t, version, func(s *sealer) { s.Write(s.inRecords(head + "\r\n" + policy)) }))
 		wantError(t, body, err, KindTransport, "without close_notify")
@@ -169,7 +169,7 @@ func inChunks() string {
 }
 
 // net/http gives no length if its handler asks for that.
-func TestAServerOfNetHTTPThatGivesNoLength(t *testing.T) {
+func TestANetHTTPServerMayOmitTheLength(t *testing.T) {
 	for _, version := range versions {
 		config := &tls.Config{Certificates: []tls.Certificate{goodCert()}, MinVersion: version, MaxVersion: version}
 		server := serve(t, config, func(w http.ResponseWriter, r *http.Request) {

@@ -20,7 +20,7 @@ func foreign(server *http.Server, config *tls.Config) *http.Transport {
 	return &http.Transport{DialContext: own.dialer.connect, TLSClientConfig: config, DisableKeepAlives: true}
 }
 
-func TestATransportOfTheCallersWorks(t *testing.T) {
+func TestConfigTransportMakesTheRequest(t *testing.T) {
 	t.Run("httptest", func(t *testing.T) {
 		server := httptest.NewUnstartedServer(http.HandlerFunc(publish))
 		server.Config.ErrorLog = log.New(io.Discard, "", 0)
@@ -50,7 +50,7 @@ func TestATransportOfTheCallersWorks(t *testing.T) {
 	})
 }
 
-func TestRFC8461_3_3_ATransportThatDoesNotVerifyGainsNothing(t *testing.T) {
+func TestRFC8461_3_3_TheCertificateIsVerifiedForAnyTransport(t *testing.T) {
 	ca := authority()
 	for name, cert := range map[string]tls.Certificate{
 		"another name":     testpki.Must(ca.Issue("mta-sts.example.net")),
@@ -101,7 +101,7 @@ func TestRFC8461_3_3_ATransportThatDoesNotVerifyGainsNothing(t *testing.T) {
 	})
 }
 
-func TestRFC8461_7_2_ATransportOfTheCallersNeedsTLS12(t *testing.T) {
+func TestRFC8461_7_2_AnyTransportNeedsTLS12(t *testing.T) {
 	server := serve(t, &tls.Config{
 		Certificates: []tls.Certificate{goodCert()},
 		MinVersion:   tls.VersionTLS11,
@@ -117,7 +117,7 @@ type roundTrip func(*http.Request) (*http.Response, error)
 
 func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
-func TestTheRulesForAnAnswerHoldForAnyTransport(t *testing.T) {
+func TestTheRulesForAnswersApplyToAnyTransport(t *testing.T) {
 	session := &tls.ConnectionState{
 		Version:          tls.VersionTLS13,
 		PeerCertificates: []*x509.Certificate{goodCert().Leaf},
@@ -176,7 +176,7 @@ type body struct {
 
 func (b body) Close() error { *b.open--; return nil }
 
-func TestABodyWithoutAnEndIsRefusedThroughAnyTransport(t *testing.T) {
+func TestABodyWithoutALengthIsRefusedFromAnyTransport(t *testing.T) {
 	server := serve(t, nil, func(w http.ResponseWriter, _ *http.Request) {
 		conn, _, err := http.NewResponseController(w).Hijack()
 		if err != nil {
@@ -192,7 +192,7 @@ func TestABodyWithoutAnEndIsRefusedThroughAnyTransport(t *testing.T) {
 	}
 }
 
-func TestRFC8461_3_3_ATransportThatFollowsRedirectsIsNotBelieved(t *testing.T) {
+func TestRFC8461_3_3_ATransportMustNotFollowRedirects(t *testing.T) {
 	server := serve(t, nil, func(w http.ResponseWriter, req *http.Request) {
 		if req.URL.Path == "/.well-known/mta-sts.txt" {
 			http.Redirect(w, req, "/elsewhere", http.StatusFound)

@@ -103,7 +103,7 @@ func resolved(t *testing.T, addrs ...string) (dialled []string, body string, err
 	return dialled, body, err
 }
 
-func TestANameWithARefusedAddressIsNotDialled(t *testing.T) {
+func TestARefusedAddressIsNotDialled(t *testing.T) {
 	for _, addr := range []string{
 		"127.0.0.1", "10.0.0.1", "169.254.169.254", "::1", "fe80::1%eth0", "::ffff:127.0.0.1", "64:ff9b::7f00:1",
 		"64:ff9b:1::9.9.9.9", "::127.0.0.1", "2002:7f00:1::", "2001:0:4136:e378:8000:63bf:80ff:fffe",
@@ -118,7 +118,7 @@ func TestANameWithARefusedAddressIsNotDialled(t *testing.T) {
 	wantError(t, body, err, KindTransport, "none of its 2 addresses may be dialled: 10.0.0.1 is refused (private use, RFC 1918)")
 }
 
-func TestAGoodAddressAmongRefusedOnesIsDialled(t *testing.T) {
+func TestAnAcceptedAddressAmongRefusedOnesIsDialled(t *testing.T) {
 	dialled, body, err := resolved(t, "10.0.0.1", "::ffff:9.9.9.9", "::1", "64:ff9b::8.8.8.8")
 	wantError(t, body, err, KindTransport, "unplugged")
 	if got := strings.Join(dialled, " "); got != "9.9.9.9:443 [64:ff9b::808:808]:443" {
@@ -127,7 +127,7 @@ func TestAGoodAddressAmongRefusedOnesIsDialled(t *testing.T) {
 }
 
 // The second answer of a name is no safer than the first.
-func TestANameThatChangesToARefusedAddressIsRefused(t *testing.T) {
+func TestAChangeToARefusedAddressHasNoEffect(t *testing.T) {
 	server := serve(t, nil, publish)
 	client := newClient(addrOf(server))
 	lookups := 0

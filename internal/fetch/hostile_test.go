@@ -71,7 +71,7 @@ func wantRefused(t *testing.T, body string, err error, kind Kind) {
 	}
 }
 
-func TestAnAnswerThatBreaksHTTPIsRefused(t *testing.T) {
+func TestAMalformedAnswerIsRefused(t *testing.T) {
 	length := func(fields string) string { return head + fields + "\r\n\r\n" + policy }
 	for name, test := range map[string]struct {
 		answer string
@@ -156,7 +156,7 @@ func TestASecondAnswerIsNotRead(t *testing.T) {
 }
 
 // An answer that never ends is read only until it cannot be a policy any more.
-func TestAnAnswerWithoutEndIsRefused(t *testing.T) {
+func TestAnEndlessAnswerIsRefused(t *testing.T) {
 	zeros := string(zipped(make([]byte, 1<<20), 1))
 	for name, test := range map[string]struct {
 		send func(io.Writer)
@@ -274,7 +274,7 @@ func (c counting) Read(b []byte) (int, error) {
 }
 
 // An answer that is cut, wherever that may be, is not the beginning of a policy.
-func TestAnAnswerCutAnywhereIsRefused(t *testing.T) {
+func TestAnAnswerTruncatedAnywhereIsRefused(t *testing.T) {
 	packed := zipped([]byte(policy), 1)
 	for name, answer := range map[string]string{
 		"with a length": sized,

@@ -64,7 +64,7 @@ func getAt(t *testing.T, addr net.Addr) (string, error) {
 // serverHello is one that picks what crypto/tls offers.
 var serverHello = slices.Concat([]byte{3, 3}, make([]byte, 32), []byte{0, 0xc0, 0x2b, 0, 0, 0})
 
-func TestAHandshakeThatBreaksTLSIsRefused(t *testing.T) {
+func TestAMalformedHandshakeIsRefused(t *testing.T) {
 	noise := make([]byte, 8192)
 	mathrand.NewChaCha8([32]byte{}).Read(noise)
 	hello := plainRecord(recordHandshake, handshakeMessage(2, serverHello))
@@ -129,7 +129,7 @@ func TestAHandshakeThatBreaksTLSIsRefused(t *testing.T) {
 
 // After the handshake a host can send more than data. None of it goes on for
 // ever, or is taken for data.
-func TestASessionThatBreaksTLSIsRefused(t *testing.T) {
+func TestAMalformedSessionIsRefused(t *testing.T) {
 	const (
 		newSessionTicket   = 4
 		certificateRequest = 13
@@ -216,7 +216,7 @@ func rekey(n int, request string) func(*sealer) {
 }
 
 // A certificate can hold any octets, and there can be any number of them.
-func TestCertificatesOfAnySizeAreRefused(t *testing.T) {
+func TestCertificatesOfAnySizeAndNumber(t *testing.T) {
 	ca := authority()
 	many := func(n int) (names []string) {
 		for i := range n {

@@ -54,7 +54,7 @@ func TestName(t *testing.T) {
 	}
 }
 
-func TestNameRefusesWhatIsNoName(t *testing.T) {
+func TestNameRejectsInvalidNames(t *testing.T) {
 	label := strings.Repeat("a", 63)
 	for _, s := range []string{
 		"", ".", "..", ".a", "a..", "a..b", "a/b", "a b", " a", "a ", "a\t", "a\n", "a\r", "a\x00", "a\x7f", "\x1b[31m",

@@ -21,9 +21,9 @@ func verify(ca *CA, cert tls.Certificate, name string) error {
 	return err
 }
 
-func TestCertificatesHaveTheirFaultAndNoOther(t *testing.T) {
+func TestEachCertificateHasExactlyOneFault(t *testing.T) {
 	const host = "mx.example.com"
-	ca, stranger := Must(New()), Must(New())
+	ca, other := Must(New()), Must(New())
 
 	for name, cert := range map[string]tls.Certificate{
 		"good":          Must(ca.Issue(host)),
@@ -38,7 +38,7 @@ func TestCertificatesHaveTheirFaultAndNoOther(t *testing.T) {
 
 	var unknown x509.UnknownAuthorityError
 	for name, cert := range map[string]tls.Certificate{
-		"another root": Must(stranger.Issue(host)),
+		"another root": Must(other.Issue(host)),
 		"self-signed":  Must(SelfSigned(host)),
 	} {
 		if err := verify(ca, cert, host); !errors.As(err, &unknown) {
@@ -76,7 +76,7 @@ func TestCertificatesHaveTheirFaultAndNoOther(t *testing.T) {
 	}
 }
 
-func TestWhatIsNotAlteredIsGood(t *testing.T) {
+func TestForgeWithoutAChangeIsValid(t *testing.T) {
 	const host = "mx.example.com"
 	ca := Must(New())
 	cert := Must(Must(Must(ca.Intermediate(nil)).Intermediate(nil)).Issue(host))
@@ -143,7 +143,7 @@ func TestPEMFilesAreReadBackWhole(t *testing.T) {
 	}
 }
 
-func TestANameThatNoCertificateCanHoldIsAnError(t *testing.T) {
+func TestAnInvalidNameIsAnError(t *testing.T) {
 	if _, err := Must(New()).Issue("mx.exämple.com"); err == nil {
 		t.Error("a U-label became a SAN")
 	}
