@@ -123,7 +123,7 @@ func TestFakeReturnsWhenCancelled(t *testing.T) {
 	})
 }
 
-// What a caller does with the records, on either side, is not seen by others.
+// A caller may change the records that it has set or received, without effect on others.
 func TestFakeSharesNoMemory(t *testing.T) {
 	txt, mx, addr := []string{"txt"}, []net.MX{{Host: "mx.example."}}, []netip.Addr{four}
 	dns := &resolver.Fake{}

@@ -95,8 +95,8 @@ func TestSystemIgnoresAnswersToOtherQuestions(t *testing.T) {
 	}
 }
 
-// Only an answer that says so is absence. To package net alone, most of the rows
-// that are temporary are "no such host".
+// Records are absent only if an answer says so. Package net reports most of the temporary
+// failures here as "no such host".
 func TestSystemDistinguishesAbsenceFromFailure(t *testing.T) {
 	const name = "_mta-sts.example.com."
 	soa := record("example.com.", &dnsmessage.SOAResource{NS: dnsmessage.MustNewName("ns.example.com."), MBox: dnsmessage.MustNewName("root.example.com.")})
@@ -155,7 +155,7 @@ func TestSystemDistinguishesAbsenceFromFailure(t *testing.T) {
 	}
 }
 
-// An answer that cannot be read, or not in full, is no absence, and no answer.
+// A malformed or truncated answer is neither an answer nor an absence.
 func TestSystemRejectsDamagedAnswers(t *testing.T) {
 	const name = "_mta-sts.example.com."
 	full := func(reply dnsmessage.Message) dnsmessage.Message {
@@ -208,7 +208,7 @@ func TestSystemRejectsDamagedAnswers(t *testing.T) {
 	}
 }
 
-// One family fails while the other is fine, or absent.
+// One family fails. The other has addresses, or none.
 func TestSystemLookupNetIPWithOneFamilyFailing(t *testing.T) {
 	const name = "mta-sts.example.com."
 	for _, test := range []struct {
@@ -297,7 +297,7 @@ func TestSystemTimesOutAtLimit(t *testing.T) {
 	}
 }
 
-// net itself notices a cancelled context only when its own time-out is over.
+// net notices a cancelled context only after its own time-out.
 func TestSystemReturnsWhenCancelled(t *testing.T) {
 	for _, network := range []string{"udp", "tcp"} {
 		t.Run(network, func(t *testing.T) {
@@ -352,7 +352,7 @@ func TestSystemWithAnUnreachableServer(t *testing.T) {
 
 func TestSystemServer(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
-	cancel() // so that nothing is sent, and errors still name the server
+	cancel() // nothing is sent, and errors still name the server
 	for server, want := range map[string]string{
 		"127.0.0.1:53":     "127.0.0.1:53",
 		"127.0.0.1:5353":   "127.0.0.1:5353",

@@ -80,8 +80,7 @@ func TestClassify(t *testing.T) {
 	}
 }
 
-// A caller may pass what it collected of an attempt: the certificate is what
-// the report is about.
+// An error may wrap several failures of an attempt. That of the certificate is reported.
 func TestACertificateFaultTakesPrecedence(t *testing.T) {
 	err := errors.Join(io.EOF, &textproto.Error{Code: 454}, x509.HostnameError{Host: mx})
 	if result, _ := Classify(err); result != hostMismatch {
@@ -89,7 +88,7 @@ func TestACertificateFaultTakesPrecedence(t *testing.T) {
 	}
 }
 
-// The errors that crypto/tls itself makes, as opposed to those built above.
+// These errors come from crypto/tls itself.
 func TestClassifyErrorsOfCryptoTLS(t *testing.T) {
 	cert := testpki.Must(testpki.SelfSigned(mx))
 	for name, test := range map[string]struct {
@@ -156,7 +155,7 @@ func TestClassifyErrorsOfCryptoTLS(t *testing.T) {
 	}
 }
 
-// The sender's own end may be what is closed.
+// The sender may itself close the connection.
 func TestClassifyAConnectionClosedLocally(t *testing.T) {
 	pipe, far := net.Pipe()
 	far.Close()
@@ -175,7 +174,7 @@ func TestClassifyAConnectionClosedLocally(t *testing.T) {
 	}
 }
 
-// Only a client that still offers the RSA key exchange sees these.
+// These occur only in a client that still offers the RSA key exchange.
 func TestClassifyErrorsOfTheRSAKeyExchange(t *testing.T) {
 	f := forger{testpki.Must(testpki.New())}
 	small := rsaKey(768)
@@ -199,8 +198,8 @@ func rsaKeyExchange(config *tls.Config) *tls.Config {
 	return config
 }
 
-// A stranger chooses names, replies and bytes, and a report must not carry
-// them.
+// Names, replies and bytes from the network are untrusted, and must not be part of a
+// report.
 func TestReasonsAreFromAFixedSet(t *testing.T) {
 	token := regexp.MustCompile(`^[a-z0-9-]{0,32}$`)
 	hostile := "</html>\r\n\"policy\": \x00é"

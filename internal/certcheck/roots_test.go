@@ -12,10 +12,10 @@ import (
 	"github.com/mtasts/go-mtasts/internal/testpki"
 )
 
-// verdictsVariable makes the test a program that shakes hands and prints verdicts.
+// verdictsVariable makes the test binary do handshakes and print their classification.
 const verdictsVariable = "CERTCHECK_PRINT_VERDICTS"
 
-// A process loads the system's roots once, so each case is a process of its own.
+// A process loads the system's roots only once, so each case runs in a new process.
 func TestAMachineWithoutAuthoritiesBlamesNoServer(t *testing.T) {
 	if os.Getenv(verdictsVariable) != "" {
 		printVerdicts(t)

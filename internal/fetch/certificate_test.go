@@ -14,8 +14,8 @@ import (
 	"github.com/mtasts/go-mtasts/internal/testpki"
 )
 
-// getFrom is a Get from a server with cert, and reports whether the server
-// saw a request.
+// getFrom does a Get from a server with cert. It reports whether the server received a
+// request.
 func getFrom(t *testing.T, cert tls.Certificate) (body string, asked bool, err error) {
 	t.Helper()
 	var requests atomic.Int32
@@ -70,10 +70,10 @@ func TestRFC8461_3_3_TheCertificateIsValidForThePolicyHost(t *testing.T) {
 	}
 }
 
-// The chain is built with what the server sends along, by any transport.
+// The certificates that the server sends serve as intermediates, with any transport.
 func TestRFC8461_3_3_TheChainMayGoThroughIntermediates(t *testing.T) {
 	const host = "mta-sts.permitted.invalid"
-	cert := testpki.Must(authority().IssueMisconstrained(host)) // whose constraint this name meets
+	cert := testpki.Must(authority().IssueMisconstrained(host)) // the constraint permits this name
 	server := serve(t, &tls.Config{Certificates: []tls.Certificate{cert}}, publish)
 	for _, client := range []*Client{
 		newClient(addrOf(server)),
@@ -84,7 +84,7 @@ func TestRFC8461_3_3_TheChainMayGoThroughIntermediates(t *testing.T) {
 	}
 }
 
-// Nil roots are the system's, which know nothing of a test.
+// Nil stands for the system's roots, which do not include the test's.
 func TestRFC8461_3_3_TheRootsAreTheSystemsUnlessConfigured(t *testing.T) {
 	client := newClient(addrOf(serve(t, nil, publish)))
 	client.roots = nil
@@ -129,8 +129,8 @@ func TestRFC8461_7_2_TLSIsAtLeastVersion12(t *testing.T) {
 	}
 }
 
-// An HTTP/2 server that insists is no worse than none; one that offers both
-// is asked in HTTP/1.1.
+// A server that offers both HTTP/2 and HTTP/1.1 is asked in HTTP/1.1. A server with only
+// HTTP/2 is an error.
 func TestHTTP11IsChosenByALPN(t *testing.T) {
 	server := serve(t, &tls.Config{
 		Certificates: []tls.Certificate{goodCert()},
@@ -174,7 +174,7 @@ func TestMessagesAboutCertificatesAreShortAndPrintable(t *testing.T) {
 	}
 }
 
-// A name that is none could alter the URL, or be an address.
+// An invalid name could alter the URL, or be an address.
 func TestAnInvalidHostNameIsNeverDialled(t *testing.T) {
 	client := New(Config{LookupNetIP: resolveTo(public)})
 	client.dialer.connect = func(_ context.Context, _, address string) (net.Conn, error) {

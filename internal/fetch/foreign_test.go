@@ -13,8 +13,8 @@ import (
 	"github.com/mtasts/go-mtasts/internal/testpki"
 )
 
-// foreign returns a transport that connects to server whatever the host, as
-// one through a proxy does, and trusts by config.
+// foreign returns a transport that connects to server for any host, like one through a
+// proxy, and verifies by config.
 func foreign(server *http.Server, config *tls.Config) *http.Transport {
 	own := newClient(addrOf(server))
 	return &http.Transport{DialContext: own.dialer.connect, TLSClientConfig: config, DisableKeepAlives: true}
@@ -168,7 +168,7 @@ func TestTheRulesForAnswersApplyToAnyTransport(t *testing.T) {
 	}
 }
 
-// A body counts down when it is closed.
+// A body decrements open when it is closed.
 type body struct {
 	io.Reader
 	open *int
@@ -188,7 +188,7 @@ func TestABodyWithoutALengthIsRefusedFromAnyTransport(t *testing.T) {
 	})
 	client := New(Config{Transport: foreign(server, &tls.Config{RootCAs: authority().Pool()})})
 	if body, err := client.Get(t.Context(), host); err == nil {
-		t.Errorf("got %q; a part of a policy could pass for the whole", body)
+		t.Errorf("got %q; it could be a truncated policy", body)
 	}
 }
 
@@ -206,7 +206,7 @@ func TestRFC8461_3_3_ATransportMustNotFollowRedirects(t *testing.T) {
 	}
 }
 
-// A follower is a transport that follows redirects, which none should.
+// A follower is a transport that follows redirects, in violation of http.RoundTripper.
 type follower struct{ http.RoundTripper }
 
 func (f follower) RoundTrip(req *http.Request) (*http.Response, error) {

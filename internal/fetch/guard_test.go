@@ -10,7 +10,7 @@ import (
 )
 
 func TestGuard(t *testing.T) {
-	for _, test := range []struct{ addr, use string }{ // use "": good
+	for _, test := range []struct{ addr, use string }{ // use "": accepted
 		{"9.9.9.9", ""}, {"1.0.0.1", ""}, {"100.63.255.255", ""}, {"100.128.0.0", ""}, {"172.15.0.1", ""},
 		{"172.32.0.1", ""}, {"192.0.1.0", ""}, {"198.17.255.255", ""}, {"198.20.0.0", ""}, {"223.255.255.255", ""},
 		{"2620:fe::fe", ""}, {"2001:200::1", ""}, {"2a00:1450::1", ""}, {"3ffe::1", ""},
@@ -34,7 +34,7 @@ func TestGuard(t *testing.T) {
 		{"2001:2::1", "protocol assignments"}, {"2001:20::1", "protocol assignments"},
 		{"100::1", "not global unicast"}, {"5f00::1", "not global unicast"}, {"4000::1", "not global unicast"},
 
-		// IPv4 in IPv6, once around a refused address and once around a good one.
+		// IPv4 in IPv6, with a refused address and with an accepted one.
 		{"::ffff:127.0.0.1", "loopback"}, {"::ffff:10.0.0.1", "private"}, {"::ffff:9.9.9.9", ""},
 		{"64:ff9b::127.0.0.1", "loopback"}, {"64:ff9b::169.254.169.254", "link-local"}, {"64:ff9b::9.9.9.9", ""},
 		{"64:ff9b:1::10.0.0.1", "not global unicast"}, {"64:ff9b:1::9.9.9.9", "not global unicast"},
@@ -70,7 +70,7 @@ func TestAllowNets(t *testing.T) {
 		"10.1.255.255":         true,
 		"10.2.0.0":             false,
 		"::ffff:10.1.0.1":      true,  // dialled as 10.1.0.1
-		"64:ff9b::10.1.0.1":    false, // leaves through a translator
+		"64:ff9b::10.1.0.1":    false, // goes through a translator
 		"127.0.0.1":            true,
 		"127.0.0.2":            false,
 		"::1":                  false,
@@ -86,8 +86,8 @@ func TestAllowNets(t *testing.T) {
 	}
 }
 
-// resolved is a Get of a name with addrs, by a client that connects to
-// nothing; it returns what the client would have dialled.
+// resolved does a Get of a name with addrs, by a client that cannot connect. It returns
+// the addresses that the client tried.
 func resolved(t *testing.T, addrs ...string) (dialled []string, body string, err error) {
 	t.Helper()
 	var found []netip.Addr
@@ -126,7 +126,7 @@ func TestAnAcceptedAddressAmongRefusedOnesIsDialled(t *testing.T) {
 	}
 }
 
-// The second answer of a name is no safer than the first.
+// A name may change its addresses between two look-ups.
 func TestAChangeToARefusedAddressHasNoEffect(t *testing.T) {
 	server := serve(t, nil, publish)
 	client := newClient(addrOf(server))
@@ -147,7 +147,7 @@ func TestAChangeToARefusedAddressHasNoEffect(t *testing.T) {
 	body, err := client.Get(t.Context(), host)
 	wantPolicy(t, body, err)
 	if lookups != 1 || len(dialled) != 1 || dialled[0] != "9.9.9.9:443" {
-		t.Errorf("%d look-ups, dialled %q; want the address that was judged", lookups, dialled)
+		t.Errorf("%d look-ups, dialled %q; want the address that was checked", lookups, dialled)
 	}
 	body, err = client.Get(t.Context(), host)
 	wantError(t, body, err, KindTransport, "127.0.0.1 is refused (loopback")

@@ -21,11 +21,11 @@ const (
 	chunked = head + "Transfer-Encoding: chunked\r\n\r\n"
 )
 
-// sized is a good answer.
+// sized is a valid answer.
 var sized = head + fmt.Sprintf("Content-Length: %d\r\n\r\n%s", len(policy), policy)
 
-// getSent is a Get from a server that reads a request and then lets send write
-// what it likes. It ends long before the minute that a Get has at most.
+// getSent does a Get from a server that reads a request and then calls send. It must end
+// long before the time limit of a minute.
 func getSent(t *testing.T, send func(w io.Writer)) (string, error) {
 	t.Helper()
 	server := serve(t, nil, func(w http.ResponseWriter, _ *http.Request) {
@@ -46,7 +46,7 @@ func getSent(t *testing.T, send func(w io.Writer)) (string, error) {
 	return body, err
 }
 
-// endless writes first and then again for as long as anybody listens.
+// endless writes first, and then again until the client closes.
 func endless(first, again string) func(io.Writer) {
 	block := []byte(strings.Repeat(again, max(1, 8192/len(again))))
 	return func(w io.Writer) {
@@ -59,7 +59,7 @@ func endless(first, again string) func(io.Writer) {
 	}
 }
 
-// wantRefused checks that a Get failed as kind, and that its error can be shown.
+// wantRefused checks that a Get failed as kind, with an error that is fit for a log.
 func wantRefused(t *testing.T, body string, err error, kind Kind) {
 	t.Helper()
 	wantError(t, body, err, kind, "")
@@ -98,7 +98,7 @@ func TestAMalformedAnswerIsRefused(t *testing.T) {
 		"a NUL in a name":            {length("X\x00: a"), KindTransport},
 		"an escape in a name":        {length("\x1b[2J: a"), KindTransport},
 		"a space in a name":          {length("X Y: a\r\nContent-Length: -1"), KindTransport},
-		"a space before the colon":   {length("Content-Length : 66"), KindAnswer}, // it is no length,
+		"a space before the colon":   {length("Content-Length : 66"), KindAnswer}, // net/http ignores the field
 		"chunks that are hidden":     {length("transfer-encoding  : chunked"), KindAnswer},
 		"chunks that are half seen":  {length("Content-Length: 20\r\nTransfer-Encoding : chunked"), KindAnswer},
 		"a field without a name":     {length(": a"), KindTransport},
@@ -142,8 +142,7 @@ func TestAMalformedAnswerIsRefused(t *testing.T) {
 	}
 }
 
-// Whoever may write into one answer may write a second one behind it. Only the
-// first is read.
+// An attacker who can write into one answer can append another. Only the first is read.
 func TestASecondAnswerIsNotRead(t *testing.T) {
 	body, err := getSent(t, func(w io.Writer) {
 		io.WriteString(w, "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"+sized)
@@ -155,7 +154,7 @@ func TestASecondAnswerIsNotRead(t *testing.T) {
 	wantPolicy(t, body, err)
 }
 
-// An answer that never ends is read only until it cannot be a policy any more.
+// An endless answer is read only until it can no longer be a policy.
 func TestAnEndlessAnswerIsRefused(t *testing.T) {
 	zeros := string(zipped(make([]byte, 1<<20), 1))
 	for name, test := range map[string]struct {
@@ -197,8 +196,8 @@ func TestAnEndlessAnswerIsRefused(t *testing.T) {
 	}
 }
 
-// What never comes to more than a policy may be is not read for ever either. It
-// is the work that counts here: a Get decrypts and decodes what it has read.
+// An answer can go on without adding to the policy. It is bounded too, for a Get has to
+// decrypt and decode all that it reads.
 func TestAGetReadsABoundedNumberOfOctets(t *testing.T) {
 	octets := func(text string) func(io.Writer) {
 		return func(w io.Writer) {
@@ -212,7 +211,7 @@ func TestAGetReadsABoundedNumberOfOctets(t *testing.T) {
 	zip := head + "Content-Encoding: gzip\r\n\r\n"
 	// Eight blocks, each with Huffman tables of its own that have a code for the
 	// end of the block and for nothing else (RFC 1951, Section 3.2.7). To set up
-	// the tables is the most that a few octets can ask of a decoder.
+	// the tables is the most work that a few octets can cause in a decoder.
 	tables, err := hex.DecodeString("04c081000000000090ff6b100007020000000040feaf41001c080000000000f9bf060170200000000000e4ff1a" +
 		"04c081000000000090ff6b100007020000000040feaf41001c080000000000f9bf060170200000000000e4ff1a")
 	if err != nil {
@@ -273,7 +272,7 @@ func (c counting) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// An answer that is cut, wherever that may be, is not the beginning of a policy.
+// An answer may be truncated at any octet. The rest is never accepted.
 func TestAnAnswerTruncatedAnywhereIsRefused(t *testing.T) {
 	packed := zipped([]byte(policy), 1)
 	for name, answer := range map[string]string{
@@ -328,7 +327,7 @@ func TestDamagedGzipIsRefused(t *testing.T) {
 	}
 }
 
-// What unfolds to gzip again is not unfolded again.
+// A body that decodes to gzip is not decoded again.
 func TestGzipIsDecodedOnce(t *testing.T) {
 	once := zipped([]byte(policy), 1)
 	body, err := getSent(t, func(w io.Writer) {

@@ -120,7 +120,7 @@ func TestRFC8461_4_1_NamesAreComparedAsALabels(t *testing.T) {
 
 // RFC 5321, Section 4.1.2: a Domain is made of letters, digits and hyphens, and no
 // IDNA check applies. A label that IDNA reserves (RFC 5890, Section 2.3.1) or cannot
-// decode is compared as any other.
+// decode is compared like any other.
 func TestRFC8461_4_1_LabelsThatIDNAReservesAreOrdinary(t *testing.T) {
 	for _, label := range []string{
 		"r3--nm9", "R3--NM9", "aa--bb", "x0--a", "0n--a", "__--a", "r3---sn", "a-b--c", "zz--" + strings.Repeat("z", 59),
@@ -143,8 +143,8 @@ func TestRFC8461_4_1_LabelsThatIDNAReservesAreOrdinary(t *testing.T) {
 	}
 }
 
-// What matches nothing never matches, not even the host of the same spelling.
-func TestRFC8461_4_1_InertValuesMatchNothing(t *testing.T) {
+// An invalid value matches nothing, not even a host of the same spelling.
+func TestRFC8461_4_1_InvalidValuesMatchNothing(t *testing.T) {
 	for _, value := range []string{strings.Repeat("a", 64) + ".example", "192.0.2.1", "*.192.0.2.1"} {
 		host, err := sts.Name(strings.Replace(value, "*", "mail", 1))
 		if err == nil && sts.Match([]string{value}, host) {

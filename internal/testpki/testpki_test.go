@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// verify judges cert for name as a client that trusts ca does.
+// verify verifies cert for name like a client that trusts ca.
 func verify(ca *CA, cert tls.Certificate, name string) error {
 	intermediates := x509.NewCertPool()
 	for _, raw := range cert.Certificate[1:] {
@@ -90,7 +90,7 @@ func TestForgeWithoutAChangeIsValid(t *testing.T) {
 	}
 }
 
-// The bubble's clock begins in the year 2000, long before this machine's.
+// The clock of a bubble starts in the year 2000.
 func TestValidityFollowsTheClockOfABubble(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ca := Must(New())
