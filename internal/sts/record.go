@@ -156,8 +156,11 @@ func valueEnd(s string, i int) int {
 // endsField reports whether a field may end at i: the record ends there, or a
 // sts-field-delim begins.
 func endsField(s string, i int) bool {
-	next := skipWSP(s, i)
-	return i == len(s) || next < len(s) && s[next] == ';'
+	if i == len(s) || s[i] == ';' {
+		return true
+	}
+	i = skipWSP(s, i)
+	return i < len(s) && s[i] == ';'
 }
 
 // skipField returns where the field at i ends, valid or not.
