@@ -63,6 +63,7 @@ func TestRFC8461_4_1_WildcardIsTheEntireLeftmostLabel(t *testing.T) {
 	for pattern, mx := range map[string]string{
 		"*":                  "localhost",
 		"*.":                 "localhost",
+		"*..":                "localhost", // MX holds "*."
 		"m*.example.com":     "mail.example.com",
 		"*l.example.com":     "mail.example.com",
 		"m*l.example.com":    "mail.example.com",
