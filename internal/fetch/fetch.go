@@ -120,8 +120,9 @@ func (c *Client) get(ctx context.Context, host string) (string, error) {
 	})
 	body, err := exchange(conn, req)
 	if err != nil {
-		if wire.left == 0 {
-			err = errTooMuch // and not what a parser makes of the truncated rest
+		// What has come by then may look malformed. A fault of the certificate counts.
+		if wire.left == 0 && conn.ConnectionState().HandshakeComplete {
+			err = errTooMuch
 		}
 		return "", err
 	}
