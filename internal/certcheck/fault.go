@@ -15,7 +15,6 @@ import (
 // error.
 func certificateFault(err error) (result, reason string, cert *x509.Certificate) {
 	var (
-		wrapper    *tls.CertificateVerificationError
 		hostname   x509.HostnameError
 		invalid    x509.CertificateInvalidError
 		unknown    x509.UnknownAuthorityError
@@ -25,7 +24,7 @@ func certificateFault(err error) (result, reason string, cert *x509.Certificate)
 		noRoots    x509.SystemRootsError
 	)
 	var chain []*x509.Certificate
-	verification := errors.As(err, &wrapper)
+	wrapper, verification := errors.AsType[*tls.CertificateVerificationError](err)
 	if verification {
 		chain = wrapper.UnverifiedCertificates
 	}

@@ -26,31 +26,28 @@ var (
 // The result is that of crypto/tls, with one exception: an IP address is never valid,
 // for an IP SAN is not a DNS-ID. Verify may be called concurrently.
 func Verify(certs []*x509.Certificate, name string, roots *x509.CertPool, now time.Time) error {
-	err := verify(certs, name, roots, now)
+	var err error
+	switch {
+	case name == "" || net.ParseIP(strings.Trim(name, "[]")) != nil:
+		// crypto/x509 accepts both: it verifies no name if it is given none, and an
+		// address, in brackets too, against the IP SANs.
+		err = errNotDNSName
+	case len(certs) == 0:
+		err = errNoCertificate
+	default:
+		intermediates := x509.NewCertPool()
+		for _, cert := range certs[1:] {
+			intermediates.AddCert(cert)
+		}
+		_, err = certs[0].Verify(x509.VerifyOptions{
+			DNSName:       name,
+			Roots:         roots,
+			Intermediates: intermediates,
+			CurrentTime:   now,
+		})
+	}
 	if err != nil {
 		return &tls.CertificateVerificationError{UnverifiedCertificates: certs, Err: err}
 	}
 	return nil
-}
-
-func verify(certs []*x509.Certificate, name string, roots *x509.CertPool, now time.Time) error {
-	// crypto/x509 verifies no name if it is given none, and accepts an address, in
-	// brackets too.
-	if name == "" || net.ParseIP(strings.Trim(name, "[]")) != nil {
-		return errNotDNSName
-	}
-	if len(certs) == 0 {
-		return errNoCertificate
-	}
-	intermediates := x509.NewCertPool()
-	for _, cert := range certs[1:] {
-		intermediates.AddCert(cert)
-	}
-	_, err := certs[0].Verify(x509.VerifyOptions{
-		DNSName:       name,
-		Roots:         roots,
-		Intermediates: intermediates,
-		CurrentTime:   now,
-	})
-	return err
 }

@@ -18,11 +18,7 @@ func readPolicy(resp *http.Response) (string, error) {
 	// RFC 8461, Section 3.3: "Policies fetched via HTTPS are only valid if the HTTP
 	// response code is 200 (OK). HTTP 3xx redirects MUST NOT be followed".
 	if resp.StatusCode != http.StatusOK {
-		hint := ""
-		if resp.StatusCode/100 == 3 {
-			hint = ", and redirects are not followed"
-		}
-		return "", refuse("the status is %d, not 200%s", resp.StatusCode, hint)
+		return "", refuse("the status is %d; it must be 200, without a redirect", resp.StatusCode)
 	}
 	// RFC 8461, Section 3.2: whoever may only upload a picture must not be able to
 	// publish a policy. An answer without a media type is accepted.

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"syscall"
 	"time"
 )
 
@@ -31,11 +32,22 @@ type dialer struct {
 
 func newDialer(config Config) *dialer {
 	d := &dialer{
-		lookup:  config.LookupNetIP,
-		guard:   slices.Clone(config.AllowNets),
-		port:    cmp.Or(config.Port, 443),
-		connect: (&net.Dialer{KeepAlive: -1}).DialContext, // the connection is short
+		lookup: config.LookupNetIP,
+		guard:  slices.Clone(config.AllowNets),
+		port:   cmp.Or(config.Port, 443),
 	}
+	tcp := &net.Dialer{
+		KeepAlive: -1, // the connection is short
+		// A second check, at the socket: no address is dialled without one.
+		Control: func(_, address string, _ syscall.RawConn) error {
+			addrPort, err := netip.ParseAddrPort(address)
+			if err != nil {
+				return err
+			}
+			return d.guard.check(addrPort.Addr())
+		},
+	}
+	d.connect = tcp.DialContext
 	if d.lookup == nil {
 		d.lookup = net.DefaultResolver.LookupNetIP
 	}

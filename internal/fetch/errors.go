@@ -13,10 +13,20 @@ type Error struct {
 	Err     error  // the cause, never nil
 }
 
-// Error names the host and the cause, in little more than 512 bytes of printable ASCII.
-// The text of Err itself may be longer, and may hold untrusted text unescaped.
+// Error names the host and the cause, in little more than 512 bytes. It replaces what is
+// not printable ASCII. The text of Err itself may be longer and hold any untrusted text.
 func (e *Error) Error() string {
-	return printable("policy host " + e.Host + ": " + e.Err.Error())
+	const limit = 512
+	text := "policy host " + e.Host + ": " + e.Err.Error()
+	if len(text) > limit {
+		text = text[:limit] + "..."
+	}
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r > '~' {
+			return '?'
+		}
+		return r
+	}, text)
 }
 
 // Unwrap returns Err.
@@ -33,18 +43,4 @@ func newError(host string, err error) *Error {
 // refuse is the Error for an answer that cannot be a policy file.
 func refuse(format string, args ...any) error {
 	return &Error{Refused: true, Err: fmt.Errorf(format, args...)}
-}
-
-// printable replaces what is not printable ASCII, and bounds the length.
-func printable(s string) string {
-	const limit = 512
-	if len(s) > limit {
-		s = s[:limit] + "..."
-	}
-	return strings.Map(func(r rune) rune {
-		if r < ' ' || r > '~' {
-			return '?'
-		}
-		return r
-	}, s)
 }

@@ -155,3 +155,25 @@ func TestAChangeToARefusedAddressHasNoEffect(t *testing.T) {
 		t.Errorf("dialled %q", dialled)
 	}
 }
+
+// An address that reaches the socket without a check is checked there.
+func TestTheSocketIsGuardedToo(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	for _, allowed := range []bool{false, true} {
+		var nets []netip.Prefix
+		if allowed {
+			nets = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
+		}
+		conn, err := newDialer(Config{AllowNets: nets}).connect(t.Context(), "tcp", listener.Addr().String())
+		if err == nil {
+			conn.Close()
+		}
+		if (err == nil) != allowed {
+			t.Errorf("allowed %t: %v", allowed, err)
+		}
+	}
+}

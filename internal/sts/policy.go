@@ -40,7 +40,6 @@ func ParsePolicy(text string) (Policy, error) {
 	var (
 		p               Policy
 		version, maxAge bool // seen
-		dropped         int  // mx values that MX does not hold
 		inert           int  // mx values in MX that can match no host
 	)
 	rest := strings.TrimPrefix(text, "\ufeff") // the BOM of editors on Windows
@@ -85,11 +84,12 @@ func ParsePolicy(text string) (Policy, error) {
 			pattern := strings.TrimSuffix(value, ".")
 			if !canMatch(pattern) {
 				if !isReportable(pattern) {
-					dropped++
+					p.Odd++
 					continue
 				}
 				if pattern = lower(pattern); !canMatch(pattern) {
 					inert++
+					p.Odd++
 				}
 			}
 			if p.MX == nil {
@@ -112,7 +112,6 @@ func ParsePolicy(text string) (Policy, error) {
 		// To accept it would be to refuse every MX, and so to stop all mail.
 		return badPolicy("has mode " + string(p.Mode) + " but no mx pattern that a host could match")
 	}
-	p.Odd = dropped + inert
 	if cap(p.MX) > len(p.MX)+8 {
 		p.MX = slices.Clone(p.MX) // policies are cached for long: release the excess
 	}
