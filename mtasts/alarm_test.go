@@ -10,7 +10,7 @@ import (
 	"github.com/mtasts/go-mtasts/mtasts/mtaststest"
 )
 
-func TestChangesThatSomebodyShouldLookAtAreReported(t *testing.T) {
+func TestRemarkableChangesAreReported(t *testing.T) {
 	enforce := mtaststest.Policy(mtasts.ModeEnforce, week, "mx.example.com")
 	for name, change := range map[string]struct{ id, text, want string }{
 		"enforcement ends":      {"2", mtaststest.Policy(mtasts.ModeTesting, week, "mx.example.com"), "enforcement-ended"},

@@ -36,7 +36,7 @@ func (e *env) host(mode mtasts.Mode) *mtasts.Host {
 
 // A violation is transient, whatever the server has said: who looks for a 5xx reply in
 // the error finds none.
-func TestRFC8461_5_AViolationIsNeverTakenForARejection(t *testing.T) {
+func TestRFC8461_5_AViolationIsNoRejection(t *testing.T) {
 	greeting := &textproto.Error{Code: 554, Msg: "5.7.1 go away"}
 	other := &reply{554, "5.7.1 go away"}
 	for _, cause := range []error{greeting, other,
@@ -166,7 +166,7 @@ func (e *env) open(h *mtasts.Host, base *tls.Config) (cs tls.ConnectionState) {
 }
 
 // A session that was opened under one decision is judged by the next one.
-func TestASessionIsJudgedAnewBeforeItIsReused(t *testing.T) {
+func TestASessionIsVerifiedAgainBeforeItIsReused(t *testing.T) {
 	clear := func(*env, *mtasts.Host) tls.ConnectionState { return tls.ConnectionState{} }
 	encrypted := func(e *env, h *mtasts.Host) tls.ConnectionState { return e.open(h, e.opportunistic()) }
 	enforce := func(e *env) { e.publish("2", "mx.example.com") }
@@ -302,7 +302,7 @@ type daneError struct{}
 
 func (*daneError) Error() string { return "no TLSA record matches" }
 
-func TestRFC8461_2_AFailedDANECheckIsNeverLetPass(t *testing.T) {
+func TestRFC8461_2_AFailingDANECheckIsNeverOverridden(t *testing.T) {
 	var errDANE error = new(daneError)
 	bases := map[string]func(*tls.Config){
 		"VerifyConnection": func(c *tls.Config) { c.VerifyConnection = func(tls.ConnectionState) error { return errDANE } },

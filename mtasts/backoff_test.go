@@ -383,7 +383,7 @@ func TestRecheckTwice(t *testing.T) {
 	})
 }
 
-func TestRecheckTakesNoCheckThatBeganBeforeIt(t *testing.T) {
+func TestRecheckAcceptsNoCheckThatBeganBeforeIt(t *testing.T) {
 	play(t, func(t *testing.T, e *env) {
 		e.learn()
 		e.sleep(5 * time.Minute)

@@ -12,7 +12,7 @@ import (
 
 // What is remembered is answered from memory however the domain is written, and whatever
 // has become of the store and the DNS.
-func TestCachedAnswerNeedsNobody(t *testing.T) {
+func TestACachedAnswerNeedsNeitherStoreNorDNS(t *testing.T) {
 	play(t, func(t *testing.T, e *env) {
 		e.stop()
 		store := &brokenStore{Store: new(cache.Memory)}
@@ -36,7 +36,7 @@ func TestCachedAnswerNeedsNobody(t *testing.T) {
 }
 
 // A cached answer allocates nothing.
-func TestCachedAnswerAllocatesNothing(t *testing.T) {
+func TestACachedAnswerAllocatesNothing(t *testing.T) {
 	play(t, func(t *testing.T, e *env) {
 		e.learn()
 		e.policyFor("none.example")
@@ -53,7 +53,7 @@ func TestCachedAnswerAllocatesNothing(t *testing.T) {
 }
 
 // While a look is under way, which may take long, an answer costs no more than before it.
-func TestCachedAnswerDuringALook(t *testing.T) {
+func TestACachedAnswerDuringACheckAllocatesNothing(t *testing.T) {
 	play(t, func(t *testing.T, e *env) {
 		e.learn()
 		e.DNS.Set(txt, resolver.Records{Delay: time.Hour})

@@ -57,7 +57,7 @@ func TestAClockThatWasAheadExpiresNothingAndTheNewerPolicyWins(t *testing.T) {
 
 // The entry of a clock that was ahead keeps no later policy out of the store, also where
 // that follows on one that has ended.
-func TestAClockThatWasAheadKeepsNoLaterPolicyOutOfTheStore(t *testing.T) {
+func TestAClockThatWasAheadBlocksNoLaterPolicy(t *testing.T) {
 	for name, second := range map[string]string{
 		"one that expires":   mtaststest.Policy(mtasts.ModeEnforce, time.Hour, "mx.example.com"),
 		"one of max_age 0":   mtaststest.Policy(mtasts.ModeEnforce, 0, "mx.example.com"),

@@ -19,7 +19,7 @@ func (e *env) within(d time.Duration, name string) (*mtasts.Policy, error) {
 
 // A domain whose DNS or policy host is silent must not hold mail back for ever only
 // because callers are less patient than a look-up.
-func TestRFC8461_3_3_AnImpatientCallerIsSentAwayOnceAtMost(t *testing.T) {
+func TestRFC8461_3_3_ACallerWithAShortDeadlineFailsOnceAtMost(t *testing.T) {
 	for name, silent := range map[string]struct {
 		set       func(e *env)
 		temporary bool
@@ -52,7 +52,7 @@ func TestRFC8461_3_3_AnImpatientCallerIsSentAwayOnceAtMost(t *testing.T) {
 	}
 }
 
-func TestAnImpatientCallerGetsTheCachedPolicyAlthoughACheckIsDue(t *testing.T) {
+func TestACallerWithAShortDeadlineGetsTheCachedPolicyAlthoughACheckIsDue(t *testing.T) {
 	for _, patience := range []time.Duration{0, time.Second} {
 		play(t, func(t *testing.T, e *env) {
 			e.learn()
@@ -68,7 +68,7 @@ func TestAnImpatientCallerGetsTheCachedPolicyAlthoughACheckIsDue(t *testing.T) {
 }
 
 // What an impatient caller is told is never older than what another was told before.
-func TestAnImpatientCallerIsNotToldOfAPolicyThatHasExpired(t *testing.T) {
+func TestACallerWithAShortDeadlineGetsNoExpiredPolicy(t *testing.T) {
 	play(t, func(t *testing.T, e *env) {
 		e.learn()
 		e.sleep(week + time.Second)

@@ -181,7 +181,7 @@ func (s *stallingStore) Write(ctx context.Context, changes []cache.Change) error
 	return s.Store.Write(ctx, changes)
 }
 
-func TestUsesThatCouldNotBeSavedStayNoted(t *testing.T) {
+func TestUsesThatCouldNotBeStoredAreStoredLater(t *testing.T) {
 	play(t, func(t *testing.T, e *env) {
 		names := e.learnMany("d", 200)
 		store := &stallingStore{Store: e.store}
@@ -268,7 +268,7 @@ func (s strangers) RoundTrip(req *http.Request) (*http.Response, error) {
 
 // However many looks are under way, and all places for fetches taken, a refresh is not
 // put off.
-func TestStrangersDoNotHoldUpARefresh(t *testing.T) {
+func TestAFloodOfDomainsDoesNotHoldUpARefresh(t *testing.T) {
 	play(t, func(t *testing.T, e *env) {
 		s := strangers{e.opts.Resolver, e.opts.Transport}
 		e.opts.Resolver, e.opts.Transport = s, s
@@ -298,7 +298,7 @@ func TestStrangersDoNotHoldUpARefresh(t *testing.T) {
 }
 
 // Nor by the look of a caller, who has seen a new id and waits for a place.
-func TestStrangersDoNotHoldUpARefreshThatACallerBegan(t *testing.T) {
+func TestAFloodOfDomainsDoesNotHoldUpARefreshThatACallerBegan(t *testing.T) {
 	play(t, func(t *testing.T, e *env) {
 		s := strangers{e.opts.Resolver, e.opts.Transport}
 		e.opts.Resolver, e.opts.Transport, e.opts.CheckInterval = s, s, time.Minute

@@ -11,7 +11,7 @@ import (
 	"github.com/mtasts/go-mtasts/mtasts/mtaststest"
 )
 
-func TestUnderTheQuotaWhatProtectsLeastGoesFirst(t *testing.T) {
+func TestTheQuotaEvictsFirstWhatProtectsLeast(t *testing.T) {
 	play(t, func(t *testing.T, e *env) {
 		e.opts.Quota = 30_000
 		e.restart()

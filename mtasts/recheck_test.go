@@ -27,7 +27,7 @@ func TestRFC8461_5_BeforeABounceTheDNSIsAsked(t *testing.T) {
 	})
 }
 
-func TestRecheckThatCouldNotLookIsAnError(t *testing.T) {
+func TestRecheckFailsIfTheCheckFails(t *testing.T) {
 	for _, name := range []string{"SERVFAIL", "REFUSED", "DNS hangs", "new id, 404", "new id, hangs", "new id, forged certificate"} {
 		t.Run(name, func(t *testing.T) {
 			play(t, func(t *testing.T, e *env) {
@@ -68,7 +68,7 @@ func TestRFC8461_5_1_APublishersMoveCostsAtMostOneDeferral(t *testing.T) {
 	})
 }
 
-func TestADueLookThatLearnsNothingIsStillOwed(t *testing.T) {
+func TestACheckThatFailsStaysDue(t *testing.T) {
 	play(t, func(t *testing.T, e *env) {
 		e.learn()
 		p := e.policyNow()
@@ -84,7 +84,7 @@ func TestADueLookThatLearnsNothingIsStillOwed(t *testing.T) {
 	})
 }
 
-func TestEveryCallerWaitsForALookThatIsDue(t *testing.T) {
+func TestEveryCallerWaitsForACheckThatIsDue(t *testing.T) {
 	play(t, func(t *testing.T, e *env) {
 		e.learn()
 		p := e.policyNow()
@@ -102,7 +102,7 @@ func TestEveryCallerWaitsForALookThatIsDue(t *testing.T) {
 	})
 }
 
-func TestAViolationDuringALookWaitsForTheNext(t *testing.T) {
+func TestAViolationDuringACheckWaitsForTheNext(t *testing.T) {
 	play(t, func(t *testing.T, e *env) {
 		e.learn()
 		e.sleep(5 * time.Minute)
@@ -117,7 +117,7 @@ func TestAViolationDuringALookWaitsForTheNext(t *testing.T) {
 	})
 }
 
-func TestAViolationDuringALookMakesTheDomainDueAgain(t *testing.T) {
+func TestAViolationDuringACheckMakesTheDomainDueAgain(t *testing.T) {
 	play(t, func(t *testing.T, e *env) {
 		e.learn()
 		e.sleep(5 * time.Minute)

@@ -71,7 +71,7 @@ func TestAnErrorSaysWhatThePolicyAllows(t *testing.T) {
 	}
 }
 
-func TestNoPolicyLetsEverythingPass(t *testing.T) {
+func TestNoPolicyDemandsNothing(t *testing.T) {
 	for given, want := range map[string]string{"Example.COM.": "example.com", "[relay.example]:25": "relay.example", "b\u00fccher.example": "xn--bcher-kva.example", "not a domain": "not a domain"} {
 		p := mtasts.NoPolicy(given)
 		if p.Domain != want || p.Mode != mtasts.ModeNone || p.Cause == nil {

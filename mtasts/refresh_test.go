@@ -111,7 +111,7 @@ func TestRFC8461_10_2_AnAttackerMustBlockForALifetimeLessADay(t *testing.T) {
 	})
 }
 
-func TestADomainThatNobodyMailsIsLeftToExpireAndRemoved(t *testing.T) {
+func TestAnIdleDomainExpiresAndIsRemoved(t *testing.T) {
 	play(t, func(t *testing.T, e *env) {
 		requests := e.record()
 		e.learn()
@@ -128,7 +128,7 @@ func TestADomainThatNobodyMailsIsLeftToExpireAndRemoved(t *testing.T) {
 	})
 }
 
-func TestUseIsRememberedAcrossRestartsAndSeldomWritten(t *testing.T) {
+func TestUseIsKeptAcrossRestartsAndSeldomWritten(t *testing.T) {
 	play(t, func(t *testing.T, e *env) {
 		counting := &countingStore{Store: e.store}
 		e.store = counting

@@ -85,7 +85,7 @@ func TestAStoreThatCannotBeWrittenLosesNothing(t *testing.T) {
 	})
 }
 
-func TestMoreThanCanBeHeldIsStoredAtTheNextLook(t *testing.T) {
+func TestWhatWasDroppedUnsavedIsStoredAfterTheNextCheck(t *testing.T) {
 	play(t, func(t *testing.T, e *env) {
 		broken := &brokenStore{Store: e.store, putErr: errBroken}
 		e.store = broken
@@ -121,7 +121,7 @@ func (s slowStore) Write(ctx context.Context, changes []cache.Change) error {
 	return s.Store.Write(ctx, changes)
 }
 
-func TestAPolicyIsNotForgottenWhileItIsBeingStored(t *testing.T) {
+func TestAPolicyIsAvailableWhileItIsBeingStored(t *testing.T) {
 	play(t, func(t *testing.T, e *env) {
 		e.opts.MemoryEntries = 1
 		e.store = slowStore{e.store}
@@ -230,7 +230,7 @@ func TestADamagedRecordInAFileIsReplacedByTheLivePolicy(t *testing.T) {
 	}
 }
 
-func TestOpenRemembersAcrossRestarts(t *testing.T) {
+func TestOpenKeepsPoliciesAcrossRestarts(t *testing.T) {
 	w := mtaststest.NewWorld()
 	w.Publish(domain, "1", mtaststest.Policy(mtasts.ModeEnforce, week, "mx.example.com"))
 	path := filepath.Join(t.TempDir(), "policies.db")

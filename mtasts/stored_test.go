@@ -71,7 +71,7 @@ func TestADamagedEntryIsNeverAPolicy(t *testing.T) {
 	}
 }
 
-func TestAnEntryOfAnotherDomainIsNotTaken(t *testing.T) {
+func TestAnEntryOfAnotherDomainIsDamaged(t *testing.T) {
 	entry := encodeEntry(sample(t), time.Unix(0, 0))
 	if p, _, err := decodeEntry("example.net", entry, parseFile); !errors.Is(err, errDamaged) {
 		t.Errorf("%+v, %v: example.com's entry was read as example.net's", p, err)

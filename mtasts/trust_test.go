@@ -135,7 +135,7 @@ func TestMaxAgeZeroIsUsedOnceAndFetchedAgain(t *testing.T) {
 	})
 }
 
-func TestMaxAgeZeroEndsWhatWasRememberedBefore(t *testing.T) {
+func TestMaxAgeZeroEndsTheCachedPolicy(t *testing.T) {
 	play(t, func(t *testing.T, e *env) {
 		e.learn()
 		e.Publish(domain, "2", mtaststest.Policy(mtasts.ModeNone, 0))
@@ -149,7 +149,7 @@ func TestMaxAgeZeroEndsWhatWasRememberedBefore(t *testing.T) {
 	})
 }
 
-func TestRFC8461_10_2_AnUpdateIsLookedForLongBeforeExpiry(t *testing.T) {
+func TestRFC8461_10_2_AnUpdateIsCheckedForLongBeforeExpiry(t *testing.T) {
 	play(t, func(t *testing.T, e *env) {
 		e.learn()
 		e.publish("2", "new.example.com")
@@ -164,7 +164,7 @@ func TestRFC8461_10_2_AnUpdateIsLookedForLongBeforeExpiry(t *testing.T) {
 	})
 }
 
-func TestTestingAndNoneAreRememberedWithTheirID(t *testing.T) {
+func TestTestingAndNoneAreCachedWithTheirID(t *testing.T) {
 	for _, mode := range []mtasts.Mode{mtasts.ModeTesting, mtasts.ModeNone} {
 		t.Run(string(mode), func(t *testing.T) {
 			play(t, func(t *testing.T, e *env) {
@@ -195,7 +195,7 @@ func TestModeNoneEndsEnforcement(t *testing.T) {
 	})
 }
 
-func TestARestartWithTheNetworkGoneForgetsNothing(t *testing.T) {
+func TestARestartWithoutNetworkKeepsAllPolicies(t *testing.T) {
 	play(t, func(t *testing.T, e *env) {
 		e.learn()
 		e.DNS.Set(txt, resolver.Records{Delay: time.Hour})
@@ -249,7 +249,7 @@ func (s *readsStore) Get(ctx context.Context, key string) ([]byte, bool, error) 
 }
 
 // What is asked for now and then stays in memory, however many are asked for once.
-func TestStrangersDoNotPushOutWhatIsInUse(t *testing.T) {
+func TestAFloodOfDomainsDoesNotEvictDomainsInUse(t *testing.T) {
 	play(t, func(t *testing.T, e *env) {
 		store := &readsStore{Store: e.store}
 		e.store, e.opts.MemoryEntries = store, 100
@@ -268,7 +268,7 @@ func TestStrangersDoNotPushOutWhatIsInUse(t *testing.T) {
 	})
 }
 
-func TestWhatMemoryForgetsTheStoreRemembers(t *testing.T) {
+func TestTheStoreKeepsWhatMemoryEvicts(t *testing.T) {
 	play(t, func(t *testing.T, e *env) {
 		e.opts.MemoryEntries = 10
 		e.restart()
@@ -336,7 +336,7 @@ func TestRFC8461_10_2_RepeatedFailuresToSeeTheLivePolicyAreReported(t *testing.T
 	}
 }
 
-func TestAPolicyThatExpiresDuringALookIsFetchedAgain(t *testing.T) {
+func TestAPolicyThatExpiresDuringACheckIsFetchedAgain(t *testing.T) {
 	play(t, func(t *testing.T, e *env) {
 		e.learn()
 		e.sleep(week - time.Second)

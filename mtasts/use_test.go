@@ -13,7 +13,7 @@ import (
 
 // A policy that is asked for once a day stays alive, also where memory has forgotten it
 // each time.
-func TestUseIsNotedWhereMemoryHasForgotten(t *testing.T) {
+func TestUseIsNotedAfterAnEviction(t *testing.T) {
 	for _, how := range []string{"by restart", "by other domains"} {
 		t.Run(how, func(t *testing.T) {
 			play(t, func(t *testing.T, e *env) {
@@ -108,7 +108,7 @@ func TestAUseIsStored(t *testing.T) {
 
 // What the quota has taken does not come back because its refresh was planned, but when
 // somebody asks.
-func TestWhatTheQuotaTookComesBackOnlyWhenItIsUsed(t *testing.T) {
+func TestAnEvictedPolicyIsNotRefreshed(t *testing.T) {
 	play(t, func(t *testing.T, e *env) {
 		e.opts.Quota = 300_000
 		e.opts.MemoryEntries = 30
@@ -135,7 +135,7 @@ func TestWhatTheQuotaTookComesBackOnlyWhenItIsUsed(t *testing.T) {
 	})
 }
 
-func TestWhatTheQuotaTookIsStoredAgainWhenItIsUsed(t *testing.T) {
+func TestAnEvictedPolicyIsStoredAgainWhenItIsUsed(t *testing.T) {
 	play(t, func(t *testing.T, e *env) {
 		e.opts.Quota = 30_000
 		e.restart()
@@ -163,7 +163,7 @@ func TestWhatTheQuotaTookIsStoredAgainWhenItIsUsed(t *testing.T) {
 }
 
 // A use is noted once a day; the last one counts all the same.
-func TestTheQuotaTakesNothingThatWasInUseWithinADay(t *testing.T) {
+func TestTheQuotaEvictsNothingThatWasInUseWithinADay(t *testing.T) {
 	for offset := range 10 {
 		play(t, func(t *testing.T, e *env) {
 			e.opts.Quota = 30_000

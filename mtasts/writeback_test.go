@@ -230,7 +230,7 @@ func TestARefusedPolicyDoesNotPassTheQuotaByItsRefresh(t *testing.T) {
 }
 
 // Nobody waits for the disk, and what was answered is never followed by an older answer.
-func TestAnAnswerIsNeverFollowedByAnOlder(t *testing.T) {
+func TestAnAnswerIsNeverFollowedByAnOlderOne(t *testing.T) {
 	for name, slow := range map[string]func(mtasts.Store) mtasts.Store{
 		"slow":  func(s mtasts.Store) mtasts.Store { return slowStore{s} },
 		"hangs": func(s mtasts.Store) mtasts.Store { return hungStore{s} },
