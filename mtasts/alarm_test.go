@@ -121,7 +121,7 @@ func TestARefreshThatSucceedsAgainEndsTheAlarm(t *testing.T) {
 		var log strings.Builder
 		e.opts.Logger = slog.New(slog.NewTextHandler(&log, nil))
 		e.restart()
-		e.learn()
+		e.cachePolicy()
 		defer e.run()()
 		e.SetPolicyHost(domain, mtaststest.PolicyHost{Status: 503})
 		e.sleep(5 * day)

@@ -55,7 +55,7 @@ func TestRFC8461_3_3_IDsInTurnCauseOneFetchEachInFiveMinutes(t *testing.T) {
 		for ids := 2; ids <= 6; ids++ {
 			t.Run(fmt.Sprintf("%s, %d ids", name, ids), func(t *testing.T) {
 				play(t, func(t *testing.T, e *env) {
-					e.learn()
+					e.cachePolicy()
 					e.opts.CheckInterval = -1 // a check each time
 					e.restart()
 					e.SetPolicyHost(domain, host)
@@ -94,7 +94,7 @@ func TestRFC8461_3_3_IDsInTurnCauseOneFetchEachInFiveMinutes(t *testing.T) {
 
 func TestIDsInTurnAreNoAlarmStormInTheLongRun(t *testing.T) {
 	play(t, func(t *testing.T, e *env) {
-		e.learn()
+		e.cachePolicy()
 		for i := range 24 * 12 {
 			e.setID(fmt.Sprint("id", i%2))
 			e.sleep(5 * time.Minute)
@@ -110,7 +110,7 @@ func TestIDsInTurnAreNoAlarmStormInTheLongRun(t *testing.T) {
 // each of them.
 func TestAnMXThatFailsForGoodDoesNotMakeEachMessageWait(t *testing.T) {
 	play(t, func(t *testing.T, e *env) {
-		e.learn()
+		e.cachePolicy()
 		e.DNS.Set(txt, resolver.Records{TXT: []string{"v=STSv1; id=1;"}, Delay: 20 * time.Millisecond})
 		queries, waited := e.DNS.Queries(txt), 0
 		for range 300 { // ten minutes of a message each two seconds
@@ -143,7 +143,7 @@ func TestAStormOfViolationsMakesFewMessagesWait(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			play(t, func(t *testing.T, e *env) {
-				e.learn()
+				e.cachePolicy()
 				e.DNS.Set(txt, dns)
 				queries := e.DNS.Queries(txt)
 				var waited atomic.Int64
@@ -176,7 +176,7 @@ func TestRecheckComesSoonInAStormOfViolations(t *testing.T) {
 	play(t, func(t *testing.T, e *env) {
 		e.opts.CheckInterval = -1
 		e.restart()
-		e.learn()
+		e.cachePolicy()
 		e.DNS.Set(txt, resolver.Records{TXT: []string{"v=STSv1; id=1;"}, Delay: 2 * time.Second})
 		ctx, cancel := context.WithCancel(t.Context())
 		var callers sync.WaitGroup
@@ -202,10 +202,10 @@ func TestRecheckComesSoonInAStormOfViolations(t *testing.T) {
 	})
 }
 
-// A violation in the pause after a check is not forgotten: it is due when the pause ends.
+// A violation in the pause after a check is not lost: it is due when the pause ends.
 func TestAViolationInThePauseIsCheckedAfterIt(t *testing.T) {
 	play(t, func(t *testing.T, e *env) {
-		e.learn()
+		e.cachePolicy()
 		e.policyNow().CheckMX("new.example.com")
 		p := e.policyNow() // has waited for a check, which told nothing new
 		e.publish("2", "new.example.com")
@@ -222,7 +222,7 @@ func TestAViolationIsDueThoughMemoryHasEvictedTheDomain(t *testing.T) {
 	play(t, func(t *testing.T, e *env) {
 		e.opts.MemoryEntries = 1
 		e.restart()
-		e.learn()
+		e.cachePolicy()
 		p := e.policyNow()
 		e.policyFor("other.example") // evicts it
 		if _, err := p.CheckMX("new.example.com"); err == nil {
@@ -246,7 +246,7 @@ func TestBackOffHoldsWhenThePolicyComesFromTheStore(t *testing.T) {
 		e.stop()
 		e.store = store
 		e.start()
-		e.learn()
+		e.cachePolicy()
 		e.restart()
 		store.fail(errors.New("broken"), nil)
 		newID(mtaststest.PolicyHost{Status: 404})(e)
@@ -272,7 +272,7 @@ func TestRFC8461_8_1_ANewIDOverTheOldFileIsFetchedAgain(t *testing.T) {
 		for _, late := range []time.Duration{4 * time.Minute, time.Hour, 17 * time.Hour} {
 			t.Run(fmt.Sprint(late, ", restart ", restart), func(t *testing.T) {
 				play(t, func(t *testing.T, e *env) {
-					e.learn()
+					e.cachePolicy()
 					e.setID("2")
 					e.sleep(5 * time.Minute)
 					e.policy()
@@ -302,7 +302,7 @@ func TestRFC8461_8_1_ANewIDOverTheOldFileIsFetchedAgain(t *testing.T) {
 
 func TestRFC8461_8_1_ANewIDOverTheOldFileCostsFewFetches(t *testing.T) {
 	play(t, func(t *testing.T, e *env) {
-		e.learn()
+		e.cachePolicy()
 		e.setID("2")
 		for range 10 * 24 * 12 {
 			e.sleep(5 * time.Minute)
@@ -322,9 +322,9 @@ func TestRFC8461_5_RecheckFetchesWhateverTheIDSays(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			play(t, func(t *testing.T, e *env) {
-				e.learn()
+				e.cachePolicy()
 				e.sleep(5 * time.Minute)
-				e.publish("1", "new.example.com") // the publisher forgot the id
+				e.publish("1", "new.example.com") // the publisher did not change the id
 				record(e)
 				p, err := e.client.Recheck(t.Context(), domain)
 				if err != nil {
@@ -347,7 +347,7 @@ func TestRFC8461_5_RecheckFetchesWhateverTheIDSays(t *testing.T) {
 // Back to an id within five minutes: what would bounce is checked all the same.
 func TestRecheckSeesAnIDThatComesBack(t *testing.T) {
 	play(t, func(t *testing.T, e *env) {
-		e.learn()
+		e.cachePolicy()
 		p := e.policy()
 		e.publish("2", "wrong.example.com")
 		p.CheckMX("other.example.com")
@@ -365,7 +365,7 @@ func TestRecheckSeesAnIDThatComesBack(t *testing.T) {
 // The second Recheck asks again, though the first has just been answered.
 func TestRecheckTwice(t *testing.T) {
 	play(t, func(t *testing.T, e *env) {
-		e.learn()
+		e.cachePolicy()
 		e.DNS.Set(txt, resolver.Records{TXT: []string{"v=STSv1; id=1;"}, Delay: time.Second})
 		var callers sync.WaitGroup
 		callers.Go(func() { e.client.Recheck(t.Context(), domain) })
@@ -385,7 +385,7 @@ func TestRecheckTwice(t *testing.T) {
 
 func TestRecheckAcceptsNoCheckThatBeganBeforeIt(t *testing.T) {
 	play(t, func(t *testing.T, e *env) {
-		e.learn()
+		e.cachePolicy()
 		e.sleep(5 * time.Minute)
 		e.DNS.Set(txt, resolver.Records{TXT: []string{"v=STSv1; id=1;"}, Delay: time.Second})
 		e.policyNow() // begins a check behind the answer

@@ -41,7 +41,7 @@ func TestTheLargestPolicyIsCheapToUse(t *testing.T) {
 		"a host that is not":     func() { p.CheckMX("mx.example.com") },
 		"a host that is no name": func() { p.CheckMX(strings.Repeat("é", 1<<19)) },
 		"the text of an error":   func() { _ = failure.Error() },
-		"parse it, and remember": func() { newSharedFiles().parse(p.Text) },
+		"parse it, and share":    func() { newSharedFiles().parse(p.Text) },
 		"a host in ASCII":        func() { p.CheckMX(strings.Repeat("x", 1<<20)) },
 	} {
 		testcost.Under(t, what, work)

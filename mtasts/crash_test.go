@@ -25,7 +25,7 @@ var kills = flag.Int("crash.kills", 20, "how often TestKilledAtAnyMoment kills")
 
 const (
 	crashLanes = 4 // that go on at the same time, each with its files
-	crashers   = 8 // goroutines that learn, in the process to be killed
+	crashers   = 8 // goroutines that store policies, in the process to be killed
 )
 
 // crashPolicy is what domain publishes under id: long enough for several pages now and
@@ -51,8 +51,8 @@ func (s tellingStore) Write(ctx context.Context, changes []cache.Change) error {
 	return err
 }
 
-// learnUntilKilled learns new policies all the time, and their successors.
-func learnUntilKilled(path string) {
+// storeUntilKilled stores new policies all the time, and their successors.
+func storeUntilKilled(path string) {
 	must := func(err error) {
 		if err != nil {
 			fmt.Println("failed:", err)
@@ -151,7 +151,7 @@ func crash(t *testing.T, path string, soon bool, stored map[string]int64) (n int
 	return n
 }
 
-// checkAfterCrash opens the store at path and looks at everything in it.
+// checkAfterCrash opens the store at path and reads everything in it.
 func checkAfterCrash(t *testing.T, path string, stored map[string]int64) {
 	t.Helper()
 	file, err := cache.OpenBolt(path)

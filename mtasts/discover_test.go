@@ -130,7 +130,7 @@ func TestANewIDIsFetchedAtOnceDespiteABlock(t *testing.T) {
 
 func TestRFC8461_3_4_AParentZoneIsNotAsked(t *testing.T) {
 	play(t, func(t *testing.T, e *env) {
-		e.learn()
+		e.cachePolicy()
 		e.want(e.policyFor("mail.example.com"), mtasts.ModeNone, "")
 		if e.DNS.Queries("_mta-sts.mail.example.com") != 1 || e.DNS.Queries("") != 2 {
 			t.Error("something else than the domain's own record was asked for")

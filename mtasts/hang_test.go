@@ -118,7 +118,7 @@ func TestManyUsesDoNotHoldUpTheEndOfRun(t *testing.T) {
 		"hangs": {func(s mtasts.Store) mtasts.Store { return hungStore{s} }, 10 * time.Second},
 	} {
 		play(t, func(t *testing.T, e *env) {
-			names := e.learnMany("d", domains)
+			names := e.cacheMany("d", domains)
 			e.store = disk.store(e.store)
 			e.restart()
 			e.sleep(25 * time.Hour)
@@ -183,7 +183,7 @@ func (s *stallingStore) Write(ctx context.Context, changes []cache.Change) error
 
 func TestUsesThatCouldNotBeStoredAreStoredLater(t *testing.T) {
 	play(t, func(t *testing.T, e *env) {
-		names := e.learnMany("d", 200)
+		names := e.cacheMany("d", 200)
 		store := &stallingStore{Store: e.store}
 		e.store = store
 		for _, name := range names {
@@ -230,10 +230,10 @@ func TestAStoreThatCannotRemoveDoesNotStopRun(t *testing.T) {
 		e.restart()
 		stop := e.run()
 		defer stop()
-		e.learn()
-		e.learnMany("idle", 90)
+		e.cachePolicy()
+		e.cacheMany("idle", 90)
 		e.sleep(10 * day)
-		e.learnMany("new", 90)
+		e.cacheMany("new", 90)
 		for range 10 {
 			e.sleep(day)
 			e.policy()
@@ -244,33 +244,33 @@ func TestAStoreThatCannotRemoveDoesNotStopRun(t *testing.T) {
 	})
 }
 
-// strangers are all domains below "stranger.example": each has a record, and a policy
+// flood publishes a record for each domain below "flood.example", and a policy
 // host that never answers.
-type strangers struct {
+type flood struct {
 	mtasts.Resolver
 	http.RoundTripper
 }
 
-func (s strangers) LookupTXT(ctx context.Context, name string) ([]string, error) {
-	if strings.HasSuffix(name, ".stranger.example.") {
+func (s flood) LookupTXT(ctx context.Context, name string) ([]string, error) {
+	if strings.HasSuffix(name, ".flood.example.") {
 		return []string{"v=STSv1; id=1"}, nil
 	}
 	return s.Resolver.LookupTXT(ctx, name)
 }
 
-func (s strangers) RoundTrip(req *http.Request) (*http.Response, error) {
-	if strings.HasSuffix(req.URL.Host, ".stranger.example") {
+func (s flood) RoundTrip(req *http.Request) (*http.Response, error) {
+	if strings.HasSuffix(req.URL.Host, ".flood.example") {
 		<-req.Context().Done()
 		return nil, req.Context().Err()
 	}
 	return s.RoundTripper.RoundTrip(req)
 }
 
-// However many looks are under way, and all places for fetches taken, a refresh is not
-// put off.
+// A refresh is not put off, however many look-ups are under way, and though callers use all
+// their fetches.
 func TestAFloodOfDomainsDoesNotHoldUpARefresh(t *testing.T) {
 	play(t, func(t *testing.T, e *env) {
-		s := strangers{e.opts.Resolver, e.opts.Transport}
+		s := flood{e.opts.Resolver, e.opts.Transport}
 		e.opts.Resolver, e.opts.Transport = s, s
 		e.restart()
 		defer e.run()()
@@ -282,14 +282,14 @@ func TestAFloodOfDomainsDoesNotHoldUpARefresh(t *testing.T) {
 		leave()
 		busy := 0
 		for i := 0; time.Since(fetched) < life*8/10; i++ {
-			if _, err := e.client.PolicyFor(left, fmt.Sprintf("d%d.stranger.example", i)); errors.Is(err, context.Canceled) {
+			if _, err := e.client.PolicyFor(left, fmt.Sprintf("d%d.flood.example", i)); errors.Is(err, context.Canceled) {
 				continue
 			}
-			busy++ // as many looks as there may be
+			busy++ // as many look-ups as there may be
 			e.sleep(10 * time.Second)
 		}
 		if busy == 0 {
-			t.Error("the strangers were too few")
+			t.Error("the flood was too small")
 		}
 		if p := e.policy(); !p.Fetched.After(fetched) {
 			t.Errorf("fetched %v ago, with a life of %v", time.Since(p.Fetched), life)
@@ -297,10 +297,10 @@ func TestAFloodOfDomainsDoesNotHoldUpARefresh(t *testing.T) {
 	})
 }
 
-// Nor by the look of a caller, who has seen a new id and waits for a place.
+// Nor by the look-up of a caller that found a new id and waits to fetch.
 func TestAFloodOfDomainsDoesNotHoldUpARefreshThatACallerBegan(t *testing.T) {
 	play(t, func(t *testing.T, e *env) {
-		s := strangers{e.opts.Resolver, e.opts.Transport}
+		s := flood{e.opts.Resolver, e.opts.Transport}
 		e.opts.Resolver, e.opts.Transport, e.opts.CheckInterval = s, s, time.Minute
 		e.restart()
 		defer e.run()()
@@ -311,7 +311,7 @@ func TestAFloodOfDomainsDoesNotHoldUpARefreshThatACallerBegan(t *testing.T) {
 		left, leave := context.WithCancel(t.Context())
 		leave()
 		for i := range 15_000 {
-			e.client.PolicyFor(left, fmt.Sprintf("d%d.stranger.example", i))
+			e.client.PolicyFor(left, fmt.Sprintf("d%d.flood.example", i))
 		}
 		e.sleep(time.Second)
 		e.Publish(domain, "2", mtaststest.Policy(mtasts.ModeEnforce, life, "mx.example.com"))

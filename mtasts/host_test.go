@@ -74,7 +74,7 @@ func TestRFC8461_5_TestingDeliversAndReports(t *testing.T) {
 				if mail := e.Mail("mx.example.com"); len(mail) != 1 {
 					t.Errorf("the MX has %d messages, want 1", len(mail))
 				} else if strings.HasPrefix(string(fault.result), "certificate-") && mail[0].TLS == nil {
-					t.Error("an unverified session was given up for clear text")
+					t.Error("an unverified session was replaced by clear text")
 				}
 				if ev := e.events(mtasts.EventSession); len(ev) != 1 || ev[0].Result != fault.result || ev[0].Reason != fault.reason {
 					t.Errorf("events are %+v, want one with %s", ev, fault.result)
@@ -262,7 +262,7 @@ func TestAConfigurationThatWasLoosenedAfterwardsFails(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			play(t, func(t *testing.T, e *env) {
-				e.learn()
+				e.cachePolicy()
 				e.AddMX("mx.example.com", mtaststest.MX{})
 				e.AddMX("mx.example.org", mtaststest.MX{})
 				h, err := e.policy().CheckMX("mx.example.com")

@@ -49,7 +49,7 @@ func TestAllShowsWhatIsStored(t *testing.T) {
 func TestForgetIsAsAtTheFirstContact(t *testing.T) {
 	for _, restart := range []bool{false, true} {
 		play(t, func(t *testing.T, e *env) {
-			e.learn()
+			e.cachePolicy()
 			if restart {
 				e.restart()
 			}
@@ -77,7 +77,7 @@ func TestStatsCount(t *testing.T) {
 	play(t, func(t *testing.T, e *env) {
 		e.opts.CheckInterval = time.Hour
 		e.restart()
-		e.learn()
+		e.cachePolicy()
 		e.policyFor("none.example")
 		e.Publish("broken.example", "1", "no policy")
 		e.policyFor("broken.example")

@@ -40,7 +40,7 @@ func TestRFC8461_3_1_AnInvalidRecordIsReportedWithoutAResult(t *testing.T) {
 				return
 			}
 			play(t, func(t *testing.T, e *env) {
-				e.learn()
+				e.cachePolicy()
 				e.DNS.Set(txt, resolver.Records{TXT: test.txts})
 				e.sleep(5 * time.Minute)
 				e.want(e.policy(), mtasts.ModeEnforce, "1")

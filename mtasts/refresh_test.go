@@ -93,7 +93,7 @@ func TestRFC8461_3_3_PoliciesInUseAreRefreshedLongBeforeTheyExpire(t *testing.T)
 
 func TestRFC8461_10_2_AnAttackerMustBlockForALifetimeLessADay(t *testing.T) {
 	play(t, func(t *testing.T, e *env) {
-		e.learn()
+		e.cachePolicy()
 		defer e.run()()
 		for range 20 {
 			e.DNS.Set(txt, resolver.Records{})
@@ -114,7 +114,7 @@ func TestRFC8461_10_2_AnAttackerMustBlockForALifetimeLessADay(t *testing.T) {
 func TestAnIdleDomainExpiresAndIsRemoved(t *testing.T) {
 	play(t, func(t *testing.T, e *env) {
 		requests := e.record()
-		e.learn()
+		e.cachePolicy()
 		stop := e.run()
 		e.sleep(90 * day)
 		times := requests.times["mta-sts."+domain]
@@ -182,7 +182,7 @@ func (s *countingStore) count() int {
 
 func TestModeNoneEndsEnforcementAtTheFirstRefresh(t *testing.T) {
 	play(t, func(t *testing.T, e *env) {
-		e.learn()
+		e.cachePolicy()
 		defer e.run()()
 		e.SetPolicyHost(domain, mtaststest.PolicyHost{Body: mtaststest.Policy(mtasts.ModeNone, day)})
 		e.sleep(day)
@@ -263,7 +263,7 @@ func TestDomainsOnOnePolicyHostAreSpaced(t *testing.T) {
 func TestProcessesThatShareAStoreShareTheWork(t *testing.T) {
 	play(t, func(t *testing.T, e *env) {
 		requests := e.record()
-		e.learn()
+		e.cachePolicy()
 		second := mtasts.New(e.store, e.opts)
 		defer e.run()()
 		ctx, cancel := context.WithCancel(context.Background())
@@ -305,7 +305,7 @@ func TestOnlyOneRunAtATime(t *testing.T) {
 
 func TestCloseEndsRun(t *testing.T) {
 	play(t, func(t *testing.T, e *env) {
-		e.learn()
+		e.cachePolicy()
 		e.SetPolicyHost(domain, mtaststest.PolicyHost{Delay: time.Hour}) // a refresh is under way
 		done := make(chan error)
 		client := e.client

@@ -24,7 +24,7 @@ func TestAStoreThatCannotBeReadDefers(t *testing.T) {
 	play(t, func(t *testing.T, e *env) {
 		var log strings.Builder
 		e.opts.Logger = slog.New(slog.NewTextHandler(&log, nil))
-		e.learn()
+		e.cachePolicy()
 		broken := &brokenStore{Store: e.store, getErr: errBroken}
 		e.store = broken
 		e.restart()
@@ -63,7 +63,7 @@ func TestAStoreThatCannotBeWrittenLosesNothing(t *testing.T) {
 		broken := &brokenStore{Store: e.store, putErr: errBroken}
 		e.store = broken
 		e.restart()
-		e.learn()
+		e.cachePolicy()
 		e.blockDNS(resolver.ServFail)
 		e.policyFor("other.example") // memory holds one
 		e.policyFor("third.example")
@@ -126,7 +126,7 @@ func TestAPolicyIsAvailableWhileItIsBeingStored(t *testing.T) {
 		e.opts.MemoryEntries = 1
 		e.store = slowStore{e.store}
 		e.restart()
-		e.learn()
+		e.cachePolicy()
 		e.blockDNS(resolver.ServFail)
 		e.policyFor("other.example") // memory holds one
 		e.policyFor("third.example")
@@ -139,7 +139,7 @@ func TestCloseStoresWhatIsUnsavedOrSaysWhatIsLost(t *testing.T) {
 		broken := &brokenStore{Store: e.store, putErr: errBroken}
 		e.store = broken
 		e.restart()
-		e.learn()
+		e.cachePolicy()
 		broken.fail(nil, nil)
 		e.restart()
 		e.blockDNS(resolver.ServFail)
@@ -156,7 +156,7 @@ func TestCloseStoresWhatIsUnsavedOrSaysWhatIsLost(t *testing.T) {
 
 func TestADamagedEntryDefersUntilTheLivePolicyTakesItsPlace(t *testing.T) {
 	play(t, func(t *testing.T, e *env) {
-		e.learn()
+		e.cachePolicy()
 		e.stop()
 		value, _, err := e.store.Get(t.Context(), domain)
 		if err != nil {

@@ -11,7 +11,7 @@ import (
 	"github.com/mtasts/go-mtasts/mtasts/mtaststest"
 )
 
-// A policy that is asked for once a day stays alive, also where memory has forgotten it
+// A policy that is asked for once a day stays alive, also where memory has evicted it
 // each time.
 func TestUseIsNotedAfterAnEviction(t *testing.T) {
 	for _, how := range []string{"by restart", "by other domains"} {
@@ -44,9 +44,9 @@ func TestUseIsNotedAfterAnEviction(t *testing.T) {
 	}
 }
 
-// learnMany publishes policies that enforce, of a kilobyte each, for n domains of a kind,
+// cacheMany publishes policies that enforce, of a kilobyte each, for n domains of a kind,
 // and asks for them.
-func (e *env) learnMany(kind string, n int) (names []string) {
+func (e *env) cacheMany(kind string, n int) (names []string) {
 	e.t.Helper()
 	for i := range n {
 		name := fmt.Sprintf("%s%d.example", kind, i)
@@ -115,16 +115,16 @@ func TestAnEvictedPolicyIsNotRefreshed(t *testing.T) {
 		e.restart()
 		stop := e.run()
 		defer stop()
-		e.learnMany("idle", 250)
+		e.cacheMany("idle", 250)
 		e.sleep(10 * day)
-		e.learnMany("new", 100)
+		e.cacheMany("new", 100)
 		e.sleep(20 * time.Minute)
 		taken := make(map[string]int)
 		for _, ev := range e.events(mtasts.EventEvicted) {
 			taken[ev.Domain] = e.Requests(ev.Domain)
 		}
 		if len(taken) == 0 {
-			t.Fatal("nothing was given up")
+			t.Fatal("nothing was evicted")
 		}
 		e.sleep(3 * day)
 		for name, before := range taken {
@@ -140,16 +140,16 @@ func TestAnEvictedPolicyIsStoredAgainWhenItIsUsed(t *testing.T) {
 		e.opts.Quota = 30_000
 		e.restart()
 		stop := e.run()
-		e.learnMany("idle", 25)
+		e.cacheMany("idle", 25)
 		e.sleep(10 * day)
-		e.learnMany("new", 10)
+		e.cacheMany("new", 10)
 		e.sleep(20 * time.Minute)
 		taken := e.events(mtasts.EventEvicted)
 		if len(taken) == 0 {
-			t.Fatal("nothing was given up")
+			t.Fatal("nothing was evicted")
 		}
 		name := taken[0].Domain
-		// A use is noted with a look behind the answer. There is none for five minutes if
+		// A use is noted with a check behind the answer. There is none for five minutes if
 		// a refresh, of those that were planned, has just been made.
 		e.policyFor(name)
 		e.sleep(6 * time.Minute)
@@ -172,7 +172,7 @@ func TestTheQuotaEvictsNothingThatWasInUseWithinADay(t *testing.T) {
 			defer stop()
 			last := make(map[string]time.Time)
 			ask := func(kind string, n int) {
-				for _, name := range e.learnMany(kind, n) {
+				for _, name := range e.cacheMany(kind, n) {
 					last[name] = time.Now()
 				}
 			}
@@ -186,7 +186,7 @@ func TestTheQuotaEvictsNothingThatWasInUseWithinADay(t *testing.T) {
 			e.sleep(20 * time.Minute)
 			for _, ev := range e.events(mtasts.EventEvicted) {
 				if age := ev.Time.Sub(last[ev.Domain]); age < day {
-					t.Errorf("%s was given up %v after it was in use", ev.Domain, age)
+					t.Errorf("%s was evicted %v after it was in use", ev.Domain, age)
 				}
 			}
 		})

@@ -89,8 +89,8 @@ func (e *env) publish(id string, mx ...string) {
 	e.Publish(domain, id, mtaststest.Policy(mtasts.ModeEnforce, week, mx...))
 }
 
-// learn publishes such a policy under id 1 and lets the client learn it.
-func (e *env) learn() {
+// cachePolicy publishes such a policy under id 1 and has the client cache it.
+func (e *env) cachePolicy() {
 	e.t.Helper()
 	e.publish("1", "mx.example.com")
 	e.want(e.policy(), mtasts.ModeEnforce, "1")
@@ -129,7 +129,7 @@ func (e *env) session(h *mtasts.Host, mx string, base *tls.Config) error {
 		}
 		cs, _ := c.TLSConnectionState()
 		if err := h.Verify(cs); err != nil {
-			e.t.Errorf("Verify refuses what the handshake let pass: %v", err)
+			e.t.Errorf("Verify refuses what the handshake accepted: %v", err)
 		}
 		return nil
 	}
@@ -172,8 +172,8 @@ func (e *env) session(h *mtasts.Host, mx string, base *tls.Config) error {
 	return send(false)
 }
 
-// opportunistic is the base of a sender that takes any certificate where no policy
-// speaks.
+// opportunistic is the base of a sender that accepts any certificate where no policy
+// enforces.
 func (e *env) opportunistic() *tls.Config {
 	return &tls.Config{RootCAs: e.Roots(), InsecureSkipVerify: true}
 }

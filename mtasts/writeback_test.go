@@ -189,14 +189,14 @@ func TestAUseCountsHoweverLongTheCheckInterval(t *testing.T) {
 		e.opts.CheckInterval, e.opts.Quota = 60*day, 30_000
 		e.restart()
 		defer e.run()()
-		used := e.learnMany("used", 20)
+		used := e.cacheMany("used", 20)
 		for range 20 {
 			e.sleep(12 * time.Hour)
 			for _, name := range used {
 				e.policyFor(name)
 			}
 		}
-		e.learnMany("new", 20)
+		e.cacheMany("new", 20)
 		e.sleep(20 * time.Minute)
 		for _, ev := range e.events(mtasts.EventEvicted) {
 			if strings.HasPrefix(ev.Domain, "used") {
@@ -213,7 +213,7 @@ func TestARefusedPolicyDoesNotPassTheQuotaByItsRefresh(t *testing.T) {
 		e.restart()
 		defer e.run()()
 		e.sleep(time.Minute)
-		names := e.learnMany("d", 100)
+		names := e.cacheMany("d", 100)
 		e.sleep(10 * day)
 		size := 0
 		keys, values, err := e.store.Scan(t.Context(), "", 1000)
@@ -237,7 +237,7 @@ func TestAnAnswerIsNeverFollowedByAnOlderOne(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			play(t, func(t *testing.T, e *env) {
-				e.learn()
+				e.cachePolicy()
 				e.opts.MemoryEntries = 1
 				e.stop()
 				store := e.store
