@@ -119,8 +119,9 @@ func New(store Store, opts *Options) *Client {
 }
 
 // PolicyFor returns the policy for a recipient's domain. Call it for each message. If the
-// mail goes to a smart host, domain is the smart host's (RFC 8461, Section 3.4), and may be
-// written as MTAs write it: [relay.example]:587.
+// mail goes to a smart host, domain is the smart host's (RFC 8461, Section 3.4). domain may be
+// written as MTAs write it, such as [relay.example]:587, in A-labels or U-labels. An address
+// literal, such as [192.0.2.1], has no policy.
 //
 // A cached policy is returned at once, without I/O. Otherwise PolicyFor asks the store, and
 // then the DNS and the policy host. That takes at most about 90 seconds, or longer while
@@ -128,10 +129,10 @@ func New(store Store, opts *Options) *Client {
 // else the result of the last look-up of the domain. The look-up goes on, and its result is
 // cached.
 //
-// A domain without a usable policy has one of mode none, with a Cause. An error is an
-// [*Error], and means that the policy is not known: ctx ended during the first look-up of
-// the domain, the store could not be read, the client is closed, or 20,000 other domains
-// are being looked up. Defer the message, unless the error is [ErrInvalidDomain].
+// If the domain has no usable policy, the answer is a Policy of mode none with a Cause. An
+// error is an [*Error], and means that the policy is not known: ctx ended during the first
+// look-up of the domain, the store could not be read, the client is closed, or 20,000 other
+// domains are being looked up. Defer the message, unless the error is [ErrInvalidDomain].
 func (c *Client) PolicyFor(ctx context.Context, domain string) (*Policy, error) {
 	// Keys in memory are valid policy domains: what is found needs no validation.
 	if p := c.fresh(domain); p != nil {
@@ -158,13 +159,16 @@ func (c *Client) PolicyFor(ctx context.Context, domain string) (*Policy, error) 
 	return c.overridden(p), err
 }
 
-// Recheck is [Client.PolicyFor], but always checks the DNS first. It fetches the policy file
-// too if the id is new or the cached file is older than five minutes. Call it before a
-// message that a policy has held back fails for good (RFC 8461, Section 5). If Mode or Text
-// of the policy has changed, try the message again under it.
+// Recheck is [Client.PolicyFor], but always checks the DNS first. It also fetches the policy
+// file if the id is new or the cached file is older than five minutes. Call it before a
+// message that a policy has held back fails for good (RFC 8461, Section 5).
 //
-// An error means that the check failed, or that a new policy could not be fetched: keep the
-// message in the queue.
+// If the Mode or Text of the policy has changed, try the message again under it. Otherwise
+// let the message fail, and put Text, the MX host and the text of the error into the DSN.
+//
+// An error means that the check failed, or that a new policy could not be fetched. Keep the
+// message, and call Recheck again at the next try. If the queue time has been over for a
+// day, let the message fail, and say in the DSN that the policy could not be checked.
 func (c *Client) Recheck(ctx context.Context, domain string) (*Policy, error) {
 	name, err := sts.PolicyDomain(domain)
 	if err != nil {

@@ -134,8 +134,9 @@
 // in its error, so nobody mistakes it for a 5xx. On another SMTP library, join
 // [ErrNoSTARTTLS] with that library's error, as secure does.
 //
-// The nil in TLSConfig(nil) is what the sender itself demands of TLS: nothing, where no
-// policy enforces. See [Host.TLSConfig] for a sender that has its own roots or demands more.
+// The nil in TLSConfig(nil) means that the sender itself demands nothing of TLS. Mode enforce
+// applies all the same. See [Host.TLSConfig] for a sender that has its own roots, or demands
+// more.
 //
 // # Caching and refreshing
 //
@@ -143,16 +144,17 @@
 // only a newer policy that was fetched over verified HTTPS replaces it. DNS answers, failed
 // fetches and restarts do not. An expired policy never applies again without a fetch.
 //
-// A cached policy is answered without I/O. If the last check is older than five minutes (see
-// [Options.CheckInterval]), the client checks the TXT record in the background. A new id
-// makes it fetch the policy. After a violation under mode enforce, the next caller waits for
-// a check, but not within 30 seconds of a check that found no change. So when a publisher
-// moves to other MX hosts, a message is deferred once at most, unless it comes within these
-// 30 seconds.
+// [Client.PolicyFor] returns a cached policy without I/O. If the last check is older than five
+// minutes (see [Options.CheckInterval]), the client checks the TXT record in the background.
+// A new id makes it fetch the policy.
 //
-// [Client.Run] refreshes the policies in use at random times, at least once a day. To end a
-// policy, an attacker has to block that for max_age less one day, and the client reports it
-// meanwhile ([EventRefresh]).
+// After a violation under mode enforce, the next caller waits for a check. For 30 seconds
+// after a check that found no change, callers do not wait again. So when a publisher moves to
+// other MX hosts, a message is deferred at most once, unless it comes within these 30 seconds.
+//
+// [Client.Run] refreshes the policies in use at random times, at least once a day. An attacker
+// who wants a policy to expire has to block this for max_age less one day. Meanwhile the
+// client reports each refresh that fails ([EventRefresh]).
 //
 // # What a caller may rely on
 //
@@ -176,7 +178,7 @@
 //	policies in use are refreshed at random, once a day  TestRFC8461_3_3_PoliciesInUseAreRefreshedLongBeforeTheyExpire
 //	to end a policy, an attacker must block refreshes    TestRFC8461_10_2_AnAttackerMustBlockForALifetimeLessADay
 //	  for max_age less a day, and raises alarms          TestRefreshFailuresAlarmWithRisingSeverity
-//	a publisher's move defers a message once at most     TestRFC8461_5_1_APublishersMoveCostsAtMostOneDeferral
+//	a publisher's move defers a message at most once     TestRFC8461_5_1_APublishersMoveCostsAtMostOneDeferral
 //	enforce delivers to no host that fails               TestRFC8461_5_EnforceDeliversToNoHostThatFails
 //	testing delivers, and reports                        TestRFC8461_5_TestingDeliversAndReports
 //	a tls.Config is never looser than its base           TestTLSConfigOnlyEverTightensItsBase
@@ -214,31 +216,13 @@
 //	                                                 *Error
 //	enforce: no MX host left                                                      defers; Recheck
 //	                                                                              before a bounce
-//	testing: any of these three                    Event                          delivers
+//	testing: any of the enforce failures           Event                          delivers
 //
-// # Replies and bounces
+// # Before a message fails for good
 //
-// [Error.EnhancedCode] returns the code of RFC 3463 for the log, the queue and the sender:
-//
-//	what happened                  while it is queued  when it fails for good
-//	-----------------------------  ------------------  -----------------------------
-//	the policy does not list the   4.4.8               5.4.8
-//	  MX host
-//	TLS or a certificate failed    4.7.5               5.7.5
-//	no answer by DNS or store      4.4.3, 4.3.0        5.4.7, as in any queue
-//	the domain is malformed                            5.1.2, at once
-//
-// Before a message fails for good, call [Client.Recheck]: a sender must check for a newer
-// policy first (RFC 8461, Section 5).
-//
-//	Recheck returns                   do
-//	--------------------------------  ---------------------------------------------------
-//	a policy of another Mode or Text  try the message again under it
-//	the same policy                   let the message fail; put the policy's Text, the MX
-//	                                    host and the text of the error into the DSN
-//	an error                          keep the message, and call Recheck at the next try
-//	an error, a day after the queue   let the message fail; say in the DSN that the policy
-//	  time is over                      could not be checked
+// A violation defers the message. A sender must check for a newer policy before the message
+// fails for good (RFC 8461, Section 5): call [Client.Recheck], which says what to do.
+// [Error.EnhancedCode] has the status code for the queue and for the bounce.
 //
 // # Connection pools
 //
@@ -262,12 +246,11 @@
 // Or do the DANE check in VerifyConnection of the base passed to [Host.TLSConfig]: its error
 // ends the attempt in every mode.
 //
-//	TLSA records, DNSSEC-validated     the MTA does
-//	---------------------------------  ---------------------------------------------
-//	usable                             only DANE; if it fails, the message is deferred
-//	present, none usable               TLS, mandatory by RFC 7672, Section 2.2, and
-//	                                     MTA-STS
-//	none, proven                       MTA-STS
+//	TLSA records, DNSSEC-validated     the MTA
+//	---------------------------------  ---------------------------------------------------
+//	usable                             does only DANE; a failure defers the message
+//	present, none usable               requires TLS (RFC 7672, Section 2.2) and does MTA-STS
+//	none, proven                       does MTA-STS
 //	the look-up failed                 defers the message (RFC 7672, Section 2.1.2)
 //
 // # REQUIRETLS, and mail that needs no TLS
@@ -276,16 +259,8 @@
 // session that DANE or this package has verified, and a server that offers REQUIRETLS. So
 // under modes testing and none, pass a base without InsecureSkipVerify, and never fall back.
 //
-// Use [NoPolicy] for mail that must arrive even if TLS fails: a message with the header field
-// "TLS-Required: No", a report about TLS (RFC 8460, Section 3), and mail that is forwarded
-// within one's own network.
-//
-// # Smart hosts
-//
-// If all mail goes to a relay, the policy domain is the relay's, never the recipient's (RFC
-// 8461, Section 3.4). [Client.PolicyFor] accepts the next hop as MTAs write it, such as
-// [relay.example]:587. An address literal, such as [192.0.2.1], has no policy. Domains and MX
-// hosts may be A-labels or U-labels.
+// Use [NoPolicy] for mail that must arrive even if TLS fails, such as a message with the
+// header field "TLS-Required: No".
 //
 // # Old servers
 //
@@ -302,28 +277,28 @@
 //
 // # Monitoring
 //
-// [Client.Stats] returns counters and gauges. Below are their names for a Prometheus exporter,
-// what they count, and when to alert. A metric without an alert is for a dashboard. Stored
-// policies are counted while Run runs, in its walks through the store every 15 minutes.
+// [Client.Stats] returns counters and gauges. These are their names for a Prometheus exporter,
+// what they count, and when to alert. A metric without an alert is for a dashboard. Run sets
+// the mtasts_stored gauges: it reads the whole store every 15 minutes.
 //
-//	LookupsPolicy    mtasts_lookups_total{outcome="policy"}    PolicyFor with a look-up: a policy
-//	LookupsNone      mtasts_lookups_total{outcome="none"}      PolicyFor with a look-up: no policy; alert if its share leaps (DNS)
-//	LookupsError     mtasts_lookups_total{outcome="error"}     PolicyFor with a look-up: an error; alert if it rises (mail is deferred)
-//	Discoveries      mtasts_discoveries_total                  checks of a TXT record, by callers and Run
+//	LookupsPolicy    mtasts_lookups_total{outcome="policy"}    PolicyFor calls with a look-up that returned a published policy
+//	LookupsNone      mtasts_lookups_total{outcome="none"}      PolicyFor calls with a look-up that returned a Cause; alert if its share jumps
+//	LookupsError     mtasts_lookups_total{outcome="error"}     PolicyFor calls with a look-up that failed; alert if it rises (mail is deferred)
+//	Discoveries      mtasts_discoveries_total                  checks of TXT records, for callers and for Run
 //	FetchesOK        mtasts_fetches_total{result="ok"}         policy files fetched
-//	FetchesFailed    mtasts_fetches_total{result="failed"}     fetches that failed; alert if most do (network, roots)
-//	Backoffs         mtasts_backoffs_total                     fetches not repeated within five minutes of a failure
-//	Refreshes        mtasts_refreshes_total{result="ok"}       refreshes by Run; alert if it stands still (Run has ended)
-//	RefreshesFailed  mtasts_refreshes_total{result="failed"}   refreshes that failed, but for mode none; see EventRefresh
-//	Violations       mtasts_violations_total                   violations of mode enforce; alert if it leaps (mail is deferred)
+//	FetchesFailed    mtasts_fetches_total{result="failed"}     fetches that failed; alert if most do
+//	Backoffs         mtasts_backoffs_total                     fetches skipped within five minutes of a failed one
+//	Refreshes        mtasts_refreshes_total{result="ok"}       refreshes by Run; alert if it stops rising (Run has ended)
+//	RefreshesFailed  mtasts_refreshes_total{result="failed"}   refreshes that failed, except of mode none; alert on EventRefresh
+//	Violations       mtasts_violations_total                   violations of mode enforce; alert if it jumps (mail is deferred)
 //	Events           mtasts_events_total                       events passed to Options.Report
 //	Evictions        mtasts_evictions_total                    policies evicted from the store; alert if any (raise Options.Quota)
 //	StoreErrors      mtasts_store_errors_total                 failed reads and writes of the store; alert if any
 //	Lookups          mtasts_lookups_in_progress                look-ups under way; alert near 20,000 (then callers get errors)
-//	Memory           mtasts_memory_domains                     domains in memory, at most Options.MemoryEntries
+//	Memory           mtasts_memory_domains                     domains in memory, bounded by Options.MemoryEntries
 //	Unsaved          mtasts_unsaved_policies                   policies not yet written; alert if above 0 for minutes
-//	Unrefreshed      mtasts_unrefreshed_policies               policies whose last refresh failed; alert if it leaps
-//	StoredOctets     mtasts_stored_bytes                       octets in the store; alert near Options.Quota
+//	Unrefreshed      mtasts_unrefreshed_policies               policies whose last refresh failed; alert if it jumps
+//	StoredOctets     mtasts_stored_bytes                       octets of stored policies; alert near Options.Quota
 //	StoredEnforce    mtasts_stored_policies{mode="enforce"}    stored policies of mode enforce; alert if it falls
 //	StoredTesting    mtasts_stored_policies{mode="testing"}    stored policies of mode testing
 //	StoredNone       mtasts_stored_policies{mode="none"}       stored policies of mode none
@@ -332,11 +307,11 @@
 //
 // Package mtaststest has an Internet in memory. If a test needs only a decision, use a
 // literal: &Policy{Domain: "example.com", Mode: ModeEnforce, MX: []string{"*.example.com"}}.
-// It decides and makes configurations like a fetched policy, and reports nothing.
+// It works like a fetched policy, but reports nothing.
 //
 // # What it does not do
 //
 // It does not send mail, look up MX records, or check revocation (a VerifyConnection in base
 // can). An attacker who controls DNS and network at the first contact with a domain can hide
-// its policy: this is the limit of trust on first use (RFC 8461, Section 10.2).
+// its policy. This is the limit of trust on first use (RFC 8461, Section 10.2).
 package mtasts

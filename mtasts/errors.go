@@ -26,7 +26,7 @@ var (
 	ErrClosed = errors.New("the client is closed")
 )
 
-// Every error of this package is an Error, and so is each Cause of a [Policy].
+// An Error is any error of this package, and the Cause of a [Policy].
 //
 // A violation of a policy is transient (RFC 8461, Section 5): answer with a 4xx code, keep
 // the message in the queue, and call [Client.Recheck] before it fails for good.
@@ -46,8 +46,8 @@ type Error struct {
 	Result Result
 	Reason string
 
-	// Temporary means that no answer could be found out now, most often because the DNS
-	// gave none. A strict sender defers if a [Policy].Cause is Temporary. It does not
+	// Temporary means that there is no answer now, but may be one later. Most often the
+	// DNS gave none. A strict sender defers if a [Policy].Cause is Temporary. It does not
 	// distinguish 4xx from 5xx: a violation is never Temporary and always needs a 4xx,
 	// and only [ErrInvalidDomain] needs a 5xx.
 	Temporary bool
@@ -81,9 +81,9 @@ func (e *Error) Error() string {
 // Unwrap returns e.Err.
 func (e *Error) Unwrap() error { return e.Err }
 
-// EnhancedCode returns the status code of RFC 3463 for the reply that defers the message
-// because of e, such as "4.7.5". When the message fails for good, the first digit becomes a
-// 5. Only [ErrInvalidDomain] has a 5 at once.
+// EnhancedCode returns the status code of RFC 3463 for a message that is deferred because of
+// e, such as "4.7.5". If the message fails for good, the first digit becomes a 5, and 4.4.3
+// and 4.3.0 become 5.4.7 (delivery time expired). Only [ErrInvalidDomain] has a 5 at once.
 //
 //	5.1.2  the domain is malformed
 //	4.4.8  the policy does not list the MX host

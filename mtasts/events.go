@@ -31,15 +31,16 @@ const (
 	// enforce or testing. Result is empty for success.
 	EventSession EventKind = "session"
 
-	// EventPolicy: a policy could not be found out. If none is cached, the domain publishes
-	// an invalid TXT record or several, or its policy file could not be fetched or is
-	// invalid. If one is cached, it is in Policy, and the check of the live policy failed
-	// for any reason (RFC 8461, Section 6).
+	// EventPolicy: the client could not get the policy of a domain. If none is cached, the
+	// TXT record is invalid, there are several, or the policy file is invalid or could not
+	// be fetched. If one is cached, the check failed for any reason (RFC 8461, Section 6),
+	// and Policy is the cached one. There is no such event if its mode is none.
 	EventPolicy EventKind = "policy"
 
-	// EventRefresh: [Client.Run] could not refresh a policy, or could again: then Err is
-	// nil. Failures, Since and Severity are set, and Policy.Expires is when the domain
-	// loses its protection (RFC 8461, Section 10.2). There is none about mode none.
+	// EventRefresh: [Client.Run] could not refresh a policy. If Err is nil, the policy was
+	// fetched again after that. Failures, Since and Severity are set. The domain loses its
+	// protection at Policy.Expires (RFC 8461, Section 10.2). There is no such event for
+	// mode none.
 	EventRefresh EventKind = "refresh"
 
 	// EventChange: a new policy has replaced a cached one in a way worth knowing. Policy

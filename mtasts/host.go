@@ -58,11 +58,12 @@ func (p *Policy) CheckMX(mx string) (*Host, error) {
 }
 
 // TLSConfig returns a copy of base with what the policy demands of a TLS session with the MX
-// host. Call it for each connection; the result is the caller's. It never loosens base.
+// host. Call it for each connection. The result belongs to the caller, and is never looser
+// than base.
 //
 // base is what the sender itself demands. With nil, or with InsecureSkipVerify, the sender
 // accepts any certificate where no policy enforces. Otherwise the sender verifies every MX
-// host. For own roots without that demand, set both:
+// host. A sender with roots of its own but without that demand sets both:
 // &tls.Config{RootCAs: pool, InsecureSkipVerify: true}.
 //
 // In every mode ServerName is the MX host, so that SNI names it (RFC 8461, Section 7.1).
@@ -140,14 +141,14 @@ func serverName(mx string) string {
 // the next MX host. Under mode testing, Verify reports a failure and returns nil. Under mode
 // none it does nothing.
 //
-// The session may have been set up without [Host.TLSConfig], or for another message. So a
-// connection pool calls Verify before it uses a session again: the policy may be new, or have
-// changed. Pass the zero state for a connection in clear text. Mode enforce refuses it, and
-// nothing is reported, because it does not show what the MX host offers. After an error, close
-// the connection, and call CheckMX again before the next.
+// The session may have been set up without [Host.TLSConfig], or for another message: see
+// Connection pools in the package documentation. Pass the zero state for a connection in
+// clear text. Mode enforce refuses it. Nothing is reported, because the state does not show
+// what the MX host offers. After an error, close the connection, and call CheckMX again
+// before the next.
 //
-// If crypto/tls has not verified the session, Verify does, against the RootCAs of the base
-// that was last passed to TLSConfig, or else the system's.
+// If crypto/tls has not verified the session, Verify verifies it against the RootCAs of the
+// base that was last passed to TLSConfig, or else the system's.
 func (h *Host) Verify(cs tls.ConnectionState) error {
 	mode := h.policy.Mode
 	if mode == ModeNone {
@@ -174,7 +175,7 @@ func (h *Host) Verify(cs tls.ConnectionState) error {
 
 // AllowFallback says whether delivery to the MX host may go on without TLS, or without
 // verified TLS. cause is [ErrNoSTARTTLS], alone or joined with the reply, or the error of the
-// handshake.
+// handshake. Nil counts as ErrNoSTARTTLS.
 //
 // Under mode enforce, AllowFallback returns an [*Error] with the [Result] of cause: go on to
 // the next MX host (RFC 8461, Section 5: the message MUST NOT be delivered here). Nil means

@@ -49,9 +49,9 @@ type Policy struct {
 	// TLSRPT report quotes it.
 	Text string
 
-	// Cause is nil for a published policy. Otherwise it is an [*Error] that says why the
-	// domain has none. If it is Temporary, the domain may have a policy that could not
-	// be found out. By RFC 8461, Section 3.3, deliver then; a strict sender may defer.
+	// Cause is nil for a published policy. Otherwise it is an [*Error] that says why there
+	// is none. If it is Temporary, the domain may have one: the DNS gave no answer. RFC
+	// 8461, Section 3.3, says to deliver then. A strict sender may defer.
 	Cause error
 
 	client *Client    // nil for a literal

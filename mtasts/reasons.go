@@ -5,8 +5,8 @@ import "github.com/mtasts/go-mtasts/internal/certcheck"
 // Why a policy could not be found.
 const (
 	ReasonNoRecord       = "no-txt-record"      // no TXT record begins with "v=STSv1;"
-	ReasonRecordInvalid  = "txt-record-invalid" // the one that does is malformed
-	ReasonRecordsMany    = "txt-records-many"   // more than one does
+	ReasonRecordInvalid  = "txt-record-invalid" // there is one, and it is malformed
+	ReasonRecordsMany    = "txt-records-many"   // there are several
 	ReasonNotAPolicyFile = "not-a-policy-file"  // status, media type or size of the answer
 	ReasonPolicyInvalid  = "policy-invalid"     // the file is malformed
 	ReasonAddressLiteral = "address-literal"    // an address has no policy
@@ -27,15 +27,15 @@ const (
 // Errors of the client and its store.
 const (
 	ReasonInvalidDomain   = "invalid-domain"
-	ReasonCallerLeft      = "caller-left" // the context ended, and nothing was cached
-	ReasonBusy            = "busy"
-	ReasonClosed          = "closed"
-	ReasonClosing         = "closing"
-	ReasonAlreadyRunning  = "already-running"
+	ReasonCallerLeft      = "caller-left"     // the context ended, and nothing was cached
+	ReasonBusy            = "busy"            // too many domains are being looked up
+	ReasonClosed          = "closed"          // the client is closed
+	ReasonClosing         = "closing"         // Close failed
+	ReasonAlreadyRunning  = "already-running" // Run is running
 	ReasonStoreUnreadable = "store-unreadable"
-	ReasonStoreReadable   = "store-readable" // again
+	ReasonStoreReadable   = "store-readable" // it can be read again
 	ReasonStoreUnwritable = "store-unwritable"
-	ReasonStoreWritable   = "store-writable" // again
+	ReasonStoreWritable   = "store-writable" // it can be written again
 	ReasonStoreFull       = "store-full"     // it is above Options.Quota
 )
 
@@ -60,7 +60,7 @@ const (
 	ReasonSelfSigned                 = certcheck.ReasonSelfSigned                 // the certificate names itself as its issuer
 	ReasonNoCertificate              = certcheck.ReasonNoCertificate              // the host sent none
 	ReasonIssuerNotACA               = certcheck.ReasonIssuerNotACA               // by its basicConstraints or keyUsage
-	ReasonIssuerNameMismatch         = certcheck.ReasonIssuerNameMismatch         // the issuer's name differs
+	ReasonIssuerNameMismatch         = certcheck.ReasonIssuerNameMismatch         // the issuer has another name than the certificate says
 	ReasonIssuerConstraint           = certcheck.ReasonIssuerConstraint           // the issuer may not sign for this name
 	ReasonChainTooLong               = certcheck.ReasonChainTooLong               // a pathLenConstraint forbids it
 	ReasonWrongKeyUsage              = certcheck.ReasonWrongKeyUsage              // extKeyUsage allows no TLS server
@@ -78,7 +78,7 @@ const (
 	ReasonMalformedCertificate       = certcheck.ReasonMalformedCertificate       // it cannot be parsed
 )
 
-// Why a session, a look-up or a fetch failed otherwise.
+// Other reasons why a session, a look-up or a fetch failed.
 const (
 	ReasonNoAuthorities      = certcheck.ReasonNoAuthorities      // this machine has no CA certificates
 	ReasonSMTPReply          = certcheck.ReasonSMTPReply          // the reply to STARTTLS has no valid code
