@@ -106,8 +106,7 @@ func TestIDsInTurnAreNoAlarmStormInTheLongRun(t *testing.T) {
 	})
 }
 
-// One of two MX hosts fails for good: now and then a message waits for a check, and not
-// each of them.
+// If one of two MX hosts always fails, few messages wait for a check.
 func TestAnMXThatFailsForGoodDoesNotMakeEachMessageWait(t *testing.T) {
 	play(t, func(t *testing.T, e *env) {
 		e.cachePolicy()
@@ -163,7 +162,7 @@ func TestAStormOfViolationsMakesFewMessagesWait(t *testing.T) {
 				if n := e.DNS.Queries(txt) - queries; n > 12 {
 					t.Errorf("%d queries in five minutes, want one in 30 seconds", n)
 				}
-				// Those that come while a check is under way wait for it.
+				// Messages that come during a check wait for it.
 				if n := waited.Load(); n > 11*10*21 || name == "SERVFAIL" && n > 0 {
 					t.Errorf("%d of 3000 messages waited", n)
 				}
@@ -207,14 +206,14 @@ func TestAViolationInThePauseIsCheckedAfterIt(t *testing.T) {
 	play(t, func(t *testing.T, e *env) {
 		e.cachePolicy()
 		e.policyNow().CheckMX("new.example.com")
-		p := e.policyNow() // has waited for a check, which told nothing new
+		p := e.policyNow() // waited for a check, which found no change
 		e.publish("2", "new.example.com")
 		if _, err := p.CheckMX("new.example.com"); err == nil {
 			t.Fatal("want a violation")
 		}
 		e.want(e.policyNow(), mtasts.ModeEnforce, "1") // in the pause
 		e.sleep(30 * time.Second)
-		e.want(e.policyNow(), mtasts.ModeEnforce, "2") // and not a check behind the answer
+		e.want(e.policyNow(), mtasts.ModeEnforce, "2") // after a check, not before it
 	})
 }
 
@@ -231,7 +230,7 @@ func TestAViolationIsDueThoughMemoryHasEvictedTheDomain(t *testing.T) {
 		e.publish("2", "new.example.com")
 		e.DNS.Set(txt, resolver.Records{TXT: []string{"v=STSv1; id=2;"}, Delay: time.Second})
 		var callers sync.WaitGroup
-		for range 3 { // the first has it loaded from the store
+		for range 3 { // the first loads it from the store
 			callers.Go(func() { e.want(e.policyNow(), mtasts.ModeEnforce, "2") })
 			time.Sleep(100 * time.Millisecond) // in a bubble
 		}
@@ -239,7 +238,7 @@ func TestAViolationIsDueThoughMemoryHasEvictedTheDomain(t *testing.T) {
 	})
 }
 
-// The policy comes from the store, and what is known besides stays in memory.
+// The back-off stays in memory if the policy is loaded from the store again.
 func TestBackOffHoldsWhenThePolicyComesFromTheStore(t *testing.T) {
 	play(t, func(t *testing.T, e *env) {
 		store := &brokenStore{Store: e.store}
@@ -265,8 +264,8 @@ func TestBackOffHoldsWhenThePolicyComesFromTheStore(t *testing.T) {
 	})
 }
 
-// A new id over the old file: a cache in front of the policy host. The file comes later,
-// and the id does not change again (RFC 8461, Section 8.1).
+// A cache in front of the policy host returns the old file under a new id. The new file
+// comes later, and the id does not change again (RFC 8461, Section 8.1).
 func TestRFC8461_8_1_ANewIDOverTheOldFileIsFetchedAgain(t *testing.T) {
 	for _, restart := range []bool{false, true} {
 		for _, late := range []time.Duration{4 * time.Minute, time.Hour, 17 * time.Hour} {
@@ -344,7 +343,7 @@ func TestRFC8461_5_RecheckFetchesWhateverTheIDSays(t *testing.T) {
 	}
 }
 
-// Back to an id within five minutes: what would bounce is checked all the same.
+// Recheck fetches even if the publisher returns to an id within five minutes.
 func TestRecheckSeesAnIDThatComesBack(t *testing.T) {
 	play(t, func(t *testing.T, e *env) {
 		e.cachePolicy()
@@ -388,7 +387,7 @@ func TestRecheckAcceptsNoCheckThatBeganBeforeIt(t *testing.T) {
 		e.cachePolicy()
 		e.sleep(5 * time.Minute)
 		e.DNS.Set(txt, resolver.Records{TXT: []string{"v=STSv1; id=1;"}, Delay: time.Second})
-		e.policyNow() // begins a check behind the answer
+		e.policyNow() // begins a check in the background
 		e.sleep(time.Millisecond)
 		e.publish("2", "new.example.com")
 		p, err := e.client.Recheck(t.Context(), domain)

@@ -10,8 +10,7 @@ import (
 	"github.com/mtasts/go-mtasts/resolver"
 )
 
-// What is cached is answered from memory however the domain is written, and whatever
-// has become of the store and the DNS.
+// A cached domain is answered from memory however it is written, even if store and DNS fail.
 func TestACachedAnswerNeedsNeitherStoreNorDNS(t *testing.T) {
 	play(t, func(t *testing.T, e *env) {
 		e.stop()
@@ -52,7 +51,7 @@ func TestACachedAnswerAllocatesNothing(t *testing.T) {
 	})
 }
 
-// While a check is under way, which may take long, an answer costs no more than before it.
+// A check may take long. An answer during it costs no more than before.
 func TestACachedAnswerDuringACheckAllocatesNothing(t *testing.T) {
 	play(t, func(t *testing.T, e *env) {
 		e.cachePolicy()

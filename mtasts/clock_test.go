@@ -12,8 +12,8 @@ import (
 
 const year = 365 * day
 
-// storeAs restarts the client on a store in which what it has fetched looks as if it had
-// been fetched at another time, because the clock was wrong then.
+// storeAs restarts the client on a store that says that its policy was fetched at another
+// time, because the clock was wrong then.
 func (e *env) storeAs(fetched time.Time) {
 	e.t.Helper()
 	e.stop()
@@ -55,8 +55,8 @@ func TestAClockThatWasAheadExpiresNothingAndTheNewerPolicyWins(t *testing.T) {
 	})
 }
 
-// The entry of a clock that was ahead keeps no later policy out of the store, also where
-// that follows on one that has ended.
+// An entry that was fetched while the clock was ahead blocks no later policy in the store,
+// even one that follows an expired policy.
 func TestAClockThatWasAheadBlocksNoLaterPolicy(t *testing.T) {
 	for name, second := range map[string]string{
 		"one that expires":   mtaststest.Policy(mtasts.ModeEnforce, time.Hour, "mx.example.com"),
@@ -106,7 +106,7 @@ func TestAPolicyOfAClockThatWasAheadIsFetchedAgain(t *testing.T) {
 		play(t, func(t *testing.T, e *env) {
 			e.cachePolicy()
 			e.storeAs(time.Now().Add(year))
-			e.want(e.policy(), mtasts.ModeEnforce, "1") // and the check is made behind it
+			e.want(e.policy(), mtasts.ModeEnforce, "1") // the check runs in the background
 			if p := e.policy(); p.Fetched.After(time.Now()) {
 				t.Errorf("fetched %v, now %v", p.Fetched, time.Now())
 			}
@@ -117,8 +117,8 @@ func TestAPolicyOfAClockThatWasAheadIsFetchedAgain(t *testing.T) {
 	})
 }
 
-// A policy that is fetched while the clock is behind seems to have expired when it is
-// right again. The domain had been promised more.
+// A policy that is fetched while the clock is behind seems to have expired once the clock is
+// right. The policy before it promised more.
 func TestAClockThatIsBehindLosesNothingThatWasValid(t *testing.T) {
 	for _, how := range []string{"", "restart", "restart and Run"} {
 		restart := how != ""
@@ -169,7 +169,7 @@ func TestAClockThatIsBehindLosesNothingThatWasValid(t *testing.T) {
 	}
 }
 
-// Nor does an entry of a clock that was ahead prolong the life of what came after it.
+// An entry that was fetched while the clock was ahead prolongs no later policy.
 func TestAClockThatWasAheadProlongsNothing(t *testing.T) {
 	for _, ahead := range []time.Duration{6 * day, 8 * day, year} {
 		testClockAheadProlongsNothing(t, ahead, false)
@@ -208,7 +208,7 @@ func testClockAheadProlongsNothing(t *testing.T, ahead time.Duration, seldom boo
 func TestRunByAClockThatIsAheadRemovesNothing(t *testing.T) {
 	play(t, func(t *testing.T, e *env) {
 		e.cachePolicy()
-		e.storeAs(time.Now().Add(-year)) // as it looks by a clock that is ahead by a year
+		e.storeAs(time.Now().Add(-year)) // as if the clock were ahead by a year
 		stop := e.run()
 		e.sleep(10 * time.Minute)
 		stop()
@@ -223,7 +223,7 @@ func TestRunByAClockThatIsAheadRemovesNothing(t *testing.T) {
 	})
 }
 
-// A policy of max_age 0 ends the one before, whatever is known of that.
+// A policy of max_age 0 ends the one before, even if that could not be read or has expired.
 func TestMaxAgeZeroEndsAPolicyThatIsNotKnownToBeValid(t *testing.T) {
 	for _, mode := range []mtasts.Mode{mtasts.ModeNone, mtasts.ModeTesting} {
 		play(t, func(t *testing.T, e *env) { // the store could not be read for a moment

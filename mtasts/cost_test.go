@@ -25,8 +25,8 @@ func largest(t *testing.T) *Policy {
 	return p
 }
 
-// To read a policy back from a store, to look a host up in it and to show an
-// error costs less than 10 ms of CPU, whatever the publisher has put there.
+// Reading a stored policy, matching a host and printing an error each cost less than 10 ms of
+// CPU, whatever the publisher has put there.
 func TestTheLargestPolicyIsCheapToUse(t *testing.T) {
 	p := largest(t)
 	entry := encodeEntry(p, time.Now())

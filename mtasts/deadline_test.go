@@ -67,7 +67,7 @@ func TestACallerWithAShortDeadlineGetsTheCachedPolicyAlthoughACheckIsDue(t *test
 	}
 }
 
-// What an impatient caller is told is never older than what another was told before.
+// A caller with a short deadline never gets an older answer than another caller before it.
 func TestACallerWithAShortDeadlineGetsNoExpiredPolicy(t *testing.T) {
 	play(t, func(t *testing.T, e *env) {
 		e.cachePolicy()

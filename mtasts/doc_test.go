@@ -11,7 +11,7 @@ import (
 	"github.com/mtasts/go-mtasts/mtasts"
 )
 
-// A guarantee that names a test which is gone would be worth nothing.
+// A guarantee is worth nothing if its test does not exist.
 func TestTheTestsThatTheDocumentationNamesExist(t *testing.T) {
 	doc, err := os.ReadFile("doc.go")
 	if err != nil {
@@ -40,7 +40,7 @@ func TestTheTestsThatTheDocumentationNamesExist(t *testing.T) {
 	}
 }
 
-// The loop that a reader copies is the one that is tested.
+// The documentation shows the loop that the tests run.
 func TestTheDocumentationHasTheLoopThatIsTested(t *testing.T) {
 	code, err := os.ReadFile("example_delivery_test.go")
 	if err != nil {

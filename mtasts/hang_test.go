@@ -70,7 +70,7 @@ func TestAStoreThatHangsHoldsUpNeitherAnswersNorClose(t *testing.T) {
 	})
 }
 
-// deafStore cannot be walked through.
+// deafStore cannot be scanned.
 type deafStore struct {
 	mtasts.Store
 	walks int
@@ -106,8 +106,8 @@ func TestAStoreThatCannotBeWalkedThroughStillTakesPolicies(t *testing.T) {
 	})
 }
 
-// When Run ends it may have a use of each domain to note. They share their waits for the
-// disk, and one that hangs is waited for once.
+// When Run ends, a use of each domain may be unsaved. They are written together, and Close
+// waits for a store that hangs only once.
 func TestManyUsesDoNotHoldUpTheEndOfRun(t *testing.T) {
 	const domains = 640
 	for what, disk := range map[string]struct {
@@ -139,9 +139,8 @@ func TestManyUsesDoNotHoldUpTheEndOfRun(t *testing.T) {
 	}
 }
 
-// A disk that is slower than the network loses nothing: what is put off is stored soon, by
-// many at a time, and there is nothing to tell. Of the large ones, fewer are held than
-// there are.
+// A disk that is slower than the network loses nothing: the policies are stored soon, many at
+// a time, and no event is reported.
 func TestASlowStoreLosesNothing(t *testing.T) {
 	for what, size := range map[string]int{"small": 0} {
 		play(t, func(t *testing.T, e *env) {
@@ -212,7 +211,7 @@ func TestUsesThatCouldNotBeStoredAreStoredLater(t *testing.T) {
 	})
 }
 
-// hungDeletes never finishes removing anything.
+// hungDeletes never finishes a removal.
 type hungDeletes struct{ mtasts.Store }
 
 func (s hungDeletes) Write(ctx context.Context, changes []cache.Change) error {
@@ -297,7 +296,7 @@ func TestAFloodOfDomainsDoesNotHoldUpARefresh(t *testing.T) {
 	})
 }
 
-// Nor by the look-up of a caller that found a new id and waits to fetch.
+// Neither does a caller whose look-up found a new id and waits to fetch.
 func TestAFloodOfDomainsDoesNotHoldUpARefreshThatACallerBegan(t *testing.T) {
 	play(t, func(t *testing.T, e *env) {
 		s := flood{e.opts.Resolver, e.opts.Transport}

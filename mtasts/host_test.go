@@ -12,8 +12,7 @@ import (
 	"github.com/mtasts/go-mtasts/mtasts/mtaststest"
 )
 
-// faults are MX hosts that fail validation, with the result of RFC 8460, Section
-// 4.3 that says so.
+// faults are MX hosts that fail validation, with their result of RFC 8460, Section 4.3.
 var faults = map[string]struct {
 	mx     mtaststest.MX
 	result mtasts.Result
@@ -30,7 +29,7 @@ var faults = map[string]struct {
 	"TLS 1.1 at most": {mtaststest.MX{MaxTLS: tls.VersionTLS11}, mtasts.ResultValidationFailure, "tls-alert-70"},
 }
 
-// attempt publishes a policy, lets an MX behave like mx, and delivers once.
+// attempt publishes a policy, sets up an MX host like mx, and delivers once.
 func (e *env) attempt(mode mtasts.Mode, mx mtaststest.MX, base *tls.Config) error {
 	e.t.Helper()
 	e.Publish(domain, "1", mtaststest.Policy(mode, week, "mx.example.com"))
@@ -124,7 +123,7 @@ func TestAVerifiedSessionIsReportedAsASuccess(t *testing.T) {
 func TestRFC8461_4_TheMXNameIsCheckedAndNotOnlyTheCertificate(t *testing.T) {
 	play(t, func(t *testing.T, e *env) {
 		e.Publish(domain, "1", mtaststest.Policy(mtasts.ModeEnforce, week, "mx.example.com", "*.mail.example.com"))
-		e.AddMX("evil.example.net", mtaststest.MX{}) // with a certificate that is good for that name
+		e.AddMX("evil.example.net", mtaststest.MX{}) // its certificate is valid for that name
 		for _, mx := range []string{"evil.example.net", "mail.example.com", "a.b.mail.example.com", "mx.example.com.evil.example.net",
 			".", "", "192.0.2.1", "[192.0.2.1]", "mx.example.com\r\n", "*.mail.example.com", strings.Repeat("a.", 1000), "xn--", "\xff"} {
 			h, err := e.policy().CheckMX(mx)
@@ -157,7 +156,7 @@ func TestTestingReportsAnMXThatIsNotListedOnce(t *testing.T) {
 
 func TestRFC8461_4_2_TheRootsAreThoseOfTheSender(t *testing.T) {
 	play(t, func(t *testing.T, e *env) {
-		// Nil roots are the system's, which do not know this World's.
+		// Nil means the system's roots, which this World's is not among.
 		if err := e.attempt(mtasts.ModeEnforce, mtaststest.MX{}, nil); result(err) != mtasts.ResultCertificateNotTrusted {
 			t.Errorf("error is %v", err)
 		}
@@ -192,7 +191,7 @@ func TestRFC8461_7_2_EnforceDemandsTLS12(t *testing.T) {
 	})
 }
 
-// handshake asks the MX at address for STARTTLS, and returns how the handshake ends.
+// handshake does STARTTLS with the MX host at address, and returns its error.
 func (e *env) handshake(address string, cfg *tls.Config) error {
 	e.t.Helper()
 	conn, err := e.Dial(e.t.Context(), "tcp", address)
@@ -215,7 +214,7 @@ func TestTLSConfigOnlyEverTightensItsBase(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			// An operator who verifies every MX goes on to do so.
+			// A sender that verifies every MX host still does.
 			strict := &tls.Config{RootCAs: e.Roots(), MinVersion: tls.VersionTLS13, MaxVersion: tls.VersionTLS13}
 			cfg := h.TLSConfig(strict)
 			if cfg == strict || cfg.InsecureSkipVerify || cfg.MinVersion != tls.VersionTLS13 || cfg.MaxVersion != tls.VersionTLS13 || cfg.RootCAs != strict.RootCAs {

@@ -8,7 +8,7 @@ import (
 	"github.com/mtasts/go-mtasts/mtasts/mtaststest"
 )
 
-// overrideWith makes the client apply what *action says at the time, to example.com.
+// overrideWith makes the client apply the current *action to example.com.
 func (e *env) overrideWith(action *mtasts.Action) {
 	e.opts.Override = func(name string) (mtasts.Action, bool) { return *action, name == domain && *action != "" }
 	e.restart()
@@ -36,7 +36,7 @@ func TestADomainCanBeExempted(t *testing.T) {
 			t.Error("the message has not arrived")
 		}
 
-		action = "" // and the policy, which stayed cached, applies again
+		action = "" // the policy stayed cached, and applies again
 		e.want(e.policy(), mtasts.ModeEnforce, "1")
 	})
 }

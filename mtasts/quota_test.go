@@ -88,8 +88,7 @@ func TestTheQuotaEvictsFirstWhatProtectsLeast(t *testing.T) {
 	})
 }
 
-// While a store that is full of what enforces takes no more, nothing is lost of what
-// was refused: it is stored once there is room.
+// A store that is full of enforced policies refuses more. Those are stored once there is room.
 func TestWhatAFullStoreHasRefusedIsStoredOnceThereIsRoom(t *testing.T) {
 	play(t, func(t *testing.T, e *env) {
 		e.opts.Quota = 30_000
@@ -117,7 +116,7 @@ func TestWhatAFullStoreHasRefusedIsStoredOnceThereIsRoom(t *testing.T) {
 		if stored(59) {
 			t.Fatal("the store takes any number of policies that enforce")
 		}
-		for range 10 { // nobody asks about those that are stored
+		for range 10 { // the stored domains are idle
 			e.sleep(day)
 			ask(45, 60)
 		}

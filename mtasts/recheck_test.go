@@ -15,7 +15,7 @@ func TestRFC8461_5_BeforeABounceTheDNSIsAsked(t *testing.T) {
 	play(t, func(t *testing.T, e *env) {
 		e.cachePolicy()
 		e.publish("2", "new.example.com")
-		p, err := e.client.Recheck(t.Context(), domain) // fresh in memory: still a live check
+		p, err := e.client.Recheck(t.Context(), domain) // checks though memory is fresh
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -33,7 +33,7 @@ func TestRecheckFailsIfTheCheckFails(t *testing.T) {
 			play(t, func(t *testing.T, e *env) {
 				e.cachePolicy()
 				troubles[name](e)
-				for range 2 { // the second falls into the time of a block
+				for range 2 { // the second comes during the back-off
 					if p, err := e.client.Recheck(t.Context(), domain); err == nil {
 						t.Errorf("Recheck returned %+v: the message would bounce unseen", p)
 					}
@@ -53,7 +53,7 @@ func TestRFC8461_5_1_APublishersMoveCostsAtMostOneDeferral(t *testing.T) {
 			t.Fatal(err)
 		}
 
-		// The publisher moves; the sender's last check was a moment ago.
+		// The publisher moves right after the sender's last check.
 		e.publish("2", "new.example.net")
 		err := e.deliver(e.policy(), "new.example.net", e.opportunistic())
 		if !errors.Is(err, mtasts.ErrNotListed) {

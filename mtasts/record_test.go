@@ -9,8 +9,8 @@ import (
 	"github.com/mtasts/go-mtasts/resolver"
 )
 
-// A domain whose record is invalid has no policy, so that a report says no-policy-found
-// and no result type fits. Its publisher still wants to know.
+// A domain whose record is invalid has no policy. A report says no-policy-found, so no result
+// type fits. Its publisher still wants to know.
 func TestRFC8461_3_1_AnInvalidRecordIsReportedWithoutAResult(t *testing.T) {
 	for _, test := range []struct {
 		name   string

@@ -36,7 +36,7 @@ func (e *env) run() (stop func()) {
 	}
 }
 
-// recorder notes when each policy host was asked.
+// recorder records when each policy host was asked.
 type recorder struct {
 	http.RoundTripper
 	mu    sync.Mutex
@@ -53,7 +53,7 @@ func (r *recorder) RoundTrip(req *http.Request) (*http.Response, error) {
 	return r.RoundTripper.RoundTrip(req)
 }
 
-// record makes the client's requests be noted.
+// record records the client's requests.
 func (e *env) record() *recorder {
 	r := &recorder{RoundTripper: e.opts.Transport}
 	e.opts.Transport = r
@@ -148,7 +148,7 @@ func TestUseIsKeptAcrossRestartsAndSeldomWritten(t *testing.T) {
 		if puts := counting.count(); puts > 100 {
 			t.Errorf("%d writes for 3600 look-ups in 25 days", puts)
 		}
-		// Now nobody asks any more: refreshes go on for 30 days from the last use.
+		// Now the domain is idle: refreshes go on for 30 days after the last use.
 		requests := e.record()
 		stop := e.run()
 		e.sleep(60 * day)

@@ -94,7 +94,7 @@ func TestWhatWasDroppedUnsavedIsStoredAfterTheNextCheck(t *testing.T) {
 		const domains = 1100
 		text := mtaststest.Policy(mtasts.ModeEnforce, week, "mx.example.com") + strings.Repeat("#", 63<<10)
 		name := func(i int) string { return fmt.Sprintf("d%d.example", i) }
-		for i := range domains { // in all more than maxUnsaved
+		for i := range domains { // together more than maxDirty
 			e.Publish(name(i), "1", text)
 			e.policyFor(name(i))
 		}

@@ -14,8 +14,8 @@ import (
 	"github.com/mtasts/go-mtasts/resolver"
 )
 
-// troubles are the ways in which an attacker, or a fault, can make the live
-// policy of example.com disappear or seem to change.
+// troubles are the ways in which an attacker or a fault can make the live policy of
+// example.com disappear or seem to change.
 var troubles = map[string]func(e *env){
 	"NXDOMAIN":          func(e *env) { e.DNS.Set(txt, resolver.Records{}) },
 	"SERVFAIL":          func(e *env) { e.blockDNS(resolver.ServFail) },
@@ -107,7 +107,7 @@ func TestRFC8461_3_1_AMissingTXTRecordDoesNotRemoveACachedPolicy(t *testing.T) {
 
 func TestRFC8461_3_2_APolicyIsCachedForMaxAgeFromItsFetch(t *testing.T) {
 	play(t, func(t *testing.T, e *env) {
-		e.Publish(domain, "1", mtaststest.Policy(mtasts.ModeEnforce, 400*24*time.Hour, "mx.example.com")) // cut to the maximum
+		e.Publish(domain, "1", mtaststest.Policy(mtasts.ModeEnforce, 400*24*time.Hour, "mx.example.com")) // capped at the maximum
 		fetched := time.Now()
 		p := e.policy()
 		if want := fetched.Add(31557600 * time.Second); !p.Expires.Equal(want) {
@@ -140,7 +140,7 @@ func TestMaxAgeZeroEndsTheCachedPolicy(t *testing.T) {
 		e.cachePolicy()
 		e.Publish(domain, "2", mtaststest.Policy(mtasts.ModeNone, 0))
 		e.sleep(10 * time.Minute)
-		e.policy() // checks behind it
+		e.policy() // checks in the background
 		e.want(e.policy(), mtasts.ModeNone, "2")
 		e.DNS.Set(txt, resolver.Records{})
 		e.SetPolicyHost(domain, mtaststest.PolicyHost{Status: 404})
@@ -159,7 +159,7 @@ func TestRFC8461_10_2_AnUpdateIsCheckedForLongBeforeExpiry(t *testing.T) {
 			t.Errorf("%d queries within five minutes, want 1", n)
 		}
 		e.sleep(1)
-		e.want(e.policy(), mtasts.ModeEnforce, "1") // at once, while the check runs behind it
+		e.want(e.policy(), mtasts.ModeEnforce, "1") // at once, while the check runs
 		e.want(e.policy(), mtasts.ModeEnforce, "2")
 	})
 }
@@ -208,7 +208,7 @@ func TestARestartWithoutNetworkKeepsAllPolicies(t *testing.T) {
 	})
 }
 
-// A policy that was stored by a process before this one is this one's to watch over.
+// A violation of a policy that an earlier process stored makes its domain due too.
 func TestAViolationOfAStoredPolicyIsReportedAndMakesItDue(t *testing.T) {
 	play(t, func(t *testing.T, e *env) {
 		e.cachePolicy()
@@ -248,7 +248,7 @@ func (s *readsStore) Get(ctx context.Context, key string) ([]byte, bool, error) 
 	return s.Store.Get(ctx, key)
 }
 
-// What is asked for now and then stays in memory, however many are asked for once.
+// A domain in use stays in memory, however many domains are asked for once.
 func TestAFloodOfDomainsDoesNotEvictDomainsInUse(t *testing.T) {
 	play(t, func(t *testing.T, e *env) {
 		store := &readsStore{Store: e.store}

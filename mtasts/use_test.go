@@ -11,8 +11,7 @@ import (
 	"github.com/mtasts/go-mtasts/mtasts/mtaststest"
 )
 
-// A policy that is asked for once a day stays alive, also where memory has evicted it
-// each time.
+// A policy that is used once a day is refreshed, even if memory has evicted it each time.
 func TestUseIsNotedAfterAnEviction(t *testing.T) {
 	for _, how := range []string{"by restart", "by other domains"} {
 		t.Run(how, func(t *testing.T) {
@@ -44,8 +43,8 @@ func TestUseIsNotedAfterAnEviction(t *testing.T) {
 	}
 }
 
-// cacheMany publishes policies that enforce, of a kilobyte each, for n domains of a kind,
-// and asks for them.
+// cacheMany publishes enforced policies of a kilobyte for n domains, and has the client cache
+// them.
 func (e *env) cacheMany(kind string, n int) (names []string) {
 	e.t.Helper()
 	for i := range n {
@@ -57,7 +56,7 @@ func (e *env) cacheMany(kind string, n int) (names []string) {
 	return names
 }
 
-// closedStore tells of writes after Close.
+// closedStore counts writes after Close.
 type closedStore struct {
 	mtasts.Store
 	closed    bool
@@ -77,7 +76,7 @@ func (s *closedStore) Close() error {
 	return nil
 }
 
-// A use is stored soon, and whatever Close finds is stored before the store is closed.
+// A use is stored soon, and Close stores unsaved uses before it closes the store.
 func TestAUseIsStored(t *testing.T) {
 	play(t, func(t *testing.T, e *env) {
 		store := &closedStore{Store: e.store}
@@ -106,8 +105,7 @@ func TestAUseIsStored(t *testing.T) {
 	})
 }
 
-// What the quota has taken does not come back because its refresh was planned, but when
-// somebody asks.
+// A policy that the quota has evicted is not refreshed, and is stored again when it is used.
 func TestAnEvictedPolicyIsNotRefreshed(t *testing.T) {
 	play(t, func(t *testing.T, e *env) {
 		e.opts.Quota = 300_000
@@ -149,8 +147,8 @@ func TestAnEvictedPolicyIsStoredAgainWhenItIsUsed(t *testing.T) {
 			t.Fatal("nothing was evicted")
 		}
 		name := taken[0].Domain
-		// A use is noted with a check behind the answer. There is none for five minutes if
-		// a refresh, of those that were planned, has just been made.
+		// A use is noted when a check ends. There is no check within five minutes of a
+		// refresh, which may have been planned before the eviction.
 		e.policyFor(name)
 		e.sleep(6 * time.Minute)
 		e.policyFor(name)
@@ -162,7 +160,7 @@ func TestAnEvictedPolicyIsStoredAgainWhenItIsUsed(t *testing.T) {
 	})
 }
 
-// A use is noted once a day; the last one counts all the same.
+// A use is stored once a day. The last use counts even if it is not stored yet.
 func TestTheQuotaEvictsNothingThatWasInUseWithinADay(t *testing.T) {
 	for offset := range 10 {
 		play(t, func(t *testing.T, e *env) {

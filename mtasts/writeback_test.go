@@ -15,7 +15,7 @@ import (
 	"github.com/mtasts/go-mtasts/mtasts/mtaststest"
 )
 
-// pickyStore does not take what has one of these keys, nor what comes with it.
+// pickyStore refuses each batch that holds one of these keys.
 type pickyStore struct {
 	mtasts.Store
 	refuses map[string]bool
@@ -127,8 +127,8 @@ func TestOneFailingWriteInCloseLosesNothing(t *testing.T) {
 	}
 }
 
-// What is dropped because the store cannot be written is what protects least, and Close
-// says how much it was.
+// If the store cannot be written, the policies that protect least are dropped first, and Close
+// says how many.
 func TestWhatIsDroppedProtectsLeastAndCloseSaysSo(t *testing.T) {
 	play(t, func(t *testing.T, e *env) {
 		broken := &brokenStore{Store: e.store, putErr: errBroken}
@@ -161,7 +161,7 @@ func TestWhatIsDroppedProtectsLeastAndCloseSaysSo(t *testing.T) {
 	})
 }
 
-// A use that is noted late does not bring an older policy back, nor an older use.
+// A use that is noted late does not restore an older policy or use.
 func TestAnOlderUseIsNotWrittenOverANewer(t *testing.T) {
 	play(t, func(t *testing.T, e *env) {
 		e.Publish(domain, "1", mtaststest.Policy(mtasts.ModeEnforce, 365*day, "mx.example.com"))
@@ -183,7 +183,7 @@ func TestAnOlderUseIsNotWrittenOverANewer(t *testing.T) {
 	})
 }
 
-// Answers that are fresh for days are uses too.
+// Answers without a check for days are uses too.
 func TestAUseCountsHoweverLongTheCheckInterval(t *testing.T) {
 	play(t, func(t *testing.T, e *env) {
 		e.opts.CheckInterval, e.opts.Quota = 60*day, 30_000
@@ -206,7 +206,7 @@ func TestAUseCountsHoweverLongTheCheckInterval(t *testing.T) {
 	})
 }
 
-// What a full store has refused does not get in by its refresh.
+// A refresh does not store a policy that a full store has refused.
 func TestARefusedPolicyDoesNotPassTheQuotaByItsRefresh(t *testing.T) {
 	play(t, func(t *testing.T, e *env) {
 		e.opts.Quota = 30_000
@@ -229,7 +229,7 @@ func TestARefusedPolicyDoesNotPassTheQuotaByItsRefresh(t *testing.T) {
 	})
 }
 
-// Nobody waits for the disk, and what was answered is never followed by an older answer.
+// No caller waits for the disk, and no answer is older than the one before it.
 func TestAnAnswerIsNeverFollowedByAnOlderOne(t *testing.T) {
 	for name, slow := range map[string]func(mtasts.Store) mtasts.Store{
 		"slow":  func(s mtasts.Store) mtasts.Store { return slowStore{s} },
