@@ -24,7 +24,7 @@ import (
 // ends within a minute. Run has a bound of its own.
 const maxFetches = 512
 
-// A Client finds, caches and applies policies. One is enough for a process. It may be used
+// A Client discovers, caches and applies policies. One is enough for a process. It may be used
 // concurrently. Close it at the end.
 type Client struct {
 	resolver    Resolver
@@ -50,7 +50,7 @@ type Client struct {
 	mu      sync.Mutex
 	lookups map[string]*lookup // under way, by policy domain
 	closed  bool
-	running bool // Run
+	running bool // Run is running
 
 	files         sharedFiles
 	writer        *writer
