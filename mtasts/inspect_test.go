@@ -85,13 +85,18 @@ func TestStatsCount(t *testing.T) {
 		e.policyFor("none.example")
 		e.Publish("broken.example", "1", "no policy")
 		e.policyFor("broken.example")
+		e.client.Recheck(t.Context(), "broken.example")
 		e.policy().CheckMX("other.example")
 		e.within(0, "left.example")
 		e.sleep(time.Minute)
 		stop := e.run()
 		s := e.client.Stats()
-		if s.LookupsPolicy != 1 || s.LookupsNone != 2 || s.LookupsError != 1 || s.Discoveries != 4 || s.FetchesOK != 1 || s.FetchesFailed != 1 ||
+		if s.LookupsPolicy != 1 || s.LookupsNone != 2 || s.LookupsError != 1 || s.Discoveries != 5 || s.FetchesOK != 1 || s.FetchesFailed != 1 || s.Backoffs != 1 ||
 			s.Violations != 1 || s.Events != uint64(len(e.Events())) || s.Memory != 4 || s.StoredEnforce != 1 || s.StoredOctets < 50 || s.Unsaved != 0 {
+			t.Errorf("%+v", s)
+		}
+		e.sleep(day)
+		if s := e.client.Stats(); s.Refreshes == 0 || s.RefreshesFailed != 0 || s.Unrefreshed != 0 {
 			t.Errorf("%+v", s)
 		}
 		e.SetPolicyHost(domain, mtaststest.PolicyHost{Status: 503})
@@ -205,6 +210,9 @@ func TestAllShowsPoliciesThatAreNotWrittenYet(t *testing.T) {
 			if err != nil || c.Policy.ID != "2" {
 				t.Errorf("%+v, %v, want id 2", c, err)
 			}
+		}
+		if n := e.client.Stats().Unsaved; n != 1 {
+			t.Errorf("%d policies are unsaved, want 1", n)
 		}
 		store.fail(nil, nil)
 	})

@@ -69,6 +69,9 @@ func TestTheQuotaEvictsFirstWhatProtectsLeast(t *testing.T) {
 				t.Errorf("a policy that enforces and is in use was evicted")
 			}
 		}
+		if n := len(evicted()); e.client.Stats().Evictions != uint64(n) {
+			t.Errorf("Stats counts %d evictions, want %d", e.client.Stats().Evictions, n)
+		}
 		full := slices.ContainsFunc(e.events(mtasts.EventStore), func(ev mtasts.Event) bool { return ev.Reason == "store-full" })
 		if !full {
 			t.Error("no event says that the store is full")
