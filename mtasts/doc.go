@@ -135,8 +135,7 @@
 // [ErrNoSTARTTLS] with that library's error, as secure does.
 //
 // The nil in TLSConfig(nil) means that the sender itself demands nothing of TLS. Mode enforce
-// applies all the same. See [Host.TLSConfig] for a sender that has its own roots, or demands
-// more.
+// still applies. See [Host.TLSConfig] for a sender that has its own roots, or demands more.
 //
 // # Caching and refreshing
 //

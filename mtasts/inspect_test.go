@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -146,12 +147,12 @@ func TestADamagedValueHidesNoOtherEntry(t *testing.T) {
 // scanStore has a Scan that fails as it is told to.
 type scanStore struct {
 	mtasts.Store
-	fail func(ctx context.Context) error
+	fail atomic.Pointer[func(ctx context.Context) error]
 }
 
 func (s *scanStore) Scan(ctx context.Context, after string, limit int) ([]string, [][]byte, error) {
-	if s.fail != nil {
-		return nil, nil, s.fail(ctx)
+	if fail := s.fail.Load(); fail != nil {
+		return nil, nil, (*fail)(ctx)
 	}
 	return s.Store.Scan(ctx, after, limit)
 }
@@ -163,7 +164,8 @@ func TestAScanThatFailsIsReportedAndCountsNothing(t *testing.T) {
 		e.restart()
 		e.cachePolicy()
 		stop := e.run()
-		store.fail = func(context.Context) error { return errBroken }
+		broken := func(context.Context) error { return errBroken }
+		store.fail.Store(&broken)
 		errs := 0
 		for _, err := range e.client.All(t.Context()) {
 			if errors.Is(err, errBroken) {
@@ -180,13 +182,14 @@ func TestAScanThatFailsIsReportedAndCountsNothing(t *testing.T) {
 		if ev := e.events(mtasts.EventStore); len(ev) != 1 || !errors.Is(ev[0].Err, errBroken) {
 			t.Errorf("events of the store are %+v, want one error", ev)
 		}
-		store.fail = nil
+		store.fail.Store(nil)
 		e.sleep(time.Hour)
 		if ev := e.events(mtasts.EventStore); len(ev) != 2 || ev[1].Err != nil {
 			t.Errorf("events of the store are %+v, want the recovery", ev)
 		}
 		stop()
-		store.fail = func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }
+		hangs := func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }
+		store.fail.Store(&hangs)
 		stop = e.run()
 		e.sleep(time.Second)
 		stop()

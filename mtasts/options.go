@@ -47,7 +47,7 @@ type Options struct {
 	// [Host.TLSConfig].
 	RootCAs *x509.CertPool
 
-	// AllowNets are networks in which policy hosts may be besides the public Internet.
+	// AllowNets are networks outside the public Internet in which policy hosts are allowed.
 	// Nil: none, so no publisher can direct requests into the operator's own networks.
 	AllowNets []netip.Prefix
 
