@@ -54,7 +54,7 @@ type Policy struct {
 	// 8461, Section 3.3, says to deliver then. A strict sender may defer.
 	Cause error
 
-	client *Client    // nil for a literal
+	client *Client // nil for a literal
 
 	// stamp and until serve when the clock is set: see succeed.
 	stamp, until time.Time
