@@ -194,7 +194,7 @@ var storeDomains = flag.Int("bench.domains", 100_000, "how many domains Benchmar
 // that is not, a scan of all, the opening of the file with one look-up, and the size of the
 // file. 10 million domains need 8 GB of disk and many minutes:
 //
-//	go test -run '^$' -bench 'Store$' -bench.domains 10000000 -benchtime 100x -timeout 2h ./cache
+//	go test ./cache -run '^$' -bench 'Store$' -bench.domains 10000000 -benchtime 100x -timeout 2h
 func BenchmarkStore(b *testing.B) {
 	n := *storeDomains
 	b.Run(fmt.Sprint("domains=", n), func(b *testing.B) {
