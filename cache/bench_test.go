@@ -133,8 +133,8 @@ func benchFiles(b *testing.B, n int) []*benchFile {
 	for _, f := range files {
 		f.reopen(b)
 		b.Cleanup(func() { f.Close() })
-		for i := 0; i < n; i += n / 100 {
-			if err := f.Write(context.Background(), benchChanges(i, i+n/100)); err != nil {
+		for i := range 100 {
+			if err := f.Write(context.Background(), benchChanges(i*n/100, (i+1)*n/100)); err != nil {
 				b.Fatal(err)
 			}
 		}
