@@ -11,7 +11,7 @@ import (
 // with its functions.
 func TestDeliveryAllocations(t *testing.T) {
 	play(t, func(t *testing.T, e *env) {
-		e.learn()
+		e.cachePolicy()
 		base := new(tls.Config)
 		n := testing.AllocsPerRun(100, func() {
 			p, err := e.client.PolicyFor(t.Context(), domain)
