@@ -88,7 +88,8 @@ func FuzzEntry(f *testing.F) {
 	}
 	f.Add("example.com", []byte{})
 	f.Fuzz(func(t *testing.T, domain string, body []byte) {
-		b := append(binary.BigEndian.AppendUint32([]byte{entryVersion}, checksum(domain, body)), body...)
+		b := append([]byte{entryVersion, 0, 0, 0, 0}, body...)
+		binary.BigEndian.PutUint32(b[1:], entryChecksum(domain, b))
 		p, used, err := decodeEntry(domain, b, parseFile)
 		if err != nil {
 			if p != nil || !errors.Is(err, errDamaged) {
