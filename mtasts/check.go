@@ -46,7 +46,7 @@ func (c *Client) run(name string, l *lookup) {
 		// RFC 8461, Section 3.3: the sender MUST apply it. Nothing but a newer policy or
 		// the end of its life ends it.
 		l.policy = found.kept
-		if l.job == nil && c.endUnstored(e) {
+		if c.endUnstored(e) {
 			c.writer.note(found.kept, e.lastUsed(), false)
 		}
 		if p := found.kept.withoutUntil(time.Now()); p != nil && e.policy.CompareAndSwap(found.kept, p) {
@@ -121,11 +121,8 @@ func (c *Client) adopt(e *cacheEntry, p *Policy, refresh, replaces bool) {
 	if !refresh {
 		e.lastUse.Store(time.Now().Unix())
 	}
-	// p is noted before memory changes, so that load finds it in any case.
-	switch {
-	case refresh && e.unstored.Load() != 0:
-		// What the quota has refused or evicted is not stored on account of its refresh.
-	case p.lasts() || replaces: // with max_age 0 it ends the stored one
+	if p.lasts() || replaces { // with max_age 0 it ends the stored one
+		// p is noted before memory changes, so that load finds it in any case.
 		again := c.endUnstored(e)
 		if !c.writer.note(p, e.lastUsed(), replaces && !again) {
 			e.unstored.Store(dropped)

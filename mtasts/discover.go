@@ -22,7 +22,7 @@ type finding struct {
 	fetched *Policy // the policy that was fetched, if one was
 	seenID  bool    // and one was fetched or cached under its id before
 	kept    *Policy // otherwise the cached policy, if it is valid
-	err     *Error  // why neither was fetched nor confirmed
+	err     *Error  // why there is neither, or why kept could not be checked
 
 	fetchFailed bool // err is about the fetch
 	backedOff   bool // which was not tried, because one has failed a moment ago

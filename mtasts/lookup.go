@@ -60,7 +60,7 @@ func (c *Client) find(ctx context.Context, name string) (*Policy, error) {
 			return known, nil // the check goes on behind the answer
 		}
 		if err != nil {
-			return c.best(name, nil, err)
+			return c.best(name, err)
 		}
 		if !checkFirst {
 			select {
@@ -81,7 +81,7 @@ func (c *Client) find(ctx context.Context, name string) (*Policy, error) {
 			c.usedNow(name)
 			return l.policy, l.err
 		case <-ctx.Done():
-			return c.best(name, l, callerLeft(ctx, name))
+			return c.best(name, callerLeft(ctx, name))
 		}
 	}
 }
@@ -90,21 +90,12 @@ func (c *Client) find(ctx context.Context, name string) (*Policy, error) {
 // what the last look-up found. RFC 8461, Section 3.3: without a policy delivery "MUST
 // continue", so the same caller must not fail each time. err is the answer only if nothing is
 // known.
-func (c *Client) best(name string, l *lookup, err *Error) (*Policy, error) {
+func (c *Client) best(name string, err *Error) (*Policy, error) {
 	if err.Err == ErrClosed {
 		return nil, err
 	}
 	if p := c.usedNow(name); p != nil {
 		return p, nil
-	}
-	if l != nil {
-		select {
-		case <-l.answered:
-			if p := l.entry.valid(time.Now()); p != nil {
-				return p, nil // evicted from memory since
-			}
-		default:
-		}
 	}
 	if p := c.cached(name).absence(); p != nil {
 		return p, nil

@@ -123,15 +123,12 @@ func (r *refresher) walk(ctx context.Context) {
 		steady  = r.steady.since(now) >= time.Hour
 	)
 	whole := c.walk(ctx, func(e *storedEntry) bool {
-		p, used := e.head.afterClockChange(now), e.used
+		p := e.head.afterClockChange(now)
 		switch {
 		case p.valid(now) && p.lasts():
 			byMode[p.Mode]++
 			octets += e.size()
-			if now.Sub(used) > idleAfter { // as the store says
-				used = c.lastUse(p.Domain, used)
-			}
-			if j, ok := r.plan(p, used, now); ok && j.at.Before(now.Add(walkEvery)) {
+			if j, ok := r.plan(p, e.used, now); ok && j.at.Before(now.Add(walkEvery)) {
 				r.start(ctx, j)
 			}
 		case steady && now.Sub(p.storedUntil()) > removedAfter:
