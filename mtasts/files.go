@@ -9,17 +9,16 @@ import (
 // A policyFile is what the policies with one text have in common.
 type policyFile struct {
 	text       string
-	sts.Policy // whose strings are mostly parts of text
-	index      *sts.Index
+	sts.Policy // whose mode and most patterns are parts of text
 }
 
-// parseFile parses the text of a policy file. The error is a *sts.SyntaxError.
+// parseFile reads the text of a policy file. The error is a *sts.SyntaxError.
 func parseFile(text string) (*policyFile, error) {
 	p, err := sts.ParsePolicy(text)
 	if err != nil {
 		return nil, err
 	}
-	return &policyFile{text, p, sts.NewIndex(p.MX)}, nil
+	return &policyFile{text, p}, nil
 }
 
 // sharedFiles lets domains with the same policy file share it in memory. Most domains have
