@@ -52,9 +52,11 @@ func (a *alarms) retryAt(p *Policy) (time.Time, bool) {
 
 // failed raises the alarm about a refresh that failed (RFC 8461, Section 10.2): an event each
 // time, and a line in the log when it becomes more severe. A policy of mode none raises none:
-// its publisher may remove it (Section 8.3). Nor does a refresh that was not tried, because a
-// fetch for the same id has just failed.
-func (a *alarms) failed(p *Policy, err *Error, retryAt time.Time, backedOff bool) {
+// its publisher may remove it (Section 8.3).
+//
+// A refresh that the back-off prevents counts as failed. Otherwise a forged id, for which the
+// checks for callers have just failed to fetch a policy, would silence the alarm.
+func (a *alarms) failed(p *Policy, err *Error, retryAt time.Time) {
 	now := time.Now()
 	a.mu.Lock()
 	f := a.failing[p.Domain]
@@ -65,7 +67,7 @@ func (a *alarms) failed(p *Policy, err *Error, retryAt time.Time, backedOff bool
 		}
 	}
 	f.retryAt = retryAt
-	if backedOff || !p.speaks() {
+	if !p.speaks() {
 		a.mu.Unlock()
 		return
 	}

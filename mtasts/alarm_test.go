@@ -137,3 +137,26 @@ func TestARefreshThatSucceedsAgainEndsTheAlarm(t *testing.T) {
 		}
 	})
 }
+
+// The checks for callers try each new id as often as RFC 8461, Section 3.3, allows, and leave
+// Run no time to fetch. Its alarm rises all the same: an attacker who forges an id would
+// silence it otherwise.
+func TestTheAlarmRisesAlthoughCallersTryTheSameID(t *testing.T) {
+	play(t, func(t *testing.T, e *env) {
+		e.cachePolicy()
+		defer e.run()()
+		e.setID("2")
+		e.SetPolicyHost(domain, mtaststest.PolicyHost{Status: 503})
+		for range 7 * 24 * 60 {
+			e.sleep(time.Minute)
+			e.client.PolicyFor(t.Context(), domain)
+		}
+		levels := make(map[slog.Level]int)
+		for _, ev := range e.events(mtasts.EventRefresh) {
+			levels[ev.Severity]++
+		}
+		if len(levels) != 4 {
+			t.Errorf("events by severity: %v, want all four", levels)
+		}
+	})
+}

@@ -24,8 +24,7 @@ type finding struct {
 	kept    *Policy // otherwise the cached policy, if it is valid
 	err     *Error  // why there is neither, or why kept could not be checked
 
-	fetchFailed bool // err is about the fetch
-	backedOff   bool // which was not tried, because one has failed a moment ago
+	fetchFailed bool // err is about the fetch: of this check, or within the last five minutes
 }
 
 // incomplete returns why the check could not be completed, and nil if it could: the DNS gave
@@ -74,7 +73,7 @@ func (c *Client) discover(domain string, e *cacheEntry, l *lookup) finding {
 		switch {
 		case last.failure != nil:
 			c.stats.backoffs.Add(1)
-			return finding{kept: known, err: last.failure, fetchFailed: true, backedOff: true}
+			return finding{kept: known, err: last.failure, fetchFailed: true}
 		case known != nil && !refetch && !l.recheck:
 			// Two name servers that disagree give two ids in turn.
 			return finding{kept: known}

@@ -226,6 +226,6 @@ func (r *refresher) refresh(ctx context.Context, j job) (retry job, failed bool)
 		return j, false
 	}
 	at := r.schedule.retry(l.policy, time.Now())
-	c.alarms.failed(l.policy, l.found.err, at, l.found.backedOff)
+	c.alarms.failed(l.policy, l.found.err, at)
 	return job{domain: j.domain, fetched: l.policy.Fetched, at: at}, true
 }
