@@ -67,7 +67,7 @@ func (a *alarms) failed(p *Policy, err *Error, retryAt time.Time) {
 		}
 	}
 	f.retryAt = retryAt
-	if !p.speaks() {
+	if !p.applies() {
 		a.mu.Unlock()
 		return
 	}

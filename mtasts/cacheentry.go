@@ -186,8 +186,8 @@ func (c *Client) violated(p *Policy) {
 	e.checkAt.Store(min(e.checkAt.Load(), int64(max(c.since(), e.quietUntil))))
 }
 
-// isDue reports whether a caller must wait for a check. It is asked when e is not fresh.
-func (e *cacheEntry) isDue() bool {
+// mustCheck reports whether a caller must wait for a check. It is asked when e is not fresh.
+func (e *cacheEntry) mustCheck() bool {
 	if e == nil {
 		return false
 	}

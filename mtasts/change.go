@@ -11,7 +11,7 @@ func (c *Client) emitChanges(was, now *Policy, seenID bool) {
 	if was.Mode == ModeEnforce && now.Mode != ModeEnforce {
 		change(ReasonEnforcementEnded)
 	}
-	if was.speaks() && now.speaks() && widened(was.MX, now.MX) {
+	if was.applies() && now.applies() && widened(was.MX, now.MX) {
 		change(ReasonPatternsAdded)
 	}
 	switch same := was.Text == now.Text; {

@@ -6,13 +6,13 @@ import "time"
 // caches and stores the result.
 func (c *Client) run(name string, l *lookup) {
 	defer c.finish(name, l)
-	e, stored, unread := c.read(name, l.job != nil)
+	e, stored, readErr := c.read(name, l.job != nil)
 	known := e.valid(time.Now())
 	if c.ctx.Err() != nil {
 		l.err = closedError(name)
 		return
 	}
-	if c.needsNoCheck(l, e, known, unread) {
+	if c.needsNoCheck(l, e, known, readErr) {
 		return
 	}
 	violations := c.beginCheck(e)
@@ -35,7 +35,7 @@ func (c *Client) run(name string, l *lookup) {
 			p.noteID(known, found.seenID)
 		}
 		succeed(p, before)
-		c.adopt(e, p, l.job != nil, before != nil || unread != nil)
+		c.adopt(e, p, l.job != nil, before != nil || readErr != nil)
 		c.endCheck(e, violations, known == nil || known.Text != p.Text, nil)
 		if known != nil {
 			c.emitChanges(known, p, found.seenID)
@@ -52,9 +52,9 @@ func (c *Client) run(name string, l *lookup) {
 		if p := found.kept.withoutUntil(time.Now()); p != nil && e.policy.CompareAndSwap(found.kept, p) {
 			c.writer.note(p, e.lastUsed(), true)
 		}
-	case unread != nil:
+	case readErr != nil:
 		// There may be a policy that cannot be read. Only a fetched one replaces it.
-		l.err = unread
+		l.err = readErr
 		e.setPolicy(nil)
 		c.hold(name, e)
 	default:
@@ -66,7 +66,7 @@ func (c *Client) run(name string, l *lookup) {
 }
 
 // needsNoCheck sets the answer of l, if it has one without a check.
-func (c *Client) needsNoCheck(l *lookup, e *cacheEntry, known *Policy, unread error) bool {
+func (c *Client) needsNoCheck(l *lookup, e *cacheEntry, known *Policy, readErr error) bool {
 	switch {
 	case l.job != nil && known == nil:
 		return true // evicted for the quota, or expired: it comes back when it is asked for
@@ -78,8 +78,8 @@ func (c *Client) needsNoCheck(l *lookup, e *cacheEntry, known *Policy, unread er
 		return false
 	case known != nil: // another look-up has ended meanwhile
 		l.policy = known
-	case unread != nil: // a check was made a moment ago
-		l.err = unread
+	case readErr != nil: // a check was made a moment ago
+		l.err = readErr
 	default:
 		l.policy = e.absence()
 	}

@@ -46,7 +46,7 @@ func (f *finding) incomplete() *Error {
 // an id that is not its own (Section 8.1).
 func (c *Client) discover(domain string, e *cacheEntry, l *lookup) finding {
 	c.stats.discoveries.Add(1)
-	due := e.isDue()
+	due := e.mustCheck()
 	id, failure := c.lookupID(domain)
 	if c.ctx.Err() != nil {
 		return finding{}
@@ -100,7 +100,7 @@ func (c *Client) discover(domain string, e *cacheEntry, l *lookup) finding {
 	}
 	c.stats.fetchesFailed.Add(1)
 	known = e.valid(time.Now()) // the fetch may have taken a minute
-	if known == nil || known.speaks() {
+	if known == nil || known.applies() {
 		c.emitError(EventPolicy, known, failure)
 	}
 	return finding{kept: known, err: failure, fetchFailed: true}
@@ -143,7 +143,7 @@ func (p *Policy) noteID(before *Policy, seenID bool) {
 func (c *Client) reportRecord(known *Policy, failure *Error) {
 	invalid := failure.Reason == ReasonRecordInvalid || failure.Reason == ReasonRecordsMany
 	switch {
-	case known.speaks():
+	case known.applies():
 		// RFC 8461, Section 6: policy fetch failures of any kind are to be reported
 		// when a valid policy exists in the policy cache.
 		reported := *failure

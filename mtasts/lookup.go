@@ -54,7 +54,7 @@ func (c *Client) find(ctx context.Context, name string) (*Policy, error) {
 				return known, nil // checked meanwhile
 			}
 		}
-		checkFirst := c.checkInterval < 0 || e.isDue()
+		checkFirst := c.checkInterval < 0 || e.mustCheck()
 		l, err := c.join(name, new(lookup))
 		if known != nil && !checkFirst {
 			return known, nil // the check goes on behind the answer

@@ -84,9 +84,9 @@ func noPolicy(domain string, cause error) *Policy {
 	return &Policy{Domain: domain, Mode: ModeNone, Cause: cause}
 }
 
-// speaks reports whether p exists and is not of mode none. Failures to fetch a policy of
+// applies reports whether p exists and is not of mode none. Failures to fetch a policy of
 // mode none are not reported (RFC 8461, Sections 6 and 8.3).
-func (p *Policy) speaks() bool { return p != nil && p.Mode != ModeNone }
+func (p *Policy) applies() bool { return p != nil && p.Mode != ModeNone }
 
 // enforces reports whether p requires verified TLS. So does a literal without a mode.
 func (p *Policy) enforces() bool { return p.Mode != ModeTesting && p.Mode != ModeNone }
