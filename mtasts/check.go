@@ -2,9 +2,9 @@ package mtasts
 
 import "time"
 
-// run does a look-up: it reads what is cached or stored, checks what is published, and
-// caches and stores the result.
-func (c *Client) run(name string, l *lookup) {
+// check does the work of a look-up. It reads what is cached or stored, checks what is published,
+// and caches and stores the result.
+func (c *Client) check(name string, l *lookup) {
 	defer c.finish(name, l)
 	e, stored, readErr := c.read(name, l.job != nil)
 	known := e.valid(time.Now())
@@ -46,9 +46,10 @@ func (c *Client) run(name string, l *lookup) {
 		// RFC 8461, Section 3.3: the sender MUST apply it. Nothing but a newer policy or
 		// the end of its life ends it.
 		l.policy = found.kept
-		if c.endUnstored(e) {
+		if c.endUnstored(e) { // there may be room for it now
 			c.writer.note(found.kept, e.lastUsed(), false)
 		}
+		// A violation or a refresh may have changed e.policy meanwhile.
 		if p := found.kept.withoutUntil(time.Now()); p != nil && e.policy.CompareAndSwap(found.kept, p) {
 			c.writer.note(p, e.lastUsed(), true)
 		}
@@ -69,16 +70,16 @@ func (c *Client) run(name string, l *lookup) {
 func (c *Client) needsNoCheck(l *lookup, e *cacheEntry, known *Policy, readErr error) bool {
 	switch {
 	case l.job != nil && known == nil:
-		return true // evicted for the quota, or expired: it comes back when it is asked for
+		return true // evicted for the quota, or expired: nothing to refresh
 	case l.job != nil && known.Fetched.Equal(l.job.fetched):
 		return false
 	case l.job != nil:
 		l.policy = known // another process or look-up has refreshed it
 	case l.recheck || c.checkInterval < 0 || c.since() >= time.Duration(e.checkAt.Load()):
 		return false
-	case known != nil: // another look-up has ended meanwhile
+	case known != nil: // another look-up has just ended
 		l.policy = known
-	case readErr != nil: // a check was made a moment ago
+	case readErr != nil: // a check has just been made, and found no policy
 		l.err = readErr
 	default:
 		l.policy = e.absence()
@@ -86,10 +87,13 @@ func (c *Client) needsNoCheck(l *lookup, e *cacheEntry, known *Policy, readErr e
 	return l.policy != nil || l.err != nil
 }
 
-// read returns what memory holds about a domain, with the policy that the store has if
-// memory has none that is valid. A refresh always reads the store: another process may have
-// stored a newer policy. stored is that of the store, valid or expired, where it was read
-// and is newer. An error means that there may be a policy which cannot be read.
+// read returns what memory holds about a domain. If memory has no valid policy, read puts that
+// of the store there. A refresh always reads the store, because another process may have stored
+// a newer policy.
+//
+// stored is the policy of the store, valid or expired. It is nil if the store was not read or
+// has none newer than memory. An error means that the store may have a policy, but cannot be
+// read.
 func (c *Client) read(name string, refresh bool) (e *cacheEntry, stored *Policy, err error) {
 	e = c.cached(name)
 	if e == nil {
@@ -105,7 +109,7 @@ func (c *Client) read(name string, refresh bool) (e *cacheEntry, stored *Policy,
 	}
 	if stored.valid(time.Now()) && stored.lasts() {
 		e.setPolicy(stored)
-		e.checkAt.Store(0) // due when it is asked for
+		e.checkAt.Store(0) // the next caller begins a check
 		e.storedUse.Store(used.Unix())
 		e.lastUse.Store(c.lastUse(name, used).Unix())
 		c.hold(name, e)
@@ -113,18 +117,18 @@ func (c *Client) read(name string, refresh bool) (e *cacheEntry, stored *Policy,
 	return e, stored, err
 }
 
-// adopt makes p, just fetched, the policy of e. replaces means that the store may have
-// another one. A refresh is no use of the domain.
+// adopt makes p, just fetched, the policy of e. replaces means that the store may have an older
+// one. A refresh does not count as a use of the domain.
 func (c *Client) adopt(e *cacheEntry, p *Policy, refresh, replaces bool) {
 	p.client = c
 	c.alarms.recovered(p)
 	if !refresh {
 		e.lastUse.Store(time.Now().Unix())
 	}
-	if p.lasts() || replaces { // with max_age 0 it ends the stored one
-		// p is noted before memory changes, so that load finds it in any case.
-		again := c.endUnstored(e)
-		if !c.writer.note(p, e.lastUsed(), replaces && !again) {
+	if p.lasts() || replaces { // a policy with max_age 0 ends the stored one
+		// p is noted before memory changes, so that load finds it at any moment.
+		wasUnstored := c.endUnstored(e)
+		if !c.writer.note(p, e.lastUsed(), replaces && !wasUnstored) {
 			e.unstored.Store(dropped)
 		}
 	}

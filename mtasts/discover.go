@@ -14,21 +14,21 @@ import (
 	"github.com/mtasts/go-mtasts/internal/sts"
 )
 
-// lookupLimit ends a TXT look-up whose resolver has no limit of its own.
+// lookupLimit ends a DNS look-up whose resolver has no limit of its own.
 const lookupLimit = 20 * time.Second
 
 // A finding is the result of a check.
 type finding struct {
-	fetched *Policy // the policy that was fetched, if one was
-	seenID  bool    // and one was fetched or cached under its id before
-	kept    *Policy // otherwise the cached policy, if it is valid
+	fetched *Policy // nil if nothing was fetched
+	seenID  bool    // the id of fetched was fetched or cached before
+	kept    *Policy // the cached policy, if nothing was fetched and it is valid
 	err     *Error  // why there is neither, or why kept could not be checked
 
-	fetchFailed bool // err is about the fetch: of this check, or within the last five minutes
+	fetchFailed bool // err is about the fetch: of this check, or one within the last five minutes
 }
 
-// incomplete returns why the check could not be completed, and nil if it could: the DNS gave
-// no answer, or there is an id whose policy could not be fetched.
+// incomplete returns why the check is incomplete: the DNS gave no answer, or there is an id
+// whose policy could not be fetched. It returns nil if the check is complete.
 func (f *finding) incomplete() *Error {
 	if f.err != nil && (f.err.Temporary || f.fetchFailed) {
 		return f.err
@@ -36,14 +36,14 @@ func (f *finding) incomplete() *Error {
 	return nil
 }
 
-// discover asks the DNS for the id of domain, and fetches the policy file if the id is new
-// (RFC 8461, Section 5.1, steps 1 and 3; Section 3). e holds what is cached. The finding is
-// empty once the client is closed.
+// discover looks up the id of domain, and fetches the policy file if the id has changed (RFC
+// 8461, Section 5.1, steps 1 and 3; Section 3). e holds what is cached. If the client is closed,
+// the finding is empty.
 //
-// The record comes before the address of the policy host. Both at once would save one round
-// trip of five at the first message to a domain with a policy, and cost every domain without
-// one two more queries. The file comes after the record: an older file would be cached under
-// an id that is not its own (Section 8.1).
+// The address of the policy host is looked up only after the record. To ask for both at once
+// would save one of five round trips at first contact, and cost two queries for each domain
+// without a policy, which most are. The file is fetched after the record too: a file that is
+// older than the record would be cached under a wrong id (Section 8.1).
 func (c *Client) discover(domain string, e *cacheEntry, l *lookup) finding {
 	c.stats.discoveries.Add(1)
 	due := e.mustCheck()
@@ -75,16 +75,16 @@ func (c *Client) discover(domain string, e *cacheEntry, l *lookup) finding {
 			c.stats.backoffs.Add(1)
 			return finding{kept: known, err: last.failure, fetchFailed: true}
 		case known != nil && !refetch && !l.recheck:
-			// Two name servers that disagree give two ids in turn.
+			// Name servers that disagree give two ids in turn.
 			return finding{kept: known}
 		}
 	}
 
-	if !refresh { // Run has places of its own for its fetches
+	if !refresh { // Run bounds its own fetches
 		select {
 		case c.fetches <- struct{}{}:
 			defer func() { <-c.fetches }()
-		case <-l.hurry:
+		case <-l.fetchNow:
 		case <-c.ctx.Done():
 			return finding{}
 		}
@@ -106,29 +106,24 @@ func (c *Client) discover(domain string, e *cacheEntry, l *lookup) finding {
 	return finding{kept: known, err: failure, fetchFailed: true}
 }
 
-// mayBeStale reports whether the file is to be fetched again even if the record has the id of
-// p: because the clock was wrong when p was fetched, because the check comes before a message
-// fails for good, or because p came under a new id with the file of the old one. A cache in
-// front of the policy host may then have held the new file back (RFC 8461, Section 8.1).
+// mayBeStale reports whether to fetch the file again although the id of p has not changed. due
+// means that a violation has asked for the check.
 func (p *Policy) mayBeStale(now time.Time, recheck, due bool) bool {
 	age := now.Sub(p.Fetched)
 	switch {
-	case age < 0:
+	case age < 0: // the clock was ahead at the fetch, or is behind now
 		return true
 	case age < fetchSpacing:
 		return false
-	case recheck:
+	case recheck: // the last check before a message fails for good
 		return true
-	case p.idAhead.IsZero():
-		return false
 	}
-	const least, most, end = fetchSpacing, time.Hour, 24 * time.Hour
-	since := now.Sub(p.idAhead)
-	return since < end && (due || age >= min(max(since/2, least), most))
+	// RFC 8461, Section 8.1: the file may change later than the id. So for a day after a new
+	// id came with the old file, the file is fetched each hour, and after a violation.
+	return now.Sub(p.idAhead) < 24*time.Hour && (due || age >= time.Hour)
 }
 
-// noteID notes whether p, which replaces before, came under a new id with the file of the
-// old one.
+// noteID sets p.idAhead. p has just been fetched, and replaces before.
 func (p *Policy) noteID(before *Policy, seenID bool) {
 	switch {
 	case p.Text != before.Text:
@@ -139,7 +134,7 @@ func (p *Policy) noteID(before *Policy, seenID bool) {
 	}
 }
 
-// reportRecord reports why there is no id, if the publisher is to know.
+// reportRecord emits the event about a domain without a usable record, if there is to be one.
 func (c *Client) reportRecord(known *Policy, failure *Error) {
 	invalid := failure.Reason == ReasonRecordInvalid || failure.Reason == ReasonRecordsMany
 	switch {

@@ -2,6 +2,7 @@ package mtasts
 
 import (
 	"log/slog"
+	"slices"
 	"time"
 )
 
@@ -107,4 +108,38 @@ func (c *Client) emit(e Event) {
 func (c *Client) emitError(kind EventKind, p *Policy, err *Error) {
 	c.emit(Event{Kind: kind, Domain: err.Domain, Policy: p, MX: err.MX,
 		Result: err.Result, Reason: err.Reason, Err: err})
+}
+
+// emitChanges emits the events about now, a fetched policy that has replaced was. seenID means
+// that its id was seen before: then name servers disagree, which is reported once.
+func (c *Client) emitChanges(was, now *Policy, seenID bool) {
+	change := func(reason string) {
+		c.emit(Event{Kind: EventChange, Domain: now.Domain, Policy: now, Previous: was, Reason: reason})
+	}
+	if was.Mode == ModeEnforce && now.Mode != ModeEnforce {
+		change(ReasonEnforcementEnded)
+	}
+	if was.applies() && now.applies() && widened(was.MX, now.MX) {
+		change(ReasonPatternsAdded)
+	}
+	switch same := was.Text == now.Text; {
+	case was.ID == now.ID && !same:
+		change(ReasonSameIDOther)
+	case was.ID != now.ID && same && !seenID:
+		change(ReasonNewIDSame)
+	}
+}
+
+// widened reports whether now has all patterns of was and more. A publisher that moves to other
+// hosts removes some patterns.
+func widened(was, now []string) bool { return has(now, was) && !has(was, now) }
+
+// has reports whether all contains each of some. It takes a map because a policy may have
+// thousands of patterns.
+func has(all, some []string) bool {
+	known := make(map[string]bool, len(all))
+	for _, mx := range all {
+		known[mx] = true
+	}
+	return !slices.ContainsFunc(some, func(mx string) bool { return !known[mx] })
 }

@@ -15,34 +15,35 @@ type lookup struct {
 	job     *job          // a refresh: fetch, whatever the TXT record says
 	began   time.Duration // as Client.since counts
 
-	// A refresh that waits for a look-up of callers sends to hurry, which has capacity 1.
-	// The look-up then needs no place to fetch, because the refresh has one.
-	hurry chan struct{}
+	// fetchNow, of capacity 1, lets the look-up fetch although Client.fetches is full. A
+	// refresh that waits for a look-up of callers sends to it. Otherwise a flood of domains
+	// could hold the refresh up.
+	fetchNow chan struct{}
 
-	// answered is closed once entry has a policy to answer with. Callers read that from
-	// entry: a newer policy may be fetched meanwhile, and must not be followed by the older.
+	// answered is closed once entry has a valid policy, before the check. Callers take the
+	// policy from entry at that moment: the check may have put a newer one there.
 	answered chan struct{}
 	entry    *cacheEntry
 
-	// next begins as soon as this look-up has ended, for those whom this one does not serve.
+	// next is a recheck or refresh that begins when this look-up has ended.
 	next *lookup // guarded by Client.mu
 
-	// Once done is closed, policy or err is set. For a refresh without anything to refresh
-	// neither is. found is empty if no check was needed.
+	// When done is closed, policy or err is set. Neither is set for a refresh that found
+	// nothing to refresh. found is empty if there was no check.
 	done   chan struct{}
 	policy *Policy
 	err    error
 	found  finding
 }
 
-// maxLookups bounds the look-ups under way. In a flood of domains most of them wait for
-// policy hosts that do not answer. Run, which has a bound of its own, is let through, so that
-// no flood puts a refresh off.
+// maxLookups bounds the look-ups for callers. In a flood of domains most of them wait for
+// policy hosts that do not answer. The look-ups of Run have a bound of their own, so that no
+// flood delays a refresh.
 const maxLookups = 20_000
 
 var errBusy = errors.New("too many domains are being looked up")
 
-// find returns the answer where fresh has none.
+// find returns the answer that fresh could not give. It waits for a check only if it must.
 func (c *Client) find(ctx context.Context, name string) (*Policy, error) {
 	called := c.since()
 	for {
@@ -51,13 +52,13 @@ func (c *Client) find(ctx context.Context, name string) (*Policy, error) {
 		if known != nil {
 			c.used(e)
 			if c.since() < time.Duration(e.checkAt.Load()) {
-				return known, nil // checked meanwhile
+				return known, nil // another look-up has just checked it
 			}
 		}
 		checkFirst := c.checkInterval < 0 || e.mustCheck()
 		l, err := c.join(name, new(lookup))
 		if known != nil && !checkFirst {
-			return known, nil // the check goes on behind the answer
+			return known, nil // the check goes on in the background
 		}
 		if err != nil {
 			return c.best(name, err)
@@ -76,7 +77,7 @@ func (c *Client) find(ctx context.Context, name string) (*Policy, error) {
 		select {
 		case <-l.done:
 			if l.err == nil && (l.policy == nil || checkFirst && l.began < called) {
-				continue // a refresh of nothing, or a check that began before this call
+				continue // a refresh that found nothing, or a check that began before this call
 			}
 			c.usedNow(name)
 			return l.policy, l.err
@@ -87,9 +88,8 @@ func (c *Client) find(ctx context.Context, name string) (*Policy, error) {
 }
 
 // best returns the answer for a caller that cannot wait for a look-up: the cached policy, or
-// what the last look-up found. RFC 8461, Section 3.3: without a policy delivery "MUST
-// continue", so the same caller must not fail each time. err is the answer only if nothing is
-// known.
+// else the result of the last look-up, or else err. RFC 8461, Section 3.3: without a policy
+// delivery "MUST continue", so a caller whose time is always short must not always fail.
 func (c *Client) best(name string, err *Error) (*Policy, error) {
 	if err.Err == ErrClosed {
 		return nil, err
@@ -126,8 +126,8 @@ func (c *Client) recheck(ctx context.Context, name string) (*Policy, error) {
 	}
 }
 
-// refresh makes the look-up of a job of Run, and returns it once it has ended. It returns nil
-// if ctx or the client ends.
+// refresh does the look-up for a job of Run, and returns it when it has ended. It returns nil
+// if ctx or the client ends first.
 func (c *Client) refresh(ctx context.Context, j job) *lookup {
 	for {
 		l, err := c.join(j.domain, &lookup{job: &j})
@@ -135,7 +135,7 @@ func (c *Client) refresh(ctx context.Context, j job) *lookup {
 			return nil
 		}
 		select {
-		case l.hurry <- struct{}{}:
+		case l.fetchNow <- struct{}{}:
 		default:
 		}
 		select {
@@ -166,8 +166,8 @@ func (c *Client) join(name string, l *lookup) (*lookup, *Error) {
 		return nil, closedError(name)
 	}
 	if current := c.lookups[name]; current != nil {
-		// A recheck or refresh that current does not serve comes next. Callers, who are
-		// many, cannot get in before it.
+		// A recheck or refresh that current does not serve begins as soon as current ends.
+		// Otherwise one look-up of callers after the other could come before it.
 		if current.next == nil && (l.recheck && !current.recheck || l.job != nil && current.job == nil) {
 			current.next = l
 		}
@@ -183,9 +183,9 @@ func (c *Client) join(name string, l *lookup) (*lookup, *Error) {
 // begin begins l. The lock is held.
 func (c *Client) begin(name string, l *lookup) {
 	l.began, l.answered, l.done = c.since(), make(chan struct{}), make(chan struct{})
-	l.hurry = make(chan struct{}, 1)
+	l.fetchNow = make(chan struct{}, 1)
 	c.lookups[name] = l
-	c.work.Go(func() { c.run(name, l) })
+	c.work.Go(func() { c.check(name, l) })
 }
 
 // finish ends a look-up.

@@ -56,10 +56,11 @@ type Policy struct {
 
 	client *Client // nil for a literal
 
-	// stamp and until serve when the clock is set: see succeed.
+	// stamp and until are for a clock that was set: see clock.go.
 	stamp, until time.Time
 
-	// idAhead is when a new id came with an unchanged file, or zero: see mayBeStale.
+	// idAhead is when a new id first came with an unchanged file, zero if none did: see
+	// mayBeStale.
 	idAhead time.Time
 }
 
@@ -92,8 +93,8 @@ func (p *Policy) applies() bool { return p != nil && p.Mode != ModeNone }
 func (p *Policy) enforces() bool { return p.Mode != ModeTesting && p.Mode != ModeNone }
 
 // valid reports whether p may be applied: the time since its fetch "has not exceeded"
-// max_age (RFC 8461, Section 5.1). If the clock was set back, p stays valid, which fails
-// closed.
+// max_age (RFC 8461, Section 5.1). A policy that was fetched in the future, before the clock was
+// set back, is valid: mail is rather deferred than sent without protection.
 func (p *Policy) valid(now time.Time) bool {
 	return p != nil && p.Cause == nil && !now.After(p.Expires)
 }
