@@ -10,8 +10,8 @@ const (
 	// "limiting further attempts to a period of five minutes or longer per version ID".
 	fetchSpacing = 5 * time.Minute
 
-	// maxFetchAttempts is how many ids are noted for each domain. Name servers that
-	// disagree give several in turn, and must not cause a fetch at every check.
+	// maxFetchAttempts is how many ids a cacheEntry has fetches of. Name servers that
+	// disagree give several ids in turn, and must not cause a fetch at every check.
 	maxFetchAttempts = 4
 )
 
@@ -22,8 +22,9 @@ type fetchAttempt struct {
 	failure *Error        // nil if it succeeded
 }
 
-// recentFetch returns the last fetch for an id, if another must not follow it yet. While all
-// noted fetches are recent, no further id is fetched: it then returns the last of all.
+// recentFetch reports whether a fetch for id would come too soon, and returns the fetch that it
+// would come too soon after: the last one for id. If there was none for id, but
+// maxFetchAttempts for other ids within fetchSpacing, that is the last of those.
 func (e *cacheEntry) recentFetch(id string, now time.Duration) (fetchAttempt, bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -38,8 +39,8 @@ func (e *cacheEntry) recentFetch(id string, now time.Duration) (fetchAttempt, bo
 	return fetchAttempt{}, false
 }
 
-// noteFetch notes a fetch in place of the last one for the same id. It reports whether there
-// was one.
+// noteFetch adds a to the fetches of e, in place of the last one for the same id. It reports
+// whether there was one.
 func (e *cacheEntry) noteFetch(a fetchAttempt) (again bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()

@@ -8,22 +8,22 @@ import (
 )
 
 const (
-	// quietTime is how long no caller waits again after a check on account of a violation
-	// found nothing new. One MX host that always fails would otherwise make every message
-	// wait for the DNS.
+	// quietTime follows a check that was made because of a violation and found nothing new.
+	// During it no violation makes a caller wait. Otherwise one MX host that always fails
+	// would make every message wait for the DNS.
 	quietTime = 30 * time.Second
 
 	// incompleteInterval is the time between checks while the DNS does not answer.
 	incompleteInterval = 30 * time.Second
 
-	// maxInterval bounds Options.CheckInterval, so that no time overflows.
+	// maxInterval bounds Options.CheckInterval, so that no sum of times overflows.
 	maxInterval = 10 * 365 * 24 * time.Hour
 
-	// checkLimit is longer than a check takes that need not wait for a place to fetch.
-	// Until then the cached policy is answered without another check.
+	// checkLimit is longer than a check takes, unless it has to wait for Client.fetches.
+	// Meanwhile the cached policy counts as fresh.
 	checkLimit = 2 * time.Minute
 
-	// A use is noted once an hour in memory, and once a day in the store.
+	// The last use of a domain is updated once an hour in memory, and once a day in the store.
 	useInterval       = time.Hour
 	storedUseInterval = 24 * time.Hour
 )
@@ -31,30 +31,28 @@ const (
 // A cacheEntry is what memory holds about one domain.
 type cacheEntry struct {
 	// policy is the answer: a policy, or one of mode none whose Cause says why there is
-	// none. It is nil if nothing is known but a violation, or the store cannot be read.
+	// none. It is nil if the store cannot be read, or if the entry was made for a violation.
 	policy atomic.Pointer[Policy]
 
-	// policy is answered without a check until checkAt, as Client.since counts, and no
-	// longer than until expires, in nanoseconds since 1970. The first clock stands still
-	// while the machine sleeps, and the second may be set: an interval needs the one, the
-	// life of a policy the other.
+	// Until checkAt, policy is answered without a check, but not beyond expires. checkAt is
+	// a time of Client.since, which nobody can set. expires is in nanoseconds since 1970,
+	// because the life of a policy goes on while the machine sleeps.
 	checkAt, expires atomic.Int64
 
-	// lastUse is when the domain was last asked about, storedUse what the store has of
-	// it. Both are in seconds since 1970.
+	// lastUse is when the domain was last asked about, and storedUse what the store says
+	// about that. Both are in seconds since 1970.
 	lastUse, storedUse atomic.Int64
 
-	// unstored says why policy is neither stored nor waits to be.
+	// unstored says why policy is neither stored nor waiting to be written.
 	unstored atomic.Uint32 // 0, refused or dropped
 
 	mu sync.Mutex
 
-	// violations counts the violations since the last check that was complete. The next
-	// caller waits for a check: the publisher may have moved (RFC 8461, Section 5).
+	// violations counts the violations since the last complete check. If there are any, the
+	// next caller waits for a check: the publisher may have moved (RFC 8461, Section 5).
 	violations int
 
-	// Until quietUntil a violation makes no caller wait.
-	quietUntil time.Duration
+	quietUntil time.Duration // see quietTime; as Client.since counts
 
 	fetches []fetchAttempt // of different ids, the latest first
 }
@@ -72,7 +70,7 @@ func (e *cacheEntry) setPolicy(p *Policy) {
 	e.policy.Store(p)
 }
 
-// valid returns the policy of e if it may be applied at now, and else nil.
+// valid returns the policy of e if it may be applied at now, or nil.
 func (e *cacheEntry) valid(now time.Time) *Policy {
 	if e == nil {
 		return nil
@@ -83,7 +81,8 @@ func (e *cacheEntry) valid(now time.Time) *Policy {
 	return nil
 }
 
-// absence returns the result of the last check if it found no policy, and else nil.
+// absence returns the policy of mode none that says why the last check found no policy. It
+// returns nil if there is a policy or no result.
 func (e *cacheEntry) absence() *Policy {
 	if e == nil {
 		return nil
@@ -126,8 +125,8 @@ func (c *Client) used(e *cacheEntry) {
 	}
 }
 
-// usedNow is used for an answer that was not in memory when it was asked for. It returns
-// what is cached now, nil if nothing is.
+// usedNow returns the policy that is cached now, and notes the use. It returns nil if there is
+// none.
 func (c *Client) usedNow(name string) *Policy {
 	e := c.cached(name)
 	p := e.valid(time.Now())
@@ -137,7 +136,8 @@ func (c *Client) usedNow(name string) *Policy {
 	return p
 }
 
-// lastUse is when a domain was last asked about: as the store says, or later.
+// lastUse returns when a domain was last asked about. stored is what the store says. The writer
+// and memory may have a later use.
 func (c *Client) lastUse(domain string, stored time.Time) time.Time {
 	last := stored
 	if _, unsaved := c.writer.get(domain); unsaved.After(last) {
@@ -149,14 +149,14 @@ func (c *Client) lastUse(domain string, stored time.Time) time.Time {
 	return last
 }
 
-// cached returns what memory holds about a domain, or nil. It does not count as a use for
-// the LRU: each caller has come through fresh, which does.
+// cached returns what memory holds about a domain, or nil. It does not mark the entry as used in
+// the LRU: fresh has done that.
 func (c *Client) cached(name string) *cacheEntry {
 	e, _ := c.memory.Peek(name)
 	return e
 }
 
-// hold puts e into memory, again where its policy has changed.
+// hold puts e into memory. It is called again when the policy of e changes, and so its cost.
 func (c *Client) hold(name string, e *cacheEntry) { c.memory.Add(name, e, cost(e.policy.Load())) }
 
 // cost is what it takes to hold p, in KiB and at least 1.
@@ -173,12 +173,12 @@ func (c *Client) violated(p *Policy) {
 	c.stats.violations.Add(1)
 	e := c.cached(p.Domain)
 	if e == nil {
-		// The domain was evicted from memory. Its policy comes from the store: p itself
-		// may be out of date.
+		// Memory has evicted the domain. p may be out of date, so the next look-up reads
+		// the store.
 		e = new(cacheEntry)
 		c.hold(p.Domain, e)
 	} else if now := e.policy.Load(); now != nil && now != p && p.stamp.Before(now.stamp) {
-		return // a newer policy is in place already
+		return // a newer policy has replaced p
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -186,7 +186,8 @@ func (c *Client) violated(p *Policy) {
 	e.checkAt.Store(min(e.checkAt.Load(), int64(max(c.since(), e.quietUntil))))
 }
 
-// mustCheck reports whether a caller must wait for a check. It is asked when e is not fresh.
+// mustCheck reports whether a caller must wait for a check, because of a violation. It holds only
+// if e is not fresh.
 func (e *cacheEntry) mustCheck() bool {
 	if e == nil {
 		return false
@@ -196,8 +197,8 @@ func (e *cacheEntry) mustCheck() bool {
 	return e.violations > 0
 }
 
-// beginCheck begins a check, and returns how many violations it is to answer. If there are
-// none, e stays fresh while the check is under way.
+// beginCheck begins a check, and returns how many violations there are before it. If there are
+// none, the cached policy counts as fresh during the check.
 func (c *Client) beginCheck(e *cacheEntry) (violations int) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -207,8 +208,9 @@ func (c *Client) beginCheck(e *cacheEntry) (violations int) {
 	return e.violations
 }
 
-// endCheck makes e fresh for the next interval. The check was to answer violations; changed
-// means that it found another policy, incomplete why it could not be completed.
+// endCheck makes e fresh for the next interval. violations is what beginCheck returned. changed
+// means that the check found another policy. incomplete says why the check could not be
+// completed.
 func (c *Client) endCheck(e *cacheEntry, violations int, changed bool, incomplete *Error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()

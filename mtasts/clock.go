@@ -2,40 +2,38 @@ package mtasts
 
 import "time"
 
-// A clock that is set, forward or back, must neither lose a policy nor bring an old one
-// back. Two times of a Policy beside Fetched and Expires see to that.
+// If somebody sets the clock, no policy must be lost and no old one come back. A Policy has two
+// times for that, besides Fetched and Expires.
 //
-// stamp orders the writes of one domain in a [Store]. It is Fetched, unless the policy before
-// has a later stamp. Then the clock has been set back since, and the newer policy must win all
-// the same.
+// stamp orders the writes of one domain in a [Store]. It is Fetched, or just after the stamp of
+// the policy before, whichever is later. So a newer policy replaces an older one even if the
+// clock has been set back between their fetches.
 //
-// until is set in that case. It is when the policy before was to expire. Nobody can say which
-// of the two clocks was wrong. If it was the later one, then the newer policy seems to have
-// expired as soon as the clock is right again, although the domain was promised protection for
-// longer. So it is also valid from stamp to until, which are times of the earlier clock.
+// until is set if the clock has been set back by a minute or more. Then two cases look the same:
 //
-// If the earlier clock was wrong, and ahead, then the present one goes on as usual. This shows
-// once it has gone on for a day, or beyond the end of the newer policy, without reaching
-// stamp. Then until is dropped. A clock that was ahead by less can make the newer policy valid
-// for as much longer.
+//   - The clock is wrong now. When it is right again, it will be past the Expires of the newer
+//     policy at once, and the domain would lose its protection. So the newer policy is also valid
+//     from stamp until the older one would have expired. That time is until.
+//   - The clock was wrong at the earlier fetch, and is right now. Then until promises too much. It
+//     is dropped if the clock has not reached stamp a day after the fetch of the newer policy, or
+//     when that expires.
 
-// succeed orders p, just fetched, after before, which is what is cached or stored of its
-// domain, valid or expired, or nil.
+// succeed sets stamp and until of p, which has just been fetched. before is the policy that was
+// cached or stored, valid or expired, or nil.
 func succeed(p, before *Policy) {
 	if before == nil || p.stamp.After(before.stamp) {
 		return
 	}
 	p.stamp = before.stamp.Add(1)
 	if before.stamp.Sub(p.Fetched) < time.Minute || !p.lasts() || !before.valid(time.Now()) {
-		return // every clock is corrected by a little now and then
+		return // corrections of less than a minute are usual
 	}
 	if p.until = before.until; p.until.IsZero() {
 		p.until = before.Expires
 	}
 }
 
-// withoutUntil returns p without until, if p shows that the earlier clock was wrong, and else
-// nil.
+// withoutUntil returns p without until if the earlier clock was wrong, or nil.
 func (p *Policy) withoutUntil(now time.Time) *Policy {
 	if p == nil || p.until.IsZero() || !now.Before(p.stamp) || now.Sub(p.Fetched) <= 24*time.Hour && p.valid(now) {
 		return nil
@@ -45,8 +43,8 @@ func (p *Policy) withoutUntil(now time.Time) *Policy {
 	return &plain
 }
 
-// afterClockChange returns p, or p with the times of the earlier clock, if it is valid by that
-// one alone.
+// afterClockChange returns p. If p is valid only from stamp to until, these are its Fetched and
+// Expires.
 func (p *Policy) afterClockChange(now time.Time) *Policy {
 	if p == nil || p.valid(now) || now.Before(p.stamp) || now.After(p.until) {
 		return p
@@ -64,14 +62,14 @@ func (p *Policy) storedUntil() time.Time {
 	return p.Expires
 }
 
-// A steadyClock tells how long the clock has not been set. While it may be wrong, as after a
-// start without network, nothing is removed that seems to have expired.
+// A steadyClock tells for how long nobody has set the clock. It may be wrong, as after a start
+// without network, so nothing that seems to have expired is removed at first.
 type steadyClock struct {
 	start, last time.Time
 }
 
-// since returns how long the clock has been steady at now. It sees a change between two calls
-// only.
+// since returns for how long the clock has been steady at now. It notices only a change between
+// two calls.
 func (s *steadyClock) since(now time.Time) time.Duration {
 	byClock := now.Round(0).Sub(s.last.Round(0)) // without monotonic time
 	if drift := byClock - now.Sub(s.last); s.last.IsZero() || drift.Abs() > time.Minute {
