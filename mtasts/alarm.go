@@ -7,10 +7,11 @@ import (
 	"time"
 )
 
-// maxFailing bounds how many failing domains are counted.
+// maxFailing bounds the domains whose failures are counted. Beyond it each failure counts as the
+// first.
 const maxFailing = 100_000
 
-// alarms are raised for policies that cannot be refreshed.
+// alarms counts the refreshes that fail, and reports them.
 type alarms struct {
 	client *Client
 
@@ -88,7 +89,7 @@ func (a *alarms) failed(p *Policy, err *Error, retryAt time.Time) {
 	}
 }
 
-// recovered ends the alarm. A refresh or a check has fetched p.
+// recovered ends the alarm for a domain: a refresh or a check has fetched p.
 func (a *alarms) recovered(p *Policy) {
 	a.mu.Lock()
 	f := a.failing[p.Domain]
@@ -103,7 +104,8 @@ func (a *alarms) recovered(p *Policy) {
 	}
 }
 
-// prune drops what is not refreshed any more, because it has expired or was evicted.
+// prune drops the counts of policies whose refresh was not tried again at its time, nor for a day
+// after it: they have expired or were evicted.
 func (a *alarms) prune(now time.Time) {
 	a.mu.Lock()
 	defer a.mu.Unlock()

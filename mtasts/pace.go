@@ -18,7 +18,7 @@ type pace struct {
 	next map[string]time.Time // by address
 }
 
-// reserve returns when a request to address may be made, and reserves that time for it.
+// reserve reserves the next free time at address, and returns it.
 func (p *pace) reserve(address string) time.Time {
 	now := time.Now()
 	p.mu.Lock()
@@ -40,8 +40,8 @@ func (p *pace) reserve(address string) time.Time {
 	return at
 }
 
-// policyHostKey returns an address of the policy host of domain, or its name if none can be
-// found.
+// policyHostKey returns an address of the policy host of domain, for reserve. If there is none,
+// it returns the name of the host.
 func (c *Client) policyHostKey(ctx context.Context, domain string) string {
 	host := sts.PolicyLabel + domain
 	if c.lookupNetIP == nil {

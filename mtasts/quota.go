@@ -13,33 +13,33 @@ const (
 	// defaultQuota holds two million policies of ordinary size.
 	defaultQuota = 1 << 30
 
-	// Between two walks of Run the store takes policies that enforce up to this many
-	// percent of the quota, and others up to 100.
+	// Only a walk of Run evicts. Until then the store may grow to this many percent of the
+	// quota by policies of mode enforce, and to 100 by others.
 	enforceQuota = 125
 
 	// Each walk that finds more than the quota evicts down to this many percent of it.
 	lowQuota = 90
 )
 
-// A quota bounds the store while Run runs, whose walks count what the store holds.
+// A quota bounds the store while Run runs. The walks of Run count what the store holds.
 type quota struct {
 	client *Client
 	most   int64        // octets
-	known  atomic.Bool  // a walk has come to its end
-	stored atomic.Int64 // octets: by the last walk, and what was written since
+	known  atomic.Bool  // stored is valid: a walk has come to its end
+	stored atomic.Int64 // octets, as the last walk has counted, and what was written since
 }
 
 var errFull = errors.New("the store is full; raise Options.Quota")
 
-// admits reports whether the store has room for p. What replaces a stored policy is always
-// admitted: the older one must not come back.
+// admits reports whether the store has room for p, and emits an event if it has none. A policy
+// that replaces a stored one is always admitted: otherwise the older one would come back.
 func (q *quota) admits(p *Policy) bool {
 	limit := q.most
 	if p.Mode == ModeEnforce {
 		limit = limit / 100 * enforceQuota
 	}
 	if !q.known.Load() || q.stored.Load() <= limit || q.client.ctx.Err() != nil {
-		return true // Close rather exceeds the quota than loses something
+		return true // Close exceeds the quota rather than lose a policy
 	}
 	ctx, cancel := context.WithTimeout(q.client.ctx, storeLimit)
 	defer cancel()
@@ -75,8 +75,8 @@ func rank(mode Mode, used, now time.Time) int {
 	return rankKept - min(max(days, 0), idleDays)
 }
 
-// enforce evicts entries until the store is below its quota, those of the lowest rank first. A
-// walk has just found stored octets.
+// enforce evicts entries of the lowest ranks if the store is above its quota. A walk has just
+// counted stored octets.
 func (q *quota) enforce(ctx context.Context, stored int64) {
 	q.stored.Store(stored)
 	q.known.Store(true)

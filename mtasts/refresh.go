@@ -13,21 +13,21 @@ const (
 	// walkEvery is the time between two walks through the store.
 	walkEvery = 15 * time.Minute
 
-	// maxRefreshes bounds the fetches of Run under way, and so its sockets. It is high
-	// because a policy host that does not answer holds a place for a minute.
+	// maxRefreshes bounds the refreshes under way, and so the sockets of Run. A policy host
+	// that does not answer occupies one for a minute, so it must not be small.
 	maxRefreshes = 128
 
-	// maxJobs bounds the planned refreshes, and so what Run holds in memory of a store of
-	// millions. The rest is left to the next walk. At 96 walks a day it is enough for the
-	// daily refresh of 19 million policies.
+	// maxJobs bounds the planned refreshes, and so the memory of Run for a store of millions.
+	// The rest is planned by later walks. At 96 walks a day that is enough for the daily
+	// refresh of 19 million policies.
 	maxJobs = 200_000
 
-	// idleAfter is how long a domain must not have been asked about for its policy to be
-	// left to expire.
+	// A domain that nobody has asked about for idleAfter is idle. Its policy is left to
+	// expire.
 	idleAfter = 30 * 24 * time.Hour
 
-	// removedAfter is how long an entry must have been expired to be removed. By then no
-	// look-up is about to renew it.
+	// removedAfter is the time from the end of a policy to its removal. After it no look-up
+	// is still about to renew the policy.
 	removedAfter = 24 * time.Hour
 )
 
@@ -87,33 +87,33 @@ func (c *Client) Run(ctx context.Context) error {
 		}
 	}
 	r.stop()
-	c.quota.known.Store(false) // nobody counts any more
+	c.quota.known.Store(false) // without walks nobody counts the store
 	return nil
 }
 
-// A refresher is a Run.
+// A refresher is what a call of Run works with.
 type refresher struct {
 	client   *Client
 	schedule schedule
 	pace     pace
 	steady   steadyClock
-	slots    chan struct{}  // a place for each fetch under way
-	work     sync.WaitGroup // of planned
+	slots    chan struct{}  // bounded by maxRefreshes
+	work     sync.WaitGroup // the jobs in planned
 
 	mu      sync.Mutex
-	planned map[string]*time.Timer // by domain, until its refresh has ended
+	planned map[string]*time.Timer // by domain, until the job has ended
 }
 
-// A job is a refresh to be made.
+// A job is a planned refresh.
 type job struct {
 	domain  string
-	fetched time.Time // of the policy that the time is for
+	fetched time.Time // of the policy to refresh; if it is another, the job has been done
 	at      time.Time
-	paced   bool // the time is reserved at the address of the policy host
+	paced   bool // at comes from pace
 }
 
-// walk starts what is due before the next walk, removes what has expired, and has the quota
-// enforced.
+// walk reads the whole store. It starts the jobs that are due before the next walk, removes what
+// has expired, and enforces the quota.
 func (r *refresher) walk(ctx context.Context) {
 	c := r.client
 	var (
@@ -162,7 +162,7 @@ func (r *refresher) plan(p *Policy, used, now time.Time) (job, bool) {
 	return job{domain: p.Domain, fetched: p.Fetched, at: at}, true
 }
 
-// start has j done at its time, unless there is a job for its domain already.
+// start starts the timer of j, unless the domain has a job already.
 func (r *refresher) start(ctx context.Context, j job) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -176,7 +176,7 @@ func (r *refresher) start(ctx context.Context, j job) {
 	})
 }
 
-// stop waits for the jobs under way. The others are not done.
+// stop stops the timers, and waits for the jobs under way.
 func (r *refresher) stop() {
 	r.mu.Lock()
 	for _, timer := range r.planned {
@@ -188,7 +188,8 @@ func (r *refresher) stop() {
 	r.work.Wait()
 }
 
-// do refreshes a domain. It plans another job to spare the policy host, or after a failure.
+// do does j, whose time has come. It starts the job again for a later time, to spare the policy
+// host or because the refresh has failed.
 func (r *refresher) do(ctx context.Context, j job) {
 	again := false
 	select {
@@ -212,8 +213,8 @@ func (r *refresher) do(ctx context.Context, j job) {
 	}
 }
 
-// refresh fetches the policy of j anew. If that fails, it raises the alarm and returns the job
-// that tries it again.
+// refresh refreshes the policy of j. If that fails, it raises the alarm, and returns the job that
+// tries again.
 func (r *refresher) refresh(ctx context.Context, j job) (retry job, failed bool) {
 	c := r.client
 	l := c.refresh(ctx, j)

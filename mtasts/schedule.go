@@ -8,12 +8,11 @@ import (
 )
 
 const (
-	// freshestLife is the life for which every longer one counts. Its 70 % end an hour
-	// before the 24 hours within which each policy is to be fetched again.
-	freshestLife = 33 * time.Hour
+	// Each policy is to be fetched again within 24 hours. So a life above maxLife counts as
+	// maxLife, whose 70 % are 23 hours.
+	maxLife = 33 * time.Hour
 
-	// overdueSpread is the time over which the refreshes are spread that were missed while
-	// Run did not run.
+	// The refreshes that were missed while Run did not run are spread over overdueSpread.
 	overdueSpread = time.Hour
 
 	// maxRetry bounds the time between two tries of a refresh. The lower bound is
@@ -22,8 +21,8 @@ const (
 )
 
 // A schedule says when to refresh. Its times are random, so that no attacker knows when to
-// interfere (RFC 8461, Section 10.2). For one fetch the time stays the same however often it is
-// asked for, until it is overdue.
+// interfere (RFC 8461, Section 10.2). Each walk asks again, so the time for a policy must stay
+// the same until it is overdue.
 type schedule struct {
 	seed  maphash.Seed
 	start time.Time // of Run
@@ -32,10 +31,10 @@ type schedule struct {
 func newSchedule() schedule { return schedule{maphash.MakeSeed(), time.Now()} }
 
 // due returns when to fetch p again, no sooner than five minutes after its fetch (RFC 8461,
-// Section 3.3). What is overdue is spread over the time that follows, and so is what was
-// fetched by a clock that was ahead.
+// Section 3.3). If that is over, or p was fetched in the future by a clock that was ahead, the
+// time is a random one soon.
 func (s schedule) due(p *Policy, now time.Time) time.Time {
-	life := min(p.Expires.Sub(p.Fetched), freshestLife)
+	life := min(p.Expires.Sub(p.Fetched), maxLife)
 	after := max(life*3/10+time.Duration(s.random(p)*float64(life*4/10)), fetchSpacing)
 	at := p.Fetched.Add(after)
 	if !at.Before(now) && !p.Fetched.After(now) {
@@ -51,8 +50,8 @@ func (s schedule) due(p *Policy, now time.Time) time.Time {
 	return at
 }
 
-// retry returns when to try p again after a failure. The tries follow each other faster
-// towards the end of its life: an attacker must not let a single one through.
+// retry returns when to try p again after a failure. The intervals shrink towards the end of its
+// life. The attacker has to block every try.
 func (s schedule) retry(p *Policy, now time.Time) time.Time {
 	span := min(max(p.Expires.Sub(now)/10, fetchSpacing), maxRetry)
 	return now.Add(span + rand.N(span/2))

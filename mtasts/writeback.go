@@ -14,14 +14,14 @@ const (
 	// maxBatch is how many policies are written in one transaction.
 	maxBatch = 1000
 
-	// maxDirty bounds, in KiB, what a process holds besides its cache while the store
-	// cannot be written.
+	// maxDirty bounds what waits to be written while the store cannot be written, in KiB.
 	maxDirty = 64 << 10
 
-	// maxFailedWrites is how many writes may fail in a row before the writer waits.
+	// After maxFailedWrites failures in a row a flush ends: the store is at fault, and not
+	// single policies. To single one out of maxBatch takes eleven.
 	maxFailedWrites = 30
 
-	// minWriteRetry and maxWriteRetry bound that wait.
+	// minWriteRetry and maxWriteRetry bound the time between two flushes that fail.
 	minWriteRetry = time.Second
 	maxWriteRetry = time.Minute
 
@@ -29,8 +29,9 @@ const (
 	storeLimit = 10 * time.Second
 )
 
-// A writer brings what has changed into the store, by one goroutine. Nobody waits for it.
-// What is not written yet is dirty. It is read from here, because memory may evict it.
+// A writer has one goroutine that writes changed policies to the store. No caller waits for it.
+// A policy that is not written yet is dirty. Memory may evict it meanwhile, so load asks the
+// writer before the store.
 type writer struct {
 	client *Client
 	kick   chan struct{} // of capacity 1: something is dirty
@@ -38,8 +39,8 @@ type writer struct {
 	mu      sync.Mutex
 	dirty   map[string]*dirtyPolicy
 	cost    int  // of dirty, in KiB
-	dropped int  // policies that were dropped for maxDirty, and not noted again since
-	failing bool // from a failed write until nothing is dirty
+	dropped int  // policies that were dropped because of maxDirty, and not noted again
+	failing bool // a write has failed, and not everything has been written since
 }
 
 // A dirtyPolicy waits to be written.
@@ -53,8 +54,8 @@ func newWriter(c *Client) *writer {
 	return &writer{client: c, kick: make(chan struct{}, 1), dirty: make(map[string]*dirtyPolicy)}
 }
 
-// note has p written, which was last used at used. replaces means that the store has an entry
-// of the domain. note reports false if there is no room for p.
+// note makes p dirty, which was last used at used. replaces means that the store has an entry of
+// the domain. note reports false if there is no room for p.
 func (w *writer) note(p *Policy, used time.Time, replaces bool) bool {
 	noted := true
 	for _, d := range w.add(&dirtyPolicy{policy: p, used: used, replaces: replaces}) {
@@ -69,8 +70,8 @@ func (w *writer) note(p *Policy, used time.Time, replaces bool) bool {
 	return noted
 }
 
-// add makes d dirty. If there is no room for it, it drops policies, those that protect least
-// first, and returns them.
+// add makes d dirty. If that is too much, it drops the policies that protect least, and returns
+// them.
 func (w *writer) add(d *dirtyPolicy) (lost []*dirtyPolicy) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -81,7 +82,7 @@ func (w *writer) add(d *dirtyPolicy) (lost []*dirtyPolicy) {
 			d.used = before.used
 		}
 		if before.policy.stamp.After(d.policy.stamp) {
-			d.policy = before.policy // d is a use of the older policy
+			d.policy = before.policy // d notes a use of an older policy
 		}
 	}
 	w.dirty[d.policy.Domain] = d
@@ -104,7 +105,7 @@ func (w *writer) add(d *dirtyPolicy) (lost []*dirtyPolicy) {
 	return lost
 }
 
-// remove makes d dirty no more, unless a newer one has taken its place. The lock is held.
+// remove removes d from dirty, unless another dirtyPolicy has replaced it. The lock is held.
 func (w *writer) remove(d *dirtyPolicy) {
 	if w.dirty[d.policy.Domain] == d {
 		delete(w.dirty, d.policy.Domain)
@@ -159,8 +160,8 @@ func (w *writer) run(ctx context.Context) {
 	}
 }
 
-// flush writes all that is dirty. One policy that the store refuses holds up no other: a batch
-// that fails is tried again in smaller ones. The error is the first of a policy that was not
+// flush writes all that is dirty. If a batch fails, flush tries smaller ones, so a policy that
+// the store refuses holds up no other. The error is the first one of a policy that was not
 // written.
 func (w *writer) flush() (first error) {
 	refusals := make(map[*dirtyPolicy]bool)
@@ -195,7 +196,7 @@ func (w *writer) flush() (first error) {
 	return first
 }
 
-// take returns up to size policies to write, but none of except.
+// take returns up to size dirty policies that are not in except.
 func (w *writer) take(size int, except map[*dirtyPolicy]bool) (batch []*dirtyPolicy) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -210,8 +211,8 @@ func (w *writer) take(size int, except map[*dirtyPolicy]bool) (batch []*dirtyPol
 	return batch
 }
 
-// write writes those of batch for which the store has room. It reports whether a write that
-// failed took longer than it may.
+// write writes the policies of batch that the quota admits. hangs means that the write failed
+// because it took longer than storeLimit.
 func (w *writer) write(batch []*dirtyPolicy) (hangs bool, err error) {
 	c := w.client
 	var changes []cache.Change
@@ -243,7 +244,7 @@ func (w *writer) write(batch []*dirtyPolicy) (hangs bool, err error) {
 	return false, nil
 }
 
-// settle makes what is written or refused dirty no more.
+// settle removes a batch from dirty that was written or refused.
 func (w *writer) settle(batch ...*dirtyPolicy) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -252,7 +253,8 @@ func (w *writer) settle(batch ...*dirtyPolicy) {
 	}
 }
 
-// failed reports that p could not be written, if it is the first since all was.
+// failed reports that p could not be written, unless an earlier failure was reported and not
+// everything has been written since.
 func (w *writer) failed(p *Policy, err error) {
 	w.client.stats.storeErrors.Add(1)
 	w.mu.Lock()
@@ -267,7 +269,7 @@ func (w *writer) failed(p *Policy, err error) {
 	w.client.log.Error("mtasts: policies cannot be stored and are kept in memory until they can", "domain", p.Domain, "error", failure)
 }
 
-// recovered reports that all is written, if a write has failed before.
+// recovered reports that everything is written, if a failure was reported before.
 func (w *writer) recovered() {
 	w.mu.Lock()
 	recovered := w.failing
@@ -279,7 +281,7 @@ func (w *writer) recovered() {
 	}
 }
 
-// close tries once more to write what is dirty. The error says what is lost.
+// close tries once more to write what is dirty. The error says how many policies are lost.
 func (w *writer) close() error {
 	err := w.flush()
 	w.mu.Lock()
@@ -296,8 +298,8 @@ func (w *writer) close() error {
 
 // Why a policy is neither stored nor dirty.
 const (
-	refused = 1 // the store was above its quota
-	dropped = 2 // the store could not be written, and too much was dirty
+	refused = 1 // because of the quota
+	dropped = 2 // because of maxDirty
 )
 
 // setUnstored notes that p is neither stored nor dirty.
@@ -311,8 +313,8 @@ func (c *Client) setUnstored(p *Policy, why uint32) {
 	}
 }
 
-// endUnstored reports whether the policy of e is neither stored nor dirty. The caller then has
-// it noted.
+// endUnstored reports whether the policy of e is neither stored nor dirty. If so, the caller must
+// note it.
 func (c *Client) endUnstored(e *cacheEntry) bool {
 	why := e.unstored.Swap(0)
 	if why == dropped {
