@@ -3,6 +3,8 @@ package mtasts_test
 import (
 	"context"
 	"fmt"
+	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -187,6 +189,56 @@ func TestTheQuotaEvictsNothingThatWasInUseWithinADay(t *testing.T) {
 					t.Errorf("%s was evicted %v after it was in use", ev.Domain, age)
 				}
 			}
+		})
+	}
+}
+
+// valueStore removes, but can be told to store nothing.
+type valueStore struct {
+	mtasts.Store
+	full atomic.Bool
+}
+
+func (s *valueStore) Write(ctx context.Context, changes []cache.Change) error {
+	if s.full.Load() && slices.ContainsFunc(changes, func(c cache.Change) bool { return c.Value != nil }) {
+		return errBroken
+	}
+	return s.Store.Write(ctx, changes)
+}
+
+// For the quota a use counts that could not be stored for days, in memory or not.
+func TestTheQuotaCountsUsesThatAreNotStored(t *testing.T) {
+	for _, entries := range []int{100, 1} {
+		t.Run(fmt.Sprint("memory for ", entries), func(t *testing.T) {
+			play(t, func(t *testing.T, e *env) {
+				store := &valueStore{Store: e.store}
+				e.store = store
+				e.opts.Quota, e.opts.MemoryEntries = 30_000, entries
+				e.restart()
+				used := e.cacheMany("a-used", 20)
+				e.cacheMany("idle", 20)
+				e.sleep(time.Minute)
+				store.full.Store(true)
+				for range 10 {
+					e.sleep(day)
+					for _, name := range used {
+						e.policyFor(name)
+					}
+				}
+				stop := e.run()
+				e.sleep(time.Minute)
+				stop()
+				evicted := e.events(mtasts.EventEvicted)
+				if len(evicted) == 0 {
+					t.Error("nothing was evicted")
+				}
+				for _, ev := range evicted {
+					if slices.Contains(used, ev.Domain) {
+						t.Errorf("%s was evicted, and it is in use", ev.Domain)
+					}
+				}
+				store.full.Store(false)
+			})
 		})
 	}
 }
