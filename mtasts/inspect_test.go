@@ -152,7 +152,9 @@ type scanStore struct {
 
 func (s *scanStore) Scan(ctx context.Context, after string, limit int) ([]string, [][]byte, error) {
 	if fail := s.fail.Load(); fail != nil {
-		return nil, nil, (*fail)(ctx)
+		if err := (*fail)(ctx); err != nil {
+			return nil, nil, err
+		}
 	}
 	return s.Store.Scan(ctx, after, limit)
 }

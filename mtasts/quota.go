@@ -88,10 +88,13 @@ func (q *quota) enforce(ctx context.Context, stored int64) {
 
 	low := q.most / 100 * lowQuota
 	var byRank [ranks]int64 // octets
-	c.walk(ctx, func(e *storedEntry) bool {
+	whole := c.walk(ctx, func(e *storedEntry) bool {
 		byRank[rankOf(e)] += e.size()
 		return true
 	})
+	if !whole {
+		return // a part does not tell which rank to evict; the next walk tries again
+	}
 	highest := 0 // the rank that is evicted last
 	for excess := stored - low - byRank[0]; excess > 0 && highest < rankKept-1; excess -= byRank[highest] {
 		highest++

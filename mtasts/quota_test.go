@@ -1,6 +1,7 @@
 package mtasts_test
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -127,6 +128,36 @@ func TestWhatAFullStoreHasRefusedIsStoredOnceThereIsRoom(t *testing.T) {
 			if !stored(i) {
 				t.Errorf("%s, which is in use, is not stored, though others are not in use", name(i))
 			}
+		}
+	})
+}
+
+// If a part of the store cannot be read, nothing is evicted in the wrong order.
+func TestAQuotaWithoutAWholeWalkEvictsNothing(t *testing.T) {
+	play(t, func(t *testing.T, e *env) {
+		store := &scanStore{Store: e.store}
+		e.store = store
+		e.opts.Quota = 30_000
+		e.restart()
+		e.cacheMany("a-idle", 20)
+		e.sleep(10 * day)
+		for i := range 20 {
+			name := fmt.Sprintf("z-none%d.example", i)
+			e.Publish(name, "1", kilobyte(mtasts.ModeNone))
+			e.policyFor(name)
+		}
+		scans := 0
+		store.fail.Store(new(func(context.Context) error {
+			if scans++; scans == 2 { // the first scan counts the octets
+				return errBroken
+			}
+			return nil
+		}))
+		defer e.run()()
+		e.sleep(time.Hour)
+		evicted := e.events(mtasts.EventEvicted)
+		if len(evicted) == 0 || slices.ContainsFunc(evicted, func(ev mtasts.Event) bool { return ev.Policy.Mode != mtasts.ModeNone }) {
+			t.Errorf("%d policies were evicted, and not only those of mode none", len(evicted))
 		}
 	})
 }
