@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -318,6 +319,28 @@ func TestAFloodOfDomainsDoesNotHoldUpARefreshThatACallerBegan(t *testing.T) {
 		e.sleep(life*8/10 - time.Since(fetched))
 		if p := e.policy(); !p.Fetched.After(fetched) {
 			t.Errorf("fetched %v ago, with a life of %v", time.Since(p.Fetched), life)
+		}
+	})
+}
+
+// While no policy host can be reached, refreshes that wait for others cost no goroutine each.
+func TestRefreshesThatWaitHoldNoGoroutine(t *testing.T) {
+	play(t, func(t *testing.T, e *env) {
+		const domains = 3000
+		for i := range domains {
+			name := fmt.Sprintf("d%d.example", i)
+			e.Publish(name, "1", mtaststest.Policy(mtasts.ModeEnforce, 30*time.Minute, "mx.example.com"))
+			e.client.PolicyFor(t.Context(), name)
+			e.SetPolicyHost(name, mtaststest.PolicyHost{Delay: time.Hour})
+		}
+		defer e.run()()
+		most := 0
+		for range 25 {
+			e.sleep(time.Minute)
+			most = max(most, runtime.NumGoroutine())
+		}
+		if most > 1500 {
+			t.Errorf("%d goroutines", most)
 		}
 	})
 }

@@ -3,6 +3,7 @@ package mtasts
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
 	"sync"
 	"time"
 
@@ -188,8 +189,8 @@ func (r *refresher) stop() {
 	r.work.Wait()
 }
 
-// do does j, whose time has come. It starts the job again for a later time, to spare the policy
-// host or because the refresh has failed.
+// do does j, whose time has come. If it comes too early for its policy host, finds all slots in
+// use, or fails, it starts the job again for a later time.
 func (r *refresher) do(ctx context.Context, j job) {
 	again := false
 	select {
@@ -203,7 +204,10 @@ func (r *refresher) do(ctx context.Context, j job) {
 			j, again = r.refresh(ctx, j)
 		}
 		<-r.slots
-	case <-ctx.Done():
+	default:
+		// While policy hosts do not answer, most of maxJobs may come here. A timer takes less
+		// memory than a goroutine that waits.
+		j.at, again = time.Now().Add(rand.N(time.Minute)), true
 	}
 	r.mu.Lock()
 	delete(r.planned, j.domain)
