@@ -50,7 +50,7 @@ type Client struct {
 	mu      sync.Mutex
 	lookups map[string]*lookup // under way, by policy domain
 	closed  bool
-	running bool // Run is running
+	running bool // Run has not returned
 
 	files         sharedFiles
 	writer        *writer
@@ -58,7 +58,7 @@ type Client struct {
 	stats         counters
 	refresher     atomic.Pointer[refresher] // nil unless Run runs
 	noAuthorities atomic.Bool               // reported already
-	readFailed    atomic.Pointer[string]    // see unreadable
+	readFailed    atomic.Pointer[string]    // the domain of the first failed read: see unreadable
 }
 
 // Open returns a Client that stores policies in a bbolt file. It creates the file with mode
@@ -134,7 +134,7 @@ func New(store Store, opts *Options) *Client {
 // look-up of the domain, the store could not be read, the client is closed, or 20,000 other
 // domains are being looked up. Defer the message, unless the error is [ErrInvalidDomain].
 func (c *Client) PolicyFor(ctx context.Context, domain string) (*Policy, error) {
-	// Keys in memory are valid policy domains: what is found needs no validation.
+	// Keys in memory are valid policy domains, so a hit needs no validation.
 	if p := c.fresh(domain); p != nil {
 		return c.overridden(p), nil
 	}
@@ -147,7 +147,7 @@ func (c *Client) PolicyFor(ctx context.Context, domain string) (*Policy, error) 
 			return c.overridden(p), nil
 		}
 	}
-	p, err := c.find(ctx, strings.Clone(name)) // not a part of the caller's message
+	p, err := c.find(ctx, strings.Clone(name)) // name may be a part of a whole message
 	switch {
 	case err != nil:
 		c.stats.lookupsError.Add(1)

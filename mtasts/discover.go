@@ -174,7 +174,7 @@ func (c *Client) lookupID(domain string) (string, *Error) {
 	record, err := sts.FindRecord(txts)
 	switch {
 	case err == nil:
-		return strings.Clone(record.ID), nil // not a part of a record of up to 64 KiB
+		return strings.Clone(record.ID), nil // it is a part of a record of up to 64 KiB
 	case errors.Is(err, sts.ErrNoRecord):
 		return "", &Error{Domain: domain, Reason: ReasonNoRecord, Err: err}
 	case errors.Is(err, sts.ErrManyRecords):
@@ -205,8 +205,8 @@ func (c *Client) fetchPolicy(domain, id string) (*Policy, *Error) {
 
 // fetchFailure puts a failed GET into the terms of RFC 8460, Section 4.3.2.2.
 func (c *Client) fetchFailure(domain string, err error) *Error {
-	// The error is cached, and may refer to all that the host has sent, above all its
-	// certificates. Only its text is kept.
+	// The error is cached, and may hold all that the host has sent, such as its certificates.
+	// So only its text is kept.
 	e := &Error{Domain: domain, Result: ResultPolicyFetchError, Err: errors.New(printable(describe(err), 400))}
 	if answer, ok := errors.AsType[*fetch.Error](err); ok && answer.Refused {
 		e.Reason = ReasonNotAPolicyFile

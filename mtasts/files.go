@@ -6,10 +6,10 @@ import (
 	"github.com/mtasts/go-mtasts/internal/sts"
 )
 
-// A policyFile is what the policies with one text have in common.
+// A policyFile is a parsed policy file. The policies of many domains may share one.
 type policyFile struct {
 	text       string
-	sts.Policy // whose mode and most patterns are parts of text
+	sts.Policy // its strings are parts of text where possible
 }
 
 // parseFile reads the text of a policy file. The error is a *sts.SyntaxError.
@@ -21,9 +21,8 @@ func parseFile(text string) (*policyFile, error) {
 	return &policyFile{text, p}, nil
 }
 
-// sharedFiles lets domains with the same policy file share it in memory. Most domains have
-// that of a large provider. The cache is bounded, so a publisher of many different files costs
-// maxShared times maxSharedSize at most.
+// sharedFiles lets domains with the same policy file share it in memory. Most domains have the
+// file of a large provider. It holds at most maxShared files of maxSharedSize.
 type sharedFiles struct {
 	byText *lru.Cache[string, *policyFile]
 }
@@ -41,7 +40,7 @@ func newSharedFiles() sharedFiles {
 	return sharedFiles{byText}
 }
 
-// parse is [parseFile], but for a text that is in the cache.
+// parse is [parseFile], but returns the shared file if there is one.
 func (s sharedFiles) parse(text string) (*policyFile, error) {
 	if len(text) > maxSharedSize {
 		return parseFile(text)

@@ -27,7 +27,7 @@ type Host struct {
 
 	policy   *Policy
 	base     atomic.Pointer[tls.Config] // of the last TLSConfig
-	refused  atomic.Pointer[error]      // by a check in base
+	refused  atomic.Pointer[error]      // the error of a check in base
 	reported atomic.Bool
 }
 
@@ -109,7 +109,8 @@ func (h *Host) TLSConfig(base *tls.Config) *tls.Config {
 	return cfg
 }
 
-// errLoosened fails the handshake of a session that would otherwise pass for verified.
+// errLoosened fails the handshake if the caller has changed the result of TLSConfig so that
+// crypto/tls does not verify the MX host.
 var errLoosened = errors.New("the tls.Config of an enforced policy was changed: it must keep ServerName and not set InsecureSkipVerify")
 
 // note notes the error of a check in base.
@@ -204,7 +205,7 @@ func (h *Host) AllowFallback(cause error) error {
 	}
 	failure := h.failure(cause)
 	switch {
-	case errors.Is(cause, context.Canceled): // by the sender
+	case errors.Is(cause, context.Canceled): // the sender ended it: no outcome
 	case !h.Listed:
 		h.report(h.notListed())
 	default:

@@ -15,8 +15,8 @@ type Cached struct {
 	// Policy is the policy as a caller would get it. It may have expired.
 	Policy *Policy
 
-	// LastUse is when the domain was last asked about. It may lag by an hour, and after a
-	// restart by a day.
+	// LastUse is when the domain was last asked about. It may be an hour too early, and
+	// after a restart a day.
 	LastUse time.Time
 
 	// NextRefresh is when [Client.Run] plans to refresh the policy. It is zero if the
@@ -29,13 +29,13 @@ type Cached struct {
 	Since    time.Time
 }
 
-// All returns what is stored, in the order of the domains. Expired policies that are not
-// removed yet are among them. Policies that could not be stored, because the store is full
-// or cannot be written, are not.
+// All returns what is stored, in the order of the domains. That includes expired policies until
+// they are removed. It leaves out policies that could not be stored, because the store is full or
+// cannot be written.
 //
-// All reads the store in steps. It may or may not see what changes meanwhile. It does not
-// count as use of a domain. An error is about a part of the store that cannot be read. All
-// then goes on with the rest, if it can.
+// All reads the store in steps, and may or may not see what changes meanwhile. It does not count
+// as use of a domain. An error is about a part of the store that cannot be read. After it All
+// goes on with the rest if it can.
 func (c *Client) All(ctx context.Context) iter.Seq2[*Cached, error] {
 	return func(yield func(*Cached, error) bool) {
 		c.scan(ctx, func(e *storedEntry, err *Error) bool {
@@ -70,7 +70,7 @@ func (c *Client) describe(p *Policy, used time.Time) *Cached {
 // publisher cannot replace, such as one published by an intruder. To let mail out meanwhile,
 // [Options].Override is better.
 //
-// A look-up that is under way can bring the policy back. The error is an [*Error]: the domain
+// A look-up or write that is under way can bring the policy back. The error is an [*Error]: the domain
 // is invalid, or the store could not be written.
 func (c *Client) Forget(ctx context.Context, domain string) error {
 	name, err := sts.PolicyDomain(domain)

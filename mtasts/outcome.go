@@ -61,7 +61,7 @@ func (h *Host) failure(cause error) *Error {
 	result, reason := certcheck.ClassifyWith(cause, h.roots())
 	inTLS := strings.HasPrefix(result, "certificate-") || strings.HasPrefix(reason, "tls-alert-")
 	switch {
-	case errors.Is(cause, ErrNoSTARTTLS) && !inTLS: // a sender may join it with a TLS error
+	case errors.Is(cause, ErrNoSTARTTLS) && !inTLS: // a sender may have joined it with a TLS error
 		e.Result, e.Reason = ResultSTARTTLSNotSupported, noSTARTTLS(cause)
 	case errors.Is(cause, errNotEncrypted):
 		e.Result, e.Reason = ResultSTARTTLSNotSupported, ReasonNotEncrypted
@@ -112,7 +112,7 @@ func (h *Host) notListed() *Error {
 }
 
 // report reports the outcome of the attempt, unless one was reported. A nil failure is a
-// success. A violation of an enforced policy makes the domain due for a check.
+// success. After a violation of an enforced policy the next caller waits for a check.
 func (h *Host) report(failure *Error) {
 	p := h.policy
 	if failure != nil && p.enforces() && p.client != nil {
@@ -142,8 +142,8 @@ func describe(err error) string {
 }
 
 // A violationCause hides an SMTP reply in err from errors.As. A violation is transient (RFC
-// 8461, Section 5), so nobody who looks for a 5xx reply must find one. errors.Is works as on
-// err, and errors.As finds what is wrong with a certificate.
+// 8461, Section 5), so a sender that looks for a 5xx reply must find none. errors.Is works as
+// on err. errors.As finds only a *tls.CertificateVerificationError.
 type violationCause struct{ err error }
 
 func (v *violationCause) Error() string        { return describe(v.err) }

@@ -47,8 +47,8 @@ type Store interface {
 	Scan(ctx context.Context, after string, limit int) (keys []string, values [][]byte, err error)
 }
 
-// load returns the unsaved or stored policy of a domain, valid or expired, and its last use.
-// p is nil if there is none.
+// load returns the dirty or else the stored policy of a domain, valid or expired, and its last
+// use. p is nil if there is none.
 func (c *Client) load(name string) (p *Policy, used time.Time, err error) {
 	if p, used := c.writer.get(name); p != nil {
 		return p.afterClockChange(time.Now()), used, nil
@@ -84,14 +84,15 @@ func readError(domain string, err error) *Error {
 		Err: fmt.Errorf("reading the store: %w", err)}
 }
 
-// A storedEntry is an entry of the store. Its policy is not parsed: a walk needs few of them.
+// A storedEntry is an entry of the store. Its policy is not parsed, because a walk through
+// millions needs few of them.
 type storedEntry struct {
 	head  Policy // valid or expired, without ID, MX and Text
 	used  time.Time
 	value []byte
 }
 
-// size is what e counts in the store, in octets.
+// size returns the octets that e counts for the quota.
 func (e *storedEntry) size() int64 { return int64(len(e.head.Domain) + len(e.value)) }
 
 // removal is the change that removes e, unless a newer entry has taken its place.
@@ -123,11 +124,10 @@ func (c *Client) parse(e *storedEntry) (*Policy, *Error) {
 const scanBatch = 500
 
 // scan calls f with each entry of the store and with each error, until f returns false. An
-// error about a single entry has its Domain. f must not keep the entry. scan reports whether
-// it reached the end of the store.
+// error about a single entry has its Domain. scan reports whether it reached the end of the
+// store.
 func (c *Client) scan(ctx context.Context, f func(*storedEntry, *Error) bool) bool {
-	after, e := "", new(storedEntry)
-	for {
+	for after := ""; ; {
 		batch, cancel := context.WithTimeout(ctx, storeLimit)
 		keys, values, err := c.store.Scan(batch, after, scanBatch)
 		cancel()
@@ -137,8 +137,7 @@ func (c *Client) scan(ctx context.Context, f func(*storedEntry, *Error) bool) bo
 			if err != nil {
 				damaged = readError(key, err)
 			}
-			*e = storedEntry{head, used, values[i]}
-			if !f(e, damaged) {
+			if !f(&storedEntry{head, used, values[i]}, damaged) {
 				return false
 			}
 		}
@@ -164,7 +163,7 @@ func (c *Client) walk(ctx context.Context, f func(e *storedEntry) bool) bool {
 			readable = false
 			c.unreadable(err)
 		}
-		return true // load reports a damaged entry when it is needed
+		return true // a damaged entry is reported by load, when somebody asks for its domain
 	})
 	if whole && readable {
 		c.readable("")
@@ -172,8 +171,8 @@ func (c *Client) walk(ctx context.Context, f func(e *storedEntry) bool) bool {
 	return whole
 }
 
-// unreadable reports that the store could not be read: the entry of err.Domain, or on a walk
-// if that is empty.
+// unreadable reports that the entry of err.Domain could not be read, or a part of the store if
+// that is empty. It logs only the first failure, until readable.
 func (c *Client) unreadable(err *Error) {
 	c.stats.storeErrors.Add(1)
 	first := c.readFailed.CompareAndSwap(nil, &err.Domain)
@@ -185,8 +184,8 @@ func (c *Client) unreadable(err *Error) {
 	}
 }
 
-// readable reports that the store can be read again, once the read that failed first
-// succeeds: that of the same domain, or a whole walk, for which domain is empty.
+// readable notes that an entry was read, or the whole store if domain is empty. If that could
+// not be read before, it reports that the store can be read again.
 func (c *Client) readable(domain string) {
 	failed := c.readFailed.Load()
 	if failed == nil || domain != "" && domain != *failed {

@@ -25,8 +25,8 @@ import (
 //
 // Numbers are big-endian, and times are nanoseconds since 1970, 0 for the zero time.
 //
-// Run walks through millions of entries and needs only what is in front of the id. The mode
-// must agree with the text, which is parsed where the policy is applied.
+// A walk of Run reads only what is in front of the id. The text is parsed when somebody asks for
+// the policy. The mode is in both, and must be the same.
 //
 // The checksum covers the domain, so that damage moves no entry to another domain.
 const (
@@ -35,7 +35,7 @@ const (
 	entryHead    = entrySum + 1 + 6*8
 )
 
-// modes are the modes by how much they protect.
+// modes are the modes, those that protect least first.
 var modes = [...]Mode{ModeNone, ModeTesting, ModeEnforce}
 
 var (
