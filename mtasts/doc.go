@@ -87,6 +87,7 @@
 //	policies in use are refreshed at random, once a day  TestRFC8461_3_3_PoliciesInUseAreRefreshedLongBeforeTheyExpire
 //	to end a policy, an attacker must block refreshes    TestRFC8461_10_2_AnAttackerMustBlockForALifetimeLessADay
 //	  for max_age less a day, and raises alarms          TestRefreshFailuresAlarmWithRisingSeverity
+//	a forged id silences no alarm                        TestTheAlarmRisesAlthoughCallersTryTheSameID
 //	a publisher's move defers a message at most once     TestRFC8461_5_1_APublishersMoveCostsAtMostOneDeferral
 //	enforce delivers to no host that fails               TestRFC8461_5_EnforceDeliversToNoHostThatFails
 //	testing delivers, and reports                        TestRFC8461_5_TestingDeliversAndReports
