@@ -28,8 +28,9 @@ type Bolt struct {
 	unwritable, unreadable atomic.Bool
 }
 
-// Get returns a copy of the value under key, expired or not. It fails if ctx has ended, if
-// key is invalid, if the entry or one beside a miss is damaged, or if the store is closed.
+// Get returns a copy of the value under key, expired or not. It fails if ctx has ended, if key
+// is invalid, if the store is closed, or if the entry is damaged. If key is absent, it fails if
+// an entry next to its place is damaged.
 func (b *Bolt) Get(ctx context.Context, key string) (value []byte, ok bool, err error) {
 	if err := cmp.Or(ctx.Err(), checkKey(key)); err != nil {
 		return nil, false, err
@@ -49,11 +50,11 @@ func (b *Bolt) Get(ctx context.Context, key string) (value []byte, ok bool, err 
 
 // Write makes all changes in order, in one transaction, and returns when they are on the
 // disk. A value with a later Fetched that has not expired stays, and this is no error. ctx
-// counts while Write waits for another one.
+// can end the wait for another Write, but no write that has begun.
 //
-// Write fails if a [Change] is invalid or beside a damaged entry, if the file cannot be
-// written, or if the store is closed or damaged. Then it has changed nothing, unless the
-// disk has failed at the very end.
+// Write fails if a [Change] is invalid or next to a damaged entry, if the file cannot be
+// written, or if the store is closed or damaged. Then it has changed nothing, unless the disk
+// failed in the last step of the transaction.
 func (b *Bolt) Write(ctx context.Context, changes []Change) error {
 	if err := cmp.Or(ctx.Err(), checkChanges(changes)); err != nil {
 		return err
@@ -108,13 +109,13 @@ func (b *Bolt) Scan(ctx context.Context, after string, limit int) (keys []string
 	var damaged error
 	err = b.view(func(tx *bolt.Tx) error {
 		cursor, last := entriesOf(tx).Cursor(), max(after, lowKey)
-		move, next := func() (key, raw []byte) { return cursor.Seek([]byte(last)) }, cursor.Next
+		move := func() (key, raw []byte) { return cursor.Seek([]byte(last)) }
 		for len(keys) < limit && last < highKey {
 			if err := ctx.Err(); err != nil {
 				return err
 			}
 			key, value, err := b.step(move)
-			move = next
+			move = cursor.Next
 			switch {
 			case err == nil && key == nil:
 				err, last = damage("the end of the entries is missing"), highKey
@@ -159,7 +160,7 @@ func (b *Bolt) Close() error {
 	defer func() { <-b.turn }()
 	if b.wrote {
 		// The file has two meta pages, for the last two transactions. If one is damaged, bbolt
-		// uses the other. After this transaction both lead to the same entries.
+		// uses the other, and loses a transaction. After this one both lead to the same entries.
 		_ = b.update(func(*bolt.Tx) error { return nil })
 	}
 	if b.closed.Swap(true) || b.unwritable.Load() {

@@ -98,7 +98,7 @@ func createStore(path string) error {
 			return writing(err)
 		}
 	}
-	// This brings the new name to the disk. Systems that refuse do it without being asked.
+	// This brings the new name to the disk. Where a directory cannot be synced, it need not be.
 	if d, err := os.Open(dir); err == nil {
 		defer d.Close()
 		if err := d.Sync(); errors.Is(err, syscall.EIO) {
@@ -121,8 +121,9 @@ func openFile(path string, readOnly bool) (b *Bolt, err error) {
 		// goroutine of its own, where a panic cannot be recovered.
 	}
 	if runtime.GOOS != "windows" { // where a file is as large as its mapping
-		// To enlarge the mapping, bbolt waits for readers and lets no new ones begin. During a
-		// Backup that is long. So 64-bit processes map 4 GiB: this takes addresses, not memory.
+		// To enlarge the mapping, bbolt waits for all readers and lets no new ones begin. A
+		// Backup reads for long. So 64-bit processes map 4 GiB at once, which takes addresses
+		// and no memory.
 		opts.InitialMmapSize = 1 << (strconv.IntSize / 2)
 	}
 	if b.db, err = bolt.Open(path, 0o600, &opts); err != nil {

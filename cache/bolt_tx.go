@@ -41,7 +41,7 @@ func (b *Bolt) update(fn func(*bolt.Tx) error) (err error) {
 	return nil
 }
 
-// begin begins a transaction. A panic here leaves locks locked that all of them need.
+// begin begins a transaction. A panic in it leaves locks locked that all transactions need.
 func (b *Bolt) begin(writable bool) (tx *bolt.Tx, err error) {
 	if b.closed.Load() {
 		return nil, bolterrors.ErrDatabaseNotOpen
@@ -57,7 +57,7 @@ func (b *Bolt) begin(writable bool) (tx *bolt.Tx, err error) {
 	return b.db.Begin(writable)
 }
 
-// contain turns a panic into an error. It works only if it is deferred itself.
+// contain turns a panic into an error. It must be deferred directly, because it calls recover.
 // bbolt trusts what it reads. On a damaged file it panics, or reads where nothing is mapped,
 // which debug.SetPanicOnFault turns into a panic. Writes after that could damage more.
 func (b *Bolt) contain(err *error) {

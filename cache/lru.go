@@ -11,7 +11,7 @@ import (
 
 const (
 	maxShards = 16   // so that a few dozen cores seldom wait for the same lock
-	minShare  = 1024 // of a shard: keys spread unevenly, most of all over small ones
+	minShare  = 1024 // units of a shard: keys spread more unevenly over small ones
 )
 
 // An LRU is a bounded cache of recently used values, safe for concurrent use.
@@ -19,13 +19,13 @@ const (
 // The bound is a number of units. A value that takes ten times the memory of an ordinary one
 // should cost ten units. Then large values take no more memory than small ones.
 //
-// Get only marks a value as used, so readers share a lock. Add evicts the oldest value
-// without a mark. Older ones lose their mark and count as new. This is known as second
-// chance, or CLOCK.
+// Get only marks a value as used, so readers share a lock. To evict, Add goes through the
+// values from the oldest on. It evicts the first one without a mark. Those before it lose their
+// mark and count as new. This is known as second chance, or CLOCK.
 //
 // An LRU of 2048 units or more has up to 16 shards. A random seed decides which one a key
-// belongs to, so nobody can aim at one. Shards fill unevenly: count on seven eighths of the
-// size. A smaller LRU has one shard and holds exactly its size.
+// belongs to, so nobody can choose keys that fill one shard. Shards fill unevenly: count on
+// seven eighths of the size. A smaller LRU has one shard and holds exactly its size.
 type LRU[V any] struct {
 	seed    maphash.Seed
 	shards  []*shard[V] // their number is a power of two
