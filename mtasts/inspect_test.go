@@ -51,6 +51,19 @@ func TestAllShowsWhatIsStored(t *testing.T) {
 	})
 }
 
+func TestAllShowsUsesThatAreNotStoredYet(t *testing.T) {
+	play(t, func(t *testing.T, e *env) {
+		e.cachePolicy()
+		e.sleep(5 * time.Hour)
+		e.policy()
+		for c, err := range e.client.All(t.Context()) {
+			if err != nil || time.Since(c.LastUse) > time.Hour {
+				t.Errorf("last used at %v, %v; it is %v", c.LastUse, err, time.Now())
+			}
+		}
+	})
+}
+
 func TestForgetIsAsAtTheFirstContact(t *testing.T) {
 	for _, restart := range []bool{false, true} {
 		play(t, func(t *testing.T, e *env) {

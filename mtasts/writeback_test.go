@@ -279,3 +279,50 @@ func TestAnAnswerIsNeverFollowedByAnOlderOne(t *testing.T) {
 		})
 	}
 }
+
+func TestAPolicyThatChangesDuringAWriteIsWrittenToo(t *testing.T) {
+	play(t, func(t *testing.T, e *env) {
+		e.store = slowStore{e.store}
+		e.restart()
+		e.cachePolicy() // its write takes five seconds
+		e.publish("2", "mx.example.net")
+		p, err := e.client.Recheck(t.Context(), domain)
+		if err != nil {
+			t.Fatal(err)
+		}
+		e.want(p, mtasts.ModeEnforce, "2")
+		e.sleep(time.Minute)
+		value, _, err := e.store.Get(t.Context(), domain)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if id, err := mtasts.IDOf(domain, value); id != "2" || err != nil {
+			t.Errorf("the store has the policy of id %q, %v; want the newer one", id, err)
+		}
+	})
+}
+
+// lastChange is a Store that shows its last change.
+type lastChange struct {
+	mtasts.Store
+	change cache.Change
+}
+
+func (s *lastChange) Write(ctx context.Context, changes []cache.Change) error {
+	s.change = changes[len(changes)-1]
+	return s.Store.Write(ctx, changes)
+}
+
+// A store may drop an entry once it has expired, so it is told when that is to the nanosecond.
+func TestTheStoreIsToldTheExactExpiry(t *testing.T) {
+	play(t, func(t *testing.T, e *env) {
+		store := &lastChange{Store: e.store}
+		e.store = store
+		e.restart()
+		e.sleep(123456789)
+		e.cachePolicy()
+		if p := e.policy(); !store.change.Expires.Equal(p.Expires) {
+			t.Errorf("the store is told %v, and the policy expires at %v", store.change.Expires, p.Expires)
+		}
+	})
+}
