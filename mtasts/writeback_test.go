@@ -212,7 +212,7 @@ func TestAUseCountsHoweverLongTheCheckInterval(t *testing.T) {
 	})
 }
 
-// A refresh does not store a policy that a full store has refused.
+// Neither a refresh nor a newer policy brings what a full store has refused past the quota.
 func TestARefusedPolicyDoesNotPassTheQuotaByItsRefresh(t *testing.T) {
 	play(t, func(t *testing.T, e *env) {
 		e.opts.Quota = 30_000
@@ -220,17 +220,33 @@ func TestARefusedPolicyDoesNotPassTheQuotaByItsRefresh(t *testing.T) {
 		defer e.run()()
 		e.sleep(time.Minute)
 		names := e.cacheMany("d", 100)
+		stored := func() (size int) {
+			keys, values, err := e.store.Scan(t.Context(), "", 1000)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i := range keys {
+				size += len(keys[i]) + len(values[i])
+			}
+			return size
+		}
+		for _, name := range names {
+			e.Publish(name, "2", kilobyte(mtasts.ModeEnforce))
+		}
+		e.sleep(6 * time.Minute)
+		for _, name := range names {
+			e.policyFor(name)
+			if p := e.policyFor(name); p.ID != "2" {
+				t.Fatalf("%s has the policy of id %s", name, p.ID)
+			}
+		}
+		e.sleep(time.Second)
+		if size := stored(); size > 30_000*5/4+1500 {
+			t.Errorf("after a newer policy the store holds %d octets, with a quota of 30,000", size)
+		}
 		e.sleep(10 * day)
-		size := 0
-		keys, values, err := e.store.Scan(t.Context(), "", 1000)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for i := range keys {
-			size += len(keys[i]) + len(values[i])
-		}
-		if size > 30_000 {
-			t.Errorf("the store holds %d octets of %d domains, with a quota of 30,000", size, len(names))
+		if size := stored(); size > 30_000 {
+			t.Errorf("the store holds %d octets, with a quota of 30,000", size)
 		}
 	})
 }
