@@ -241,6 +241,9 @@ func TestAStoreThatCannotRemoveDoesNotStopRun(t *testing.T) {
 		if p := e.policy(); time.Since(p.Fetched) > 25*time.Hour {
 			t.Errorf("fetched %v ago", time.Since(p.Fetched))
 		}
+		if n := e.client.Stats().StoreErrors; n == 0 {
+			t.Error("no error of the store is counted")
+		}
 	})
 }
 

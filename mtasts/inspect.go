@@ -81,7 +81,7 @@ func (c *Client) Forget(ctx context.Context, domain string) error {
 	c.writer.forget(name)
 	c.memory.Remove(name)
 	latest := time.Unix(1<<33, 0) // later than any fetch, so that Write removes the entry
-	if err := c.store.Write(ctx, []cache.Change{{Key: name, Fetched: latest}}); err != nil {
+	if err := c.remove(ctx, []cache.Change{{Key: name, Fetched: latest}}); err != nil {
 		return &Error{Domain: name, Reason: ReasonStoreUnwritable, Temporary: true, Err: err}
 	}
 	c.memory.Remove(name) // a caller may have loaded it again meanwhile

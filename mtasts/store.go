@@ -105,9 +105,13 @@ func (c *Client) remove(ctx context.Context, removals []cache.Change) error {
 	if len(removals) == 0 {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, storeLimit)
+	limited, cancel := context.WithTimeout(ctx, storeLimit)
 	defer cancel()
-	return c.store.Write(ctx, removals)
+	err := c.store.Write(limited, removals)
+	if err != nil && ctx.Err() == nil {
+		c.stats.storeErrors.Add(1)
+	}
+	return err
 }
 
 // parse returns the policy of e.
