@@ -124,8 +124,8 @@ func New(store Store, opts *Options) *Client {
 // literal, such as [192.0.2.1], has no policy.
 //
 // A cached policy is returned at once, without I/O. Otherwise PolicyFor asks the store, and
-// then the DNS and the policy host. That takes at most about 90 seconds, or longer while
-// 512 policy hosts do not answer. If ctx ends first, the answer is the cached policy, or
+// then the DNS and the policy host. That takes at most about 90 seconds, or longer while 512
+// other policy hosts do not answer. If ctx ends first, the answer is the cached policy, or
 // else the result of the last look-up of the domain. The look-up goes on, and its result is
 // cached.
 //

@@ -16,7 +16,7 @@ var standard struct {
 
 // PolicyFor is [Client.PolicyFor] on a Client with default [Options] and a file in the
 // user's cache directory ([os.UserCacheDir]). The first call opens it; nothing closes it.
-// A call takes at most about 90 seconds, or longer while 512 policy hosts do not answer.
+// A call takes at most about 90 seconds, or longer while 512 other policy hosts do not answer.
 // For a program that delivers mail, [Open] with a path of its own is better.
 //
 // Only one process at a time can have the file open. If PolicyFor cannot open it, it returns

@@ -32,16 +32,17 @@ const (
 	// enforce or testing. Result is empty for success.
 	EventSession EventKind = "session"
 
-	// EventPolicy: the client could not get the policy of a domain. If none is cached, the
-	// TXT record is invalid, there are several, or the policy file is invalid or could not
-	// be fetched. If one is cached, the check failed for any reason (RFC 8461, Section 6),
-	// and Policy is the cached one. There is no such event if its mode is none.
+	// EventPolicy: a check could not get the policy of a domain. If none is cached, that is
+	// because the TXT record is invalid or not the only one, or because the policy file is
+	// invalid or could not be fetched. If one is cached, Policy is that one, and any reason
+	// counts, also a missing record (RFC 8461, Section 6). A cached policy of mode none
+	// causes no such event.
 	EventPolicy EventKind = "policy"
 
-	// EventRefresh: [Client.Run] could not refresh a policy. If Err is nil, the policy was
-	// fetched again after that. Failures, Since and Severity are set. The domain loses its
-	// protection at Policy.Expires (RFC 8461, Section 10.2). There is no such event for
-	// mode none.
+	// EventRefresh: [Client.Run] could not refresh a policy. Failures, Since and Severity are
+	// set. The domain loses its protection at Policy.Expires (RFC 8461, Section 10.2). If Err
+	// is nil, the policy has been fetched again after such failures. There is no such event
+	// for mode none.
 	EventRefresh EventKind = "refresh"
 
 	// EventChange: a new policy has replaced a cached one in a way worth knowing. Policy

@@ -38,8 +38,8 @@ type Options struct {
 	//
 	// With any Transport the client refuses redirects and checks status, media type,
 	// size and certificate. AllowNets does not apply to it. A Transport must heed the
-	// request's context. Set TLSHandshakeTimeout of an *http.Transport: it finishes a
-	// handshake even after its request has ended.
+	// request's context. An *http.Transport goes on with a TLS handshake after the request
+	// has ended, so set its TLSHandshakeTimeout.
 	Transport http.RoundTripper
 
 	// RootCAs are the roots that policy hosts must chain to. Nil: the system's, or those
@@ -51,7 +51,7 @@ type Options struct {
 	// Nil: none, so no publisher can direct requests into the operator's own networks.
 	AllowNets []netip.Prefix
 
-	// CheckInterval is how long an answer is given without a check of the TXT record.
+	// CheckInterval is how long after a check of the TXT record answers need no other check.
 	// After that, a cached policy is still answered at once, and the check runs in the
 	// background. 0: 5 minutes. Negative: each call waits for a check.
 	CheckInterval time.Duration

@@ -40,7 +40,7 @@ const (
 // time after 30 to 70 % of its life (RFC 8461, Sections 3.3 and 10.2). That is no later than 24
 // hours and no sooner than five minutes after its last fetch. A policy that was not asked for
 // in 30 days, or that lives for less than some 20 minutes, is left to expire and then removed.
-// What is overdue after a restart is spread over an hour, or over longer if it is very much.
+// What is overdue after a restart is spread over an hour, or longer if there is a lot.
 // Processes that share a store share the work.
 //
 // A fetch that fails is tried again, and reported as [EventRefresh] with a Severity that rises
