@@ -159,7 +159,7 @@ func (c *Client) cached(name string) *cacheEntry {
 // hold puts e into memory. It is called again when the policy of e changes, and so its cost.
 func (c *Client) hold(name string, e *cacheEntry) { c.memory.Add(name, e, cost(e.policy.Load())) }
 
-// cost is what it takes to hold p, in KiB and at least 1.
+// cost returns what p costs in memory, in KiB and at least 1.
 func cost(p *Policy) int {
 	if p == nil {
 		return 1
