@@ -49,8 +49,8 @@ func (c *Client) check(name string, l *lookup) {
 		if c.endUnstored(e) { // there may be room for it now
 			c.writer.note(found.kept, e.lastUsed(), false)
 		}
-		// A violation or a refresh may have changed e.policy meanwhile.
-		if p := found.kept.withoutUntil(time.Now()); p != nil && e.policy.CompareAndSwap(found.kept, p) {
+		if p := found.kept.withoutUntil(time.Now()); p != nil {
+			e.setPolicy(p)
 			c.writer.note(p, e.lastUsed(), true)
 		}
 	case readErr != nil:

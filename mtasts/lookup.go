@@ -20,8 +20,8 @@ type lookup struct {
 	// could hold the refresh up.
 	fetchNow chan struct{}
 
-	// answered is closed once entry has a valid policy, before the check. Callers take the
-	// policy from entry at that moment: the check may have put a newer one there.
+	// answered is closed once entry has a valid policy, before the check. Callers then ask
+	// entry for its policy, because the check may have put a newer one there meanwhile.
 	answered chan struct{}
 	entry    *cacheEntry
 
