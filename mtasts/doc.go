@@ -2,7 +2,7 @@
 // whether the message may be delivered to an MX host, and what the TLS session with that
 // host must be like.
 //
-// Open a client once:
+// A mail server needs one method: [Client.PolicyFor]. Open a client once:
 //
 //	sts, err := mtasts.Open("/var/lib/mta/mta-sts.db", nil)
 //	if err != nil {
@@ -13,27 +13,117 @@
 //
 // # The delivery loop
 //
-// Then ask about each message and each MX host:
+// Then deliver each message like this. The loop is complete and uses only net/smtp.
 //
-//	policy, err := sts.PolicyFor(ctx, domain)
-//	if err != nil {
-//		return err // the policy is not known: try again later
-//	}
-//	for _, mx := range mxs { // in MX order, never filtered beforehand
-//		host, err := policy.CheckMX(mx)
+//	// deliver hands a message for domain, whose MX hosts are mxs, to the first that takes it.
+//	// A rejection is final. Any other error means: try again later.
+//	func deliver(ctx context.Context, sts *mtasts.Client, domain string, mxs []string, msg message) error {
+//		policy, err := sts.PolicyFor(ctx, domain)
 //		if err != nil {
-//			continue // not listed: go on as if it were unreachable
+//			return err // not known
 //		}
-//		state, err := startTLS(mx, host.TLSConfig(nil))
-//		if err == nil {
-//			err = host.Verify(state) // nil: deliver over TLS
-//		} else {
-//			err = host.AllowFallback(err) // nil: deliver without TLS
+//		last := errors.New("no MX host")
+//		for _, mx := range mxs { // in MX order, never filtered beforehand
+//			host, err := policy.CheckMX(mx)
+//			if err == nil {
+//				err = attempt(ctx, host, mx, msg)
+//			}
+//			if _, final := errors.AsType[rejection](err); err == nil || final {
+//				return err
+//			}
+//			last = err
 //		}
-//		...
+//		return last
 //	}
 //
-// The example Delivery is the complete loop with net/smtp. README shows it too.
+//	// attempt tries one MX host, with TLS and then, if the policy does not forbid it, without.
+//	func attempt(ctx context.Context, host *mtasts.Host, mx string, msg message) error {
+//		err := session(ctx, host, mx, msg, true)
+//		noTLS, ok := errors.AsType[tlsFailure](err)
+//		if !ok {
+//			return err
+//		}
+//		if err := host.AllowFallback(noTLS.error); err != nil {
+//			return err // a violation: on to the next MX host
+//		}
+//		return session(ctx, host, mx, msg, false)
+//	}
+//
+//	func session(ctx context.Context, host *mtasts.Host, mx string, msg message, startTLS bool) error {
+//		conn, err := msg.dial(ctx, "tcp", net.JoinHostPort(mx, "25"))
+//		if err != nil {
+//			return err
+//		}
+//		conn.SetDeadline(time.Now().Add(5 * time.Minute))
+//		c, err := smtp.NewClient(conn, mx)
+//		if err != nil {
+//			conn.Close()
+//			return err
+//		}
+//		defer c.Close()
+//		if err := c.Hello("relay.example"); err != nil {
+//			return err
+//		}
+//		if startTLS {
+//			if err := secure(c, host); err != nil {
+//				return err
+//			}
+//		}
+//		if err := c.Mail(msg.from); err != nil {
+//			return refusal(err, startTLS)
+//		}
+//		if err := c.Rcpt(msg.to); err != nil {
+//			return refusal(err, startTLS)
+//		}
+//		w, err := c.Data()
+//		if err != nil {
+//			return refusal(err, startTLS)
+//		}
+//		if _, err := w.Write(msg.data); err != nil {
+//			return err
+//		}
+//		if err := w.Close(); err != nil {
+//			return refusal(err, startTLS)
+//		}
+//		c.Quit()
+//		return nil
+//	}
+//
+//	// secure sets up TLS. It asks for STARTTLS even if EHLO did not list it: net/smtp finds
+//	// the keyword in capitals only.
+//	func secure(c *smtp.Client, host *mtasts.Host) error {
+//		err := c.StartTLS(host.TLSConfig(nil)) // and EHLO inside TLS
+//		reply, isReply := errors.AsType[*textproto.Error](err)
+//		state, inTLS := c.TLSConnectionState()
+//		switch {
+//		case !inTLS && isReply:
+//			return tlsFailure{fmt.Errorf("%w: %w", mtasts.ErrNoSTARTTLS, reply)}
+//		case err == nil || isReply: // the host has said something inside TLS, if only no to EHLO
+//			return errors.Join(host.Verify(state), err)
+//		}
+//		return tlsFailure{err}
+//	}
+//
+//	// refusal is a rejection if err is a 5xx reply to MAIL, RCPT or DATA. In clear text, 530
+//	// is not about the message: the host wants TLS, which could not be had.
+//	func refusal(err error, inTLS bool) error {
+//		reply, ok := errors.AsType[*textproto.Error](err)
+//		if ok && reply.Code/100 == 5 && (inTLS || reply.Code != 530) {
+//			return rejection{err}
+//		}
+//		return err
+//	}
+//
+//	type (
+//		rejection  struct{ error } // of the message: return it to its sender
+//		tlsFailure struct{ error } // before the first command that is about the message
+//	)
+//
+//	type message struct {
+//		from, to string
+//		data     []byte
+//		dial     func(ctx context.Context, network, address string) (net.Conn, error) // (&net.Dialer{}).DialContext
+//	}
 //
 // An attempt has three calls. [Policy.CheckMX] decides about the host by its name.
 // [Host.TLSConfig] makes the configuration for STARTTLS. After the first reply inside TLS,
@@ -42,7 +132,7 @@
 //
 // A violation of a policy is transient (RFC 8461, Section 5). [errors.As] finds no SMTP reply
 // in its error, so nobody mistakes it for a 5xx. On another SMTP library, join
-// [ErrNoSTARTTLS] with that library's error.
+// [ErrNoSTARTTLS] with that library's error, as secure does.
 //
 // The nil in TLSConfig(nil) means that the sender itself demands nothing of TLS. Mode enforce
 // still applies. See [Host.TLSConfig] for a sender that has its own roots, or demands more.
@@ -101,7 +191,7 @@
 //	a clock that is set loses no valid policy, and       TestAClockThatIsBehindLosesNothingThatWasValid
 //	  revives no expired one                             TestAClockThatWasAheadBlocksNoLaterPolicy
 //	a violation never looks like a rejection             TestRFC8461_5_AViolationIsNoRejection
-//	the delivery loop bounces only on a rejection        TestTheDeliveryLoopBouncesOnNothingButARejection
+//	the loop above bounces only on a rejection           TestTheDeliveryLoopBouncesOnNothingButARejection
 //	a session is verified again before it is reused      TestASessionIsVerifiedAgainBeforeItIsReused
 //	an attempt has one outcome                           TestAnAttemptHasOneOutcome
 //	errors are one short line of printable ASCII         TestErrorsHoldNoUntrustedOctets

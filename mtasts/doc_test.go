@@ -40,8 +40,8 @@ func TestTheTestsThatTheDocumentationNamesExist(t *testing.T) {
 	}
 }
 
-// README shows the loop that the tests run.
-func TestREADMEHasTheLoopThatIsTested(t *testing.T) {
+// The documentation shows the loop that the tests run.
+func TestTheDocumentationHasTheLoopThatIsTested(t *testing.T) {
 	code, err := os.ReadFile("example_delivery_test.go")
 	if err != nil {
 		t.Fatal(err)
@@ -54,12 +54,16 @@ func TestREADMEHasTheLoopThatIsTested(t *testing.T) {
 	if !ok {
 		t.Fatal("no end")
 	}
-	text, err := os.ReadFile("../README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !strings.Contains(string(text), strings.TrimSpace(loop)) {
-		t.Error("README has another loop than example_delivery_test.go")
+	for file, prefix := range map[string]string{"doc.go": "//\t", "../README.md": ""} {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := prefix + strings.ReplaceAll(strings.TrimSpace(loop), "\n", "\n"+prefix)
+		want = strings.ReplaceAll(want, "//\t\n", "//\n")
+		if !strings.Contains(string(text), want) {
+			t.Errorf("%s has another loop than example_delivery_test.go", file)
+		}
 	}
 }
 

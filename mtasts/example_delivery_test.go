@@ -14,12 +14,12 @@ import (
 	"github.com/mtasts/go-mtasts/mtasts/mtaststest"
 )
 
-// deliver hands a message for domain to the first of its MX hosts that accepts it.
+// deliver hands a message for domain, whose MX hosts are mxs, to the first that takes it.
 // A rejection is final. Any other error means: try again later.
 func deliver(ctx context.Context, sts *mtasts.Client, domain string, mxs []string, msg message) error {
 	policy, err := sts.PolicyFor(ctx, domain)
 	if err != nil {
-		return err // the policy is not known
+		return err // not known
 	}
 	last := errors.New("no MX host")
 	for _, mx := range mxs { // in MX order, never filtered beforehand
@@ -97,7 +97,7 @@ func secure(c *smtp.Client, host *mtasts.Host) error {
 	switch {
 	case !inTLS && isReply:
 		return tlsFailure{fmt.Errorf("%w: %w", mtasts.ErrNoSTARTTLS, reply)}
-	case err == nil || isReply: // the host has replied inside TLS, even if it refused EHLO
+	case err == nil || isReply: // the host has said something inside TLS, if only no to EHLO
 		return errors.Join(host.Verify(state), err)
 	}
 	return tlsFailure{err}
@@ -114,8 +114,8 @@ func refusal(err error, inTLS bool) error {
 }
 
 type (
-	rejection  struct{ error } // of the message, which goes back to its sender
-	tlsFailure struct{ error } // of STARTTLS or the handshake, before MAIL
+	rejection  struct{ error } // of the message: return it to its sender
+	tlsFailure struct{ error } // before the first command that is about the message
 )
 
 type message struct {
