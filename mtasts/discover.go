@@ -118,9 +118,11 @@ func (p *Policy) mayBeStale(now time.Time, recheck, due bool) bool {
 	case recheck: // the last check before a message fails for good
 		return true
 	}
-	// RFC 8461, Section 8.1: the file may change later than the id. So for a day after a new
-	// id came with the old file, the file is fetched each hour, and after a violation.
-	return now.Sub(p.idAhead) < 24*time.Hour && (due || age >= time.Hour)
+	// RFC 8461, Section 8.1: the file may change later than the id, for a cache in front of
+	// the policy host may still have the old one. So for a day after a new id came with the
+	// old file, the file is fetched after a violation, and after 5 to 60 minutes.
+	since := now.Sub(p.idAhead)
+	return since < 24*time.Hour && (due || age >= min(since/2, time.Hour))
 }
 
 // noteID sets p.idAhead. p has just been fetched, and replaces before.
