@@ -44,34 +44,40 @@ func newWriter(c *Client) *writer {
 	return &writer{client: c, kick: make(chan struct{}, 1), dirty: make(map[string]*dirtyPolicy)}
 }
 
-// run writes until ctx ends.
+// run writes until ctx ends. A policy that the store refuses is tried again after a wait, and
+// others are written meanwhile. If the store is at fault, all wait.
 func (w *writer) run(ctx context.Context) {
-	wait := minWriteRetry
+	refused := make(map[*dirtyPolicy]bool)
+	kick, wait := w.kick, minWriteRetry
+	var retry <-chan time.Time
 	for {
 		select {
-		case <-w.kick:
+		case <-kick:
+		case <-retry:
+			clear(refused)
+			kick, retry = w.kick, nil
 		case <-ctx.Done():
 			return
 		}
-		for w.flush() != nil {
-			select {
-			case <-time.After(wait):
-			case <-ctx.Done():
-				return
-			}
+		storeFails, err := w.flush(refused)
+		if storeFails {
+			kick = nil
+		}
+		if err == nil && len(refused) == 0 {
+			wait = minWriteRetry
+		} else if retry == nil {
+			retry = time.After(wait)
 			wait = min(2*wait, maxWriteRetry)
 		}
-		wait = minWriteRetry
 	}
 }
 
-// flush writes all that is dirty. If a batch fails, flush tries smaller ones, so a policy that
-// the store refuses holds up no other. The error is the first one of a policy that was not
-// written.
-func (w *writer) flush() (first error) {
-	refusals := make(map[*dirtyPolicy]bool)
+// flush writes all that is dirty, but for what is in refused. If a batch fails, flush tries
+// smaller ones, and adds the policies that fail alone to refused. The error is the first one
+// of a policy that was not written.
+func (w *writer) flush(refused map[*dirtyPolicy]bool) (storeFails bool, first error) {
 	for size, failures := maxBatch, 0; ; {
-		batch := w.take(size, refusals)
+		batch := w.take(size, refused)
 		if len(batch) == 0 {
 			break
 		}
@@ -85,20 +91,20 @@ func (w *writer) flush() (first error) {
 		size = max(len(batch)/2, 1)
 		if hangs || failures == maxFailedWrites {
 			w.failed(batch[0].policy, err)
-			return err
+			return true, err
 		}
 		if len(batch) == 1 {
 			w.failed(batch[0].policy, err)
-			refusals[batch[0]] = true
+			refused[batch[0]] = true
 			if first == nil {
 				first = err
 			}
 		}
 	}
-	if first == nil {
+	if len(refused) == 0 {
 		w.recovered()
 	}
-	return first
+	return false, first
 }
 
 // write writes the policies of batch that the quota admits. hangs means that the write failed
@@ -164,7 +170,7 @@ func (w *writer) recovered() {
 
 // close tries once more to write what is dirty. The error says how many policies are lost.
 func (w *writer) close() error {
-	err := w.flush()
+	_, err := w.flush(make(map[*dirtyPolicy]bool))
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	lost := len(w.dirty) + w.dropped

@@ -88,6 +88,12 @@ func TestOneEntryThatCannotBeStoredHoldsUpNoOther(t *testing.T) {
 		if n := picky.count() - before; n == 0 || n > 300 {
 			t.Errorf("%d writes in an hour", n)
 		}
+		e.Publish("new.example", "1", mtaststest.Policy(mtasts.ModeEnforce, 365*day, "mx.example.com"))
+		e.client.PolicyFor(t.Context(), "new.example")
+		e.sleep(time.Second)
+		if !e.stored("new.example") {
+			t.Error("a new policy waits for the one that cannot be stored")
+		}
 		picky.will(nil, nil)
 		e.sleep(2 * time.Minute)
 		if !e.stored("d77.example") {
