@@ -69,9 +69,8 @@ func entriesOf(tx *bolt.Tx) *bolt.Bucket { return tx.Bucket([]byte(entriesBucket
 
 // find returns the encoded record under key, nil if there is none.
 //
-// A damaged key misleads a search, but the search ends next to it. So if there is no record,
-// find returns an error unless both neighbours are sound. This also keeps writes away from
-// damage.
+// A damaged key misleads a search, but the search ends next to it. So find reports an absent
+// key only if both neighbours are sound. This also keeps writes away from damage.
 func find(cursor *bolt.Cursor, key []byte) ([]byte, error) {
 	right, raw := cursor.Seek(key)
 	if raw != nil && bytes.Equal(right, key) {

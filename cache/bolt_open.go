@@ -121,9 +121,8 @@ func openFile(path string, readOnly bool) (b *Bolt, err error) {
 		// goroutine of its own, where a panic cannot be recovered.
 	}
 	if runtime.GOOS != "windows" { // where a file is as large as its mapping
-		// To enlarge the mapping, bbolt waits for all readers and lets no new ones begin. A
-		// Backup reads for long. So 64-bit processes map 4 GiB at once, which takes addresses
-		// and no memory.
+		// To enlarge the mapping, bbolt waits for all readers, a long Backup included, and
+		// lets no new ones begin. So 64-bit processes map 4 GiB: addresses, not memory.
 		opts.InitialMmapSize = 1 << (strconv.IntSize / 2)
 	}
 	if b.db, err = bolt.Open(path, 0o600, &opts); err != nil {

@@ -23,9 +23,8 @@
 // # Damage
 //
 // Each entry has a checksum. If it does not match, reading the entry is an error. So is reading
-// an absent key next to it, which the damage may hide. After a panic of bbolt the store reads,
-// but no longer writes: restore the file from a backup, or begin with an empty one. Some damage
-// does worse:
+// an absent key next to it, which the damage may hide. After a panic of bbolt the store reads
+// but does not write: restore a backup, or begin with an empty file. Some damage does worse:
 //   - Damage to inner pages can hide entries, or bring back old ones. In tests with random
 //     damage, at most one file in a hundred does so.
 //   - Writing to a damaged file can damage more of it. In the worst case its pages form a

@@ -19,9 +19,8 @@ const (
 // The bound is a number of units. A value that takes ten times the memory of an ordinary one
 // should cost ten units. Then large values take no more memory than small ones.
 //
-// Get only marks a value as used, so readers share a lock. To evict, Add goes through the
-// values from the oldest on. It evicts the first one without a mark. Those before it lose their
-// mark and count as new. This is known as second chance, or CLOCK.
+// Get only marks a value as used, so readers share a lock. Add evicts the oldest value without
+// a mark. Older ones lose their mark and count as new: this is second chance, or CLOCK.
 //
 // An LRU of 2048 units or more has up to 16 shards. A random seed decides which one a key
 // belongs to, so nobody can choose keys that fill one shard. Shards fill unevenly: count on
