@@ -70,6 +70,7 @@ func (c *Client) run(name string, l *lookup) {
 		c.hold(name, e)
 	default:
 		l.policy = noPolicy(name, found.cause)
+		l.policy.client = c
 		e.policy.Store(l.policy)
 		c.endCheck(e, begun, false, found.doubt)
 		c.hold(name, e)

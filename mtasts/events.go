@@ -2,6 +2,7 @@ package mtasts
 
 import (
 	"log/slog"
+	"net/netip"
 	"time"
 )
 
@@ -31,6 +32,11 @@ const (
 	// EventSession: the outcome of one attempt to hand a message to an MX under
 	// a policy in mode enforce or testing. Result is empty for success.
 	EventSession EventKind = "session"
+
+	// EventOpportunistic: the outcome of one attempt without a policy to apply, because
+	// there is none, its mode is none, or an override exempts the domain. Result is empty
+	// if there was a TLS session, verified or not.
+	EventOpportunistic EventKind = "opportunistic"
 
 	// EventPolicy: a domain publishes a TXT record, but not exactly one that is
 	// valid, or no usable policy file; or the live policy of a domain with a cached one
@@ -71,7 +77,12 @@ type Event struct {
 	Time   time.Time
 	Domain string // policy domain
 	Policy *Policy
-	MX     string // MX host, for EventSession
+	MX     string // MX host, for EventSession and EventOpportunistic
+
+	// Local, Remote and HELO are what [Host.Connection] was told. HELO is text from the
+	// network.
+	Local, Remote netip.Addr
+	HELO          string
 
 	// Previous is the policy that Policy takes the place of, for EventChange.
 	Previous *Policy

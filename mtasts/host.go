@@ -30,6 +30,8 @@ type Host struct {
 	base     atomic.Pointer[tls.Config] // of the last TLSConfig
 	refused  atomic.Pointer[error]      // by a check of that base
 	reported atomic.Bool
+
+	connection connection
 }
 
 // CheckMX decides about one MX host of the domain, by the name that stands in its
@@ -148,7 +150,7 @@ func serverName(mx string) string {
 //
 // Under mode enforce an [*Error] means that the session must not carry the message: go
 // on to the next MX host. Under testing the outcome is reported and Verify returns nil;
-// under none it does nothing.
+// under none it only counts an [EventOpportunistic].
 //
 // Verify also judges sessions that were set up without [Host.TLSConfig], or for another
 // message. A connection pool asks before it reuses a session: a policy may have come, or
@@ -162,6 +164,9 @@ func serverName(mx string) string {
 func (h *Host) Verify(cs tls.ConnectionState) error {
 	mode := h.policy.Mode
 	if mode == ModeNone {
+		if cs.HandshakeComplete {
+			h.emit(nil)
+		}
 		return nil
 	}
 	if !cs.HandshakeComplete {
@@ -193,20 +198,15 @@ func (h *Host) Verify(cs tls.ConnectionState) error {
 // In every mode AllowFallback returns an error if a check of the base passed to TLSConfig
 // has failed: MTA-STS must not override DANE (RFC 8461, Section 2).
 //
-// Under enforce and testing the failure is reported, and under enforce the next
+// The failure is reported, and under enforce the next
 // [Client.PolicyFor] for the domain checks for a newer policy first. So call it
 // whenever TLS could not be had, also as a sender that would not fall back.
 func (h *Host) AllowFallback(cause error) error {
 	if refused := h.refused.Load(); refused != nil {
 		e := &Error{Domain: h.policy.Domain, MX: h.Name, Result: ResultValidationFailure,
 			Reason: ReasonSenderCheck, Err: *refused}
-		if h.policy.Mode != ModeNone {
-			h.emit(e)
-		}
+		h.emit(e)
 		return e
-	}
-	if h.policy.Mode == ModeNone {
-		return nil
 	}
 	if cause == nil {
 		cause = ErrNoSTARTTLS
@@ -219,7 +219,7 @@ func (h *Host) AllowFallback(cause error) error {
 	default:
 		h.report(failure)
 	}
-	if h.policy.Mode == ModeTesting {
+	if h.policy.Mode == ModeTesting || h.policy.Mode == ModeNone {
 		return nil
 	}
 	return failure

@@ -65,7 +65,7 @@ func (s *stage) find(subject string, events []mtasts.Event, failure error) findi
 	for i, e := range events {
 		if e.Kind == mtasts.EventSession {
 			session = &events[i] // the last, if a newer policy was found after the first
-		} else if other == nil {
+		} else if other == nil && e.Kind != mtasts.EventOpportunistic {
 			other = &events[i]
 		}
 	}
