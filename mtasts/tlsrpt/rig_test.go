@@ -83,7 +83,10 @@ func (r *rig) start() {
 	c.SetTransport(transport{r})
 	ctx, cancel := context.WithCancel(r.t.Context())
 	r.collector, r.cancel, r.run = c, cancel, make(chan error, 1)
-	go func(run chan error) { run <- c.Run(ctx) }(r.run)
+	go func(run chan error) {
+		run <- c.Run(ctx)
+		close(run)
+	}(r.run)
 }
 
 func (r *rig) stop() {
