@@ -213,7 +213,7 @@ func (c *Client) fetchFailure(domain string, err error) *Error {
 	// The error itself may hold on to all that the host has sent, its certificates
 	// above all, and is cached; its text will do.
 	e := &Error{Domain: domain, Result: ResultPolicyFetchError, Err: errors.New(printable(describe(err), 400))}
-	if answer, ok := errors.AsType[*fetch.Error](err); ok && answer.Kind == fetch.KindAnswer {
+	if answer, ok := errors.AsType[*fetch.Error](err); ok && answer.Refused {
 		e.Reason = ReasonNotAPolicyFile
 		return e
 	}

@@ -10,7 +10,6 @@ import (
 type policyFile struct {
 	text       string
 	sts.Policy // whose mode and most patterns are parts of text
-	index      *sts.Index
 }
 
 // parseFile reads the text of a policy file. The error is a *sts.SyntaxError.
@@ -19,7 +18,7 @@ func parseFile(text string) (*policyFile, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &policyFile{text, p, sts.NewIndex(p.MX)}, nil
+	return &policyFile{text, p}, nil
 }
 
 // sharedFiles has domains with the same policy file share it in memory: most are copies

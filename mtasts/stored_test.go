@@ -71,7 +71,7 @@ func TestADamagedEntryIsNeverAPolicy(t *testing.T) {
 	}
 }
 
-func TestAnEntryOfAnotherDomainIsNotTaken(t *testing.T) {
+func TestAnEntryOfAnotherDomainIsDamaged(t *testing.T) {
 	entry := encodeEntry(sample(t), time.Unix(0, 0))
 	if p, _, err := decodeEntry("example.net", entry, parseFile); !errors.Is(err, errDamaged) {
 		t.Errorf("%+v, %v: example.com's entry was read as example.net's", p, err)
@@ -79,8 +79,8 @@ func TestAnEntryOfAnotherDomainIsNotTaken(t *testing.T) {
 }
 
 // FuzzEntry: whatever a store returns, decoding does not panic, and what it
-// accepts encodes to the same octets. The checksum is made right first, or no
-// mutation would ever get past it.
+// accepts encodes to the same octets. The test corrects the checksum first: otherwise no
+// mutation would get past it.
 func FuzzEntry(f *testing.F) {
 	for _, p := range []*Policy{sample(f), {}} {
 		entry := encodeEntry(p, time.Unix(0, 0))
@@ -96,7 +96,7 @@ func FuzzEntry(f *testing.F) {
 			}
 			return
 		}
-		// A number can be longer than need be, so it is what comes of it that counts.
+		// A number may be encoded in more octets than necessary, so compare the values.
 		entry := encodeEntry(p, used)
 		again, usedAgain, err := decodeEntry(domain, entry, parseFile)
 		if err != nil || !reflect.DeepEqual(again, p) || !usedAgain.Equal(used) {
