@@ -153,7 +153,10 @@ func (t transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if refused, ok := errors.AsType[httpStatus](err); ok {
 		status, err = int(refused), nil
 	}
-	return &http.Response{StatusCode: status, Body: http.NoBody, Request: req}, err
+	if err != nil {
+		return nil, err
+	}
+	return &http.Response{StatusCode: status, Body: http.NoBody, Request: req}, nil
 }
 
 type httpStatus int

@@ -301,7 +301,7 @@ func TestWhatCannotBeNotedIsNotSent(t *testing.T) {
 		r.wants(domain, "mailto:"+byMail)
 		r.count(domain, 3)
 		r.sleep(10 * time.Second)
-		store.fail(errors.New("no space left on device"))
+		store.fail(errFull)
 		r.count(domain, 4)
 		r.sleep(oneDay + 20*time.Hour)
 		r.count(domain, 1)
@@ -423,3 +423,5 @@ func TestADNSFailureIsNoAbsence(t *testing.T) {
 		}
 	})
 }
+
+var errFull = errors.New("no space left on device")

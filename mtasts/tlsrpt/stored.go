@@ -90,18 +90,23 @@ func dueAt(base string, day int64) time.Time {
 	return startOf(day + 1).Add(first + time.Duration(part*float64(span)))
 }
 
-// change is the stored form of e. A store would order the changes of a key by time, but the
-// clock may be set; without a time, the last one counts.
+// change is the stored form of e, which is empty once its report is over. A store would order
+// the changes of a key by time, but the clock may be set; without a time, the last one counts.
 func (e *entry) change() cache.Change {
-	var b bytes.Buffer
-	_ = gob.NewEncoder(&b).Encode(e) // does not fail: the types are known
-	return cache.Change{Key: e.key, Value: b.Bytes(), Expires: startOf(e.day + 2*keepDays)}
+	b := new(bytes.Buffer)
+	if !e.Sending.Over {
+		_ = gob.NewEncoder(b).Encode(e) // does not fail: the types are known
+	}
+	return cache.Change{Key: e.key, Value: append([]byte{}, b.Bytes()...), Expires: startOf(e.day + 2*keepDays)}
 }
 
 // decode returns the entry that value holds.
 func decode(key string, value []byte) (*entry, error) {
 	day, _, ok := splitKey(key)
 	e := &entry{day: day, key: key}
+	if e.Sending.Over = len(value) == 0; e.Sending.Over && ok {
+		return e, nil
+	}
 	if err := gob.NewDecoder(bytes.NewReader(value)).Decode(e); err != nil || !ok {
 		return nil, fmt.Errorf("tlsrpt: the store: the value of %+.60q is damaged: %w", key, err)
 	}

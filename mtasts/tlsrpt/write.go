@@ -3,14 +3,18 @@ package tlsrpt
 import (
 	"cmp"
 	"context"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/mtasts/go-mtasts/cache"
 )
 
 const (
-	// writeInterval is for how long an outcome is in memory alone.
+	// writeInterval is for how long an outcome is in memory alone, and maxInterval if the
+	// store fails.
 	writeInterval = 5 * time.Second
+	maxInterval   = time.Minute
 
 	// storeLimit ends a read or write of a store that hangs.
 	storeLimit = 10 * time.Second
@@ -18,23 +22,27 @@ const (
 	// maxBatch bounds the entries that are written in one transaction, and maxSplits how
 	// often one that fails is split, to find the entry that the store does not take.
 	maxBatch  = 200
-	maxSplits = 32
+	maxSplits = 16
 )
 
 // writeChanges writes what has changed until the collector is closed.
 func (c *Collector) writeChanges() {
-	for {
+	for wait := writeInterval; ; {
 		select {
 		case <-c.kick:
 		case <-c.ctx.Done():
 			return
 		}
 		select {
-		case <-time.After(writeInterval):
+		case <-time.After(wait):
 		case <-c.ctx.Done():
 			return
 		}
-		c.flush()
+		if c.flush() == nil {
+			wait = writeInterval
+		} else {
+			wait = min(2*wait, maxInterval)
+		}
 	}
 }
 
@@ -63,17 +71,17 @@ func (c *Collector) flush() error {
 		}
 	}
 	today := dayOf(time.Now())
-	if err != nil || today == c.today {
-		return err
+	if today != c.today {
+		c.today, batch = today, slices.Collect(maps.Values(c.entries))
 	}
-	c.today = today
-	for k, e := range c.entries {
-		if k.day != today && !e.dirty {
-			delete(c.entries, k)
+	for _, e := range batch {
+		// What comes later goes to another part. This one may be gone by then.
+		if e.day != today && !e.dirty {
+			delete(c.entries, dayDomain{e.day, e.Domain})
 			c.stats.Keys -= e.keys
 		}
 	}
-	return nil
+	return err
 }
 
 // write writes entries. One that the store does not take holds up no other.
