@@ -3,7 +3,9 @@ package tlsrpt_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/netip"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -106,7 +108,7 @@ func TestAKnownOutcomeCostsNoAllocation(t *testing.T) {
 }
 
 func BenchmarkReport(b *testing.B) {
-	for name, domains := range map[string]int{"domains=1": 1, "domains=100k": 100_000} {
+	for name, domains := range map[string]int{"domains=1": 1, "domains=10k": 10_000, "domains=100k": 100_000} {
 		b.Run(name, func(b *testing.B) {
 			c := open(b, &cache.Memory{}, options())
 			var all []mtasts.Event
@@ -124,3 +126,39 @@ func BenchmarkReport(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkMemory says how many octets of heap a key takes: half of the domains have a
+// policy of their own and a failure, the other half no policy.
+func BenchmarkMemory(b *testing.B) {
+	for b.Loop() {
+		heap := func() uint64 {
+			runtime.GC()
+			var m runtime.MemStats
+			runtime.ReadMemStats(&m)
+			return m.HeapAlloc
+		}
+		before := heap()
+		c := open(b, nowhere{&cache.Memory{}}, options())
+		for i := range 100_000 {
+			success, failure := events(fmt.Sprintf("domain-%d.example", i))
+			if i%2 == 0 {
+				success.Kind, success.Policy = mtasts.EventOpportunistic, &mtasts.Policy{}
+				c.Report(success)
+			} else {
+				success.Policy.Text = strings.Clone(success.Policy.Text)
+				failure.Policy = success.Policy
+				c.Report(success)
+				c.Report(failure)
+			}
+		}
+		keys := c.Stats().Keys
+		b.ReportMetric(float64(heap()-before)/float64(keys), "octets/key")
+		b.ReportMetric(float64(heap()-before)/100_000, "octets/domain")
+		c.Close()
+	}
+}
+
+// nowhere is a store that takes all and keeps nothing.
+type nowhere struct{ *cache.Memory }
+
+func (nowhere) Write(context.Context, []cache.Change) error { return nil }

@@ -16,7 +16,7 @@ import (
 func TestAYear(t *testing.T) {
 	mortal(t, func(t *testing.T, r *rig) {
 		chance := rand.New(rand.NewPCG(1, 2))
-		const domains = 12
+		const domains = 6
 		name := func(i int) string { return fmt.Sprintf("d%d.example", i) }
 		to := func(i int) string {
 			if i%2 == 0 {
@@ -79,7 +79,7 @@ func TestAYear(t *testing.T) {
 				if day%9 == 8 { // a day without mail
 					continue
 				}
-				for range chance.IntN(30) {
+				for range chance.IntN(12) {
 					success, failure := events(name(chance.IntN(domains)))
 					e := success
 					if chance.IntN(3) == 0 {
