@@ -37,7 +37,7 @@
 // # What is sent
 //
 // A domain gets one report for a day, on the following day, between 00:15 and 20:15 UTC at a
-// moment that depends on the domain, the day and the contact. Each destination in its record
+// moment that depends on the domain and the contact. Each destination in its record
 // gets it, and is tried for 24 hours. That it is about to be sent is stored before. If the
 // process ends before the answer is known, the report is not sent again: a receiver gets it
 // twice only if it has taken it and answered with a failure.

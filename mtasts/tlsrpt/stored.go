@@ -65,9 +65,10 @@ func startOf(day int64) time.Time { return time.Unix(day*24*60*60, 0).UTC() }
 // dayKey is in front of all keys of a day.
 func dayKey(day int64) string { return startOf(day).Format(dayLayout) }
 
-// baseKey is the key of a domain and day. Not all senders are to send at one moment.
+// baseKey is the key of a domain and day. Not all senders are to send at one moment, so the hash
+// has the contact. It does not have the day: a domain gets its reports at the same time each day.
 func baseKey(contact string, day int64, domain string) string {
-	sum := sha256.Sum256(fmt.Appendf(nil, "%s %d %s", contact, day, domain))
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s %s", contact, domain))
 	return fmt.Sprintf("%s-%x", dayKey(day), sum[:16])
 }
 
