@@ -30,6 +30,14 @@ const (
 // closed. Each is due at a random moment of the following day, and is tried for 24 hours;
 // then it is dropped. Run is to run once per store. It returns the cause of the end of ctx.
 func (c *Collector) Run(ctx context.Context) error {
+	c.mu.Lock()
+	if c.closed {
+		c.mu.Unlock()
+		return context.Cause(c.ctx)
+	}
+	c.work.Add(1) // Close waits, for the store is in use
+	c.mu.Unlock()
+	defer c.work.Done()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(c.ctx, cancel)()

@@ -490,3 +490,27 @@ func TestAReportWaitsForAllThatWasCounted(t *testing.T) {
 		}
 	})
 }
+
+func TestCloseLetsWhatIsBeingSentEnd(t *testing.T) {
+	mortal(t, func(t *testing.T, r *rig) {
+		r.wants(domain, "mailto:"+byMail)
+		sent := make(chan bool)
+		r.answers(byMail, func(context.Context) error {
+			close(sent)
+			time.Sleep(3 * time.Second) // in a bubble
+			return nil
+		})
+		r.count(domain, 1)
+		<-sent
+		if err := r.collector.Close(); err != nil {
+			t.Error(err)
+		}
+		r.store.(*mortalStore).die() // it has been closed
+		if s := r.collector.Stats(); s.Reported != 1 || s.StoreErrors != 0 {
+			t.Errorf("stats %+v", s)
+		}
+		if err := r.collector.Run(t.Context()); err == nil {
+			t.Error("a closed collector runs")
+		}
+	})
+}
