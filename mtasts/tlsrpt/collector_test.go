@@ -162,3 +162,16 @@ func BenchmarkMemory(b *testing.B) {
 type nowhere struct{ *cache.Memory }
 
 func (nowhere) Write(context.Context, []cache.Change) error { return nil }
+
+func TestOutcomesBeyondTheBoundOfMemoryAreCounted(t *testing.T) {
+	c := open(t, nowhere{&cache.Memory{}}, options())
+	const domains, most = 201_000, 200_000 // two keys each
+	for i := range domains {
+		if err := c.Add(tlsrpt.Outcome{Domain: fmt.Sprintf("d%d.example", i), Type: tlsrpt.TypeNoPolicyFound}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if s := c.Stats(); s.Outcomes != domains || s.Dropped != domains-most || s.Keys != 2*most {
+		t.Errorf("stats %+v", s)
+	}
+}

@@ -30,6 +30,14 @@ const (
 // closed. Each is due at a random moment of the following day, and is tried for 24 hours;
 // then it is dropped. Run is to run once per store. It returns the cause of the end of ctx.
 func (c *Collector) Run(ctx context.Context) error {
+	c.mu.Lock()
+	if c.closed {
+		c.mu.Unlock()
+		return context.Cause(c.ctx)
+	}
+	c.work.Add(1) // Close waits, for the store is in use
+	c.mu.Unlock()
+	defer c.work.Done()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(c.ctx, cancel)()
@@ -52,10 +60,8 @@ func (c *Collector) Run(ctx context.Context) error {
 		})
 	}
 	for {
-		next := time.Now().Add(minWalk)
-		if c.flush() == nil { // or a part might be written after the report
-			next = c.walk(ctx, send)
-		}
+		_ = c.flush() // which drops the days before from memory
+		next := c.walk(ctx, send)
 		select {
 		case <-time.After(min(max(time.Until(next), minWalk), maxWalk)):
 		case <-ctx.Done():
@@ -100,7 +106,12 @@ func (c *Collector) walk(ctx context.Context, send func(base string)) (next time
 				continue
 			case day < today-keepDays || day > today+1:
 				e, err := decode(key, values[i])
-				if c.save(ctx, cache.Change{Key: key}) && err == nil && !e.Sending.Over {
+				if !c.save(ctx, cache.Change{Key: key}) || len(values[i]) == 0 {
+					continue
+				}
+				if err != nil {
+					c.log.Error("tlsrpt: what was counted cannot be read, and is lost", "error", err)
+				} else {
 					c.drop(e, "their day is long over, or far ahead")
 				}
 				continue
@@ -114,9 +125,8 @@ func (c *Collector) walk(ctx context.Context, send func(base string)) (next time
 				break
 			}
 			if key == base {
-				e, err := decode(key, values[i])
-				if err != nil || e.Sending.Over || later(e.Sending.Next) {
-					continue
+				if e, err := decode(key, values[i]); err != nil || later(e.Sending.Next) {
+					continue // of an empty value there is an error
 				}
 			}
 			send(base)

@@ -45,7 +45,7 @@ func (c *Collector) send(ctx context.Context, base string) {
 		return
 	}
 	s := &e.Sending
-	if e.Domain == "" || s.Over || s.Tries > 0 && s.Next.After(now) && s.Next.Sub(now) <= maxRetry {
+	if e.Domain == "" || c.counts(e) || s.Tries > 0 && s.Next.After(now) && s.Next.Sub(now) <= maxRetry {
 		return
 	}
 	if s.Tries++; s.ID == "" {
@@ -123,11 +123,16 @@ func (c *Collector) settle(ctx context.Context, e *entry) {
 
 // finish notes that the report is over, and where its outcomes belong.
 func (c *Collector) finish(ctx context.Context, e *entry, counter *uint64) {
-	n := e.sessions()
-	e.Sending.Over, e.Policies = true, nil
-	if c.save(ctx, e.change()) {
-		c.tally(counter, n)
+	if c.save(ctx, e.over()) {
+		c.tally(counter, e.sessions())
 	}
+}
+
+// counts reports whether some of what belongs to e may not have been written yet.
+func (c *Collector) counts(e *entry) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.entries[dayDomain{e.day, e.Domain}] != nil
 }
 
 func (c *Collector) tally(counter *uint64, n uint64) {

@@ -37,7 +37,6 @@ type sending struct {
 	ID           string // of the report; senders of one organization must not share it
 	Tries        int
 	Next         time.Time // when to try next
-	Over         bool
 	Destinations []destination
 }
 
@@ -91,36 +90,37 @@ func dueAt(base string, day int64) time.Time {
 	return startOf(day + 1).Add(first + time.Duration(part*float64(span)))
 }
 
-// change is the stored form of e, which is empty once its report is over. A store would order
-// the changes of a key by time, but the clock may be set; without a time, the last one counts.
+// change is the stored form of e. A store would order the changes of a key by time, but the
+// clock may be set; without a time, the last one counts.
 func (e *entry) change() cache.Change {
-	b := new(bytes.Buffer)
-	if !e.Sending.Over {
-		_ = gob.NewEncoder(b).Encode(e) // does not fail: the types are known
-	}
-	return cache.Change{Key: e.key, Value: append([]byte{}, b.Bytes()...), Expires: startOf(e.day + 2*keepDays)}
+	var b bytes.Buffer
+	_ = gob.NewEncoder(&b).Encode(e) // does not fail: the types are known
+	return cache.Change{Key: e.key, Value: b.Bytes(), Expires: startOf(e.day + 2*keepDays)}
+}
+
+// over is the stored form of an entry whose report is over: an empty value.
+func (e *entry) over() cache.Change {
+	return cache.Change{Key: e.key, Value: []byte{}, Expires: startOf(e.day + 2*keepDays)}
 }
 
 // decode returns the entry that value holds.
 func decode(key string, value []byte) (*entry, error) {
 	day, _, ok := splitKey(key)
 	e := &entry{day: day, key: key}
-	if e.Sending.Over = len(value) == 0; e.Sending.Over && ok {
-		return e, nil
-	}
 	if err := gob.NewDecoder(bytes.NewReader(value)).Decode(e); err != nil || !ok {
 		return nil, fmt.Errorf("tlsrpt: the store: the value of %+.60q is damaged: %w", key, err)
 	}
 	return e, nil
 }
 
-// gather reads the entry of a domain and day. If no try has been made, that is all its
-// parts, which are gone once the changes are written. Parts that come later are dropped.
+// gather reads the entry of a domain and day, without a Domain if its report is over. If no
+// try has been made, the entry is all its parts, which are gone once the changes are written.
+// Parts that come later are dropped.
 func (c *Collector) gather(ctx context.Context, base string) (e *entry, gone []cache.Change, err error) {
 	day, _, _ := splitKey(base)
 	value, frozen, err := c.store.Get(ctx, base)
 	e = &entry{day: day, key: base}
-	if frozen && err == nil {
+	if err == nil && len(value) > 0 {
 		e, err = decode(base, value)
 	}
 	parts := &entry{day: day}
