@@ -2,41 +2,28 @@ package cache_test
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"encoding/binary"
+	"errors"
 	"flag"
 	"fmt"
-	"math/rand/v2"
 	"path/filepath"
 	"runtime"
 	"slices"
-	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/mtasts/go-mtasts/cache"
-	"github.com/mtasts/go-mtasts/internal/testcost"
 	bolt "go.etcd.io/bbolt"
 )
 
-// The floor of a store is what one would write with bbolt as it is: one bucket, the default
-// options, and under each domain the value that the client hands to its store.
-// `benchstat -col /impl` compares.
-
-var million = flag.Bool("bench.million", false, "store a million domains too")
-
-func benchSizes() []int {
-	if *million {
-		return []int{100_000, 1_000_000}
-	}
-	return []int{100_000}
-}
+// The floor of a store is bbolt with its default options, one bucket, and under each domain
+// the value that a client hands to its store.
 
 var benchTime = time.Now()
 
-// random is a number that looks random and is the same for the same i.
+// random returns the i-th of a fixed sequence of numbers that look random.
 func random(i int) uint64 {
 	x := uint64(i) * 0x9e3779b97f4a7c15
 	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
@@ -44,7 +31,7 @@ func random(i int) uint64 {
 	return x ^ x>>31
 }
 
-// benchKey is the name of domain i, of about 20 octets.
+// benchKey returns domain i, of about 20 octets.
 func benchKey(i int) string {
 	b := make([]byte, 12, 24)
 	for x, j := random(i), 0; j < len(b); j++ {
@@ -54,8 +41,8 @@ func benchKey(i int) string {
 	return string(append(b, [...]string{".com", ".example", ".org.example", ".net"}[i%4]...))
 }
 
-// benchChanges are the policies of some domains, with three mx patterns each, in the layout
-// in which the client stores them.
+// benchChanges returns the policies of some domains, with three mx patterns each, in the form
+// in which a client stores them.
 func benchChanges(from, to int) []cache.Change {
 	var changes []cache.Change
 	for i := from; i < to; i++ {
@@ -77,7 +64,7 @@ type benchDB interface {
 	Close() error
 }
 
-// floor is bbolt without anything around it.
+// floor is bbolt as a store.
 type floor struct{ *bolt.DB }
 
 var floorBucket = []byte("entries")
@@ -122,165 +109,185 @@ func (f floor) Scan(_ context.Context, after string, limit int) (keys []string, 
 	return keys, values, err
 }
 
-// eachImpl runs a benchmark on both.
-func eachImpl(b *testing.B, run func(b *testing.B, open func(path string) benchDB)) {
-	b.Run("impl=ours", func(b *testing.B) {
-		run(b, func(path string) benchDB {
-			s, err := cache.OpenBolt(path)
-			if err != nil {
-				b.Fatal(err)
-			}
-			return s
-		})
-	})
-	b.Run("impl=floor", func(b *testing.B) {
-		run(b, func(path string) benchDB {
-			db, err := bolt.Open(path, 0o600, nil)
-			if err != nil {
-				b.Fatal(err)
-			}
-			return floor{db}
-		})
-	})
+// A benchFile is a store with a number of domains.
+type benchFile struct {
+	benchDB
+	impl string
+	path string
+	open func(path string) (benchDB, error)
 }
 
-// fill puts n domains into db, in the order of their keys so that it takes seconds.
-func fill(b *testing.B, db benchDB, n int) {
-	b.Helper()
-	changes := benchChanges(0, n)
-	slices.SortFunc(changes, func(a, b cache.Change) int { return cmp.Compare(a.Key, b.Key) })
-	for some := range slices.Chunk(changes, 20_000) {
-		if err := db.Write(context.Background(), some); err != nil {
-			b.Fatal(err)
+// benchFiles returns a store of n domains for each impl. They are written in no order and in
+// 100 transactions, to come near a file that grows over time.
+func benchFiles(b *testing.B, n int) []*benchFile {
+	dir := b.TempDir()
+	files := []*benchFile{
+		{impl: "impl=ours", path: filepath.Join(dir, "ours.db"), open: func(path string) (benchDB, error) {
+			return cache.OpenBolt(path)
+		}},
+		{impl: "impl=floor", path: filepath.Join(dir, "floor.db"), open: func(path string) (benchDB, error) {
+			db, err := bolt.Open(path, 0o600, nil)
+			return floor{db}, err
+		}},
+	}
+	for _, f := range files {
+		f.reopen(b)
+		b.Cleanup(func() { f.Close() })
+		for i := range 100 {
+			if err := f.Write(context.Background(), benchChanges(i*n/100, (i+1)*n/100)); err != nil {
+				b.Fatal(err)
+			}
 		}
 	}
-	changes = nil
-	runtime.GC() // of what this has left, and not while something is measured
+	runtime.GC() // now, and not while something is measured
+	return files
 }
 
-// BenchmarkStoreWrite stores policies durably, each a domain that is not there yet. The
-// floor of many changes at once is bbolt's Batch, which is called for each of them.
+func (f *benchFile) reopen(b *testing.B) {
+	db, err := f.open(f.path)
+	if err != nil {
+		b.Fatal(err)
+	}
+	f.benchDB = db
+}
+
+// BenchmarkStoreWrite stores policies, each of a new domain, durably. The floor of many at
+// once is bbolt's Batch, called for each of them on a goroutine of its own.
 func BenchmarkStoreWrite(b *testing.B) {
 	const there = 100_000
+	files := benchFiles(b, there)
 	for _, n := range []int{1, 100} {
 		b.Run(fmt.Sprint("changes=", n), func(b *testing.B) {
-			eachImpl(b, func(b *testing.B, open func(string) benchDB) {
-				db := open(filepath.Join(b.TempDir(), "store.db"))
-				defer db.Close()
-				fill(b, db, there)
-				b.ReportAllocs()
-				for i := there; b.Loop(); i += n {
-					changes := benchChanges(i, i+n)
-					if f, ok := db.(floor); ok && n > 1 {
-						var wg sync.WaitGroup
-						for i := range changes {
-							wg.Go(func() {
-								if err := f.Batch(func(tx *bolt.Tx) error { return floorPut(tx, &changes[i]) }); err != nil {
-									b.Error(err)
-								}
-							})
-						}
-						wg.Wait()
-					} else if err := db.Write(b.Context(), changes); err != nil {
-						b.Fatal(err)
+			for _, f := range files {
+				b.Run(f.impl, func(b *testing.B) {
+					write := f.Write
+					if f, ok := f.benchDB.(floor); ok && n > 1 {
+						write = f.batch
 					}
-				}
-			})
-		})
-	}
-}
-
-// BenchmarkStoreGet looks domains up at random, some that are there and some that are not.
-func BenchmarkStoreGet(b *testing.B) {
-	for _, there := range []bool{true, false} {
-		for _, n := range benchSizes() {
-			b.Run(fmt.Sprintf("there=%v/domains=%d", there, n), func(b *testing.B) {
-				eachImpl(b, func(b *testing.B, open func(string) benchDB) {
-					db := open(filepath.Join(b.TempDir(), "store.db"))
-					defer db.Close()
-					fill(b, db, n)
-					keys := make([]string, 1<<16)
-					for i := range keys {
-						keys[i] = benchKey(int(random(i) % uint64(n)))
-						if !there {
-							keys[i] = benchKey(n + i)
-						}
-					}
-					b.ReportAllocs()
-					for i := 0; b.Loop(); i++ {
-						if _, ok, err := db.Get(b.Context(), keys[i%len(keys)]); ok != there || err != nil {
-							b.Fatal(ok, err)
+					next := there * (1 + n) // of new domains
+					for ; b.Loop(); next += n {
+						if err := write(b.Context(), benchChanges(next, next+n)); err != nil {
+							b.Fatal(err)
 						}
 					}
 				})
-			})
+			}
+		})
+	}
+}
+
+func (f floor) batch(_ context.Context, changes []cache.Change) error {
+	errs := make([]error, len(changes))
+	var wg sync.WaitGroup
+	for i := range changes {
+		wg.Go(func() {
+			errs[i] = f.Batch(func(tx *bolt.Tx) error { return floorPut(tx, &changes[i]) })
+		})
+	}
+	wg.Wait()
+	return errors.Join(errs...)
+}
+
+var storeDomains = flag.Int("bench.domains", 100_000, "how many domains BenchmarkStore stores")
+
+// BenchmarkStore measures a store of many domains: a look-up of one that is there and of one
+// that is not, a scan of all, the opening of the file with one look-up, and the size of the
+// file. 10 million domains need 8 GB of disk and many minutes:
+//
+//	go test ./cache -run '^$' -bench 'Store$' -bench.domains 10000000 -benchtime 100x -timeout 2h
+func BenchmarkStore(b *testing.B) {
+	n := *storeDomains
+	b.Run(fmt.Sprint("domains=", n), func(b *testing.B) {
+		files := benchFiles(b, n)
+		for _, f := range files {
+			f.scan(b, n) // maps all pages, or the first that is measured would pay for it
+		}
+		for _, op := range []struct {
+			name string
+			run  func(b *testing.B, f *benchFile, n int)
+		}{
+			{"op=get", benchGet},
+			{"op=miss", benchMiss},
+			{"op=scan", benchScan},
+			{"op=open", benchOpen},
+		} {
+			for _, f := range files {
+				b.Run(op.name+"/"+f.impl, func(b *testing.B) { op.run(b, f, n) })
+			}
+		}
+	})
+}
+
+// benchGet reports the 50th and the 99th percentile of single look-ups, too.
+func benchGet(b *testing.B, f *benchFile, n int) {
+	get := func(i int) {
+		if _, ok, err := f.Get(b.Context(), benchKey(int(random(i)%uint64(n)))); !ok || err != nil {
+			b.Fatal(ok, err)
+		}
+	}
+	i := 0
+	for ; b.Loop(); i++ {
+		get(i)
+	}
+	took := make([]float64, 10_000)
+	for j := range took {
+		start := time.Now()
+		get(i + j)
+		took[j] = float64(time.Since(start))
+	}
+	slices.Sort(took)
+	b.ReportMetric(took[len(took)/2], "p50-ns")
+	b.ReportMetric(took[len(took)*99/100], "p99-ns")
+}
+
+func benchMiss(b *testing.B, f *benchFile, n int) {
+	for i := n; b.Loop(); i++ {
+		if _, ok, err := f.Get(b.Context(), benchKey(i)); ok || err != nil {
+			b.Fatal(ok, err)
 		}
 	}
 }
 
-// BenchmarkStoreScan walks through the whole store, a thousand entries at a time.
-func BenchmarkStoreScan(b *testing.B) {
-	for _, n := range benchSizes() {
-		b.Run(fmt.Sprint("domains=", n), func(b *testing.B) {
-			eachImpl(b, func(b *testing.B, open func(string) benchDB) {
-				db := open(filepath.Join(b.TempDir(), "store.db"))
-				defer db.Close()
-				fill(b, db, n)
-				b.ReportAllocs()
-				for b.Loop() {
-					found := 0
-					for after, more := "", true; more; {
-						keys, _, err := db.Scan(b.Context(), after, 1000)
-						if err != nil {
-							b.Fatal(err)
-						}
-						found += len(keys)
-						if more = len(keys) == 1000; more {
-							after = keys[999]
-						}
-					}
-					if found != n {
-						b.Fatal(found)
-					}
-				}
-			})
-		})
+func benchScan(b *testing.B, f *benchFile, n int) {
+	for b.Loop() {
+		f.scan(b, n)
 	}
 }
 
-// BenchmarkStoreOpen opens a file that has been in use, and looks one domain up. It reports
-// the octets of the file for each domain, too.
-func BenchmarkStoreOpen(b *testing.B) {
-	for _, n := range benchSizes() {
-		b.Run(fmt.Sprint("domains=", n), func(b *testing.B) {
-			eachImpl(b, func(b *testing.B, open func(string) benchDB) {
-				path := filepath.Join(b.TempDir(), "store.db")
-				db := open(path)
-				for i := 0; i < n; i += n / 100 { // in no order, as senders do
-					if err := db.Write(b.Context(), benchChanges(i, i+n/100)); err != nil {
-						b.Fatal(err)
-					}
-				}
-				if err := db.Close(); err != nil {
-					b.Fatal(err)
-				}
-				runtime.GC()
-				for i := 0; b.Loop(); i++ {
-					db := open(path)
-					if _, ok, err := db.Get(b.Context(), benchKey(i%n)); !ok || err != nil {
-						b.Fatal(ok, err)
-					}
-					if err := db.Close(); err != nil {
-						b.Fatal(err)
-					}
-				}
-				b.ReportMetric(float64(usedOctets(b, path))/float64(n), "octets/domain")
-			})
-		})
+// scan reads all n entries, a thousand at a time.
+func (f *benchFile) scan(b *testing.B, n int) {
+	found := 0
+	for after, more := "", true; more; {
+		keys, _, err := f.Scan(b.Context(), after, 1000)
+		if err != nil {
+			b.Fatal(err)
+		}
+		found += len(keys)
+		if more = len(keys) == 1000; more {
+			after = keys[999]
+		}
+	}
+	if found != n {
+		b.Fatal(found)
 	}
 }
 
-// usedOctets is how much of the file at path has ever been in use. The file itself grows by
+// benchOpen opens the file, looks one domain up, and closes it.
+func benchOpen(b *testing.B, f *benchFile, n int) {
+	f.Close()
+	for i := 0; b.Loop(); i++ {
+		f.reopen(b)
+		if _, ok, err := f.Get(b.Context(), benchKey(i%n)); !ok || err != nil {
+			b.Fatal(ok, err)
+		}
+		if err := f.Close(); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(usedOctets(b, f.path))/float64(n), "octets/domain")
+}
+
+// usedOctets returns how much of the file at path has been in use so far. The file grows by
 // more than is needed at once.
 func usedOctets(b *testing.B, path string) (size int64) {
 	db, err := bolt.Open(path, 0o600, &bolt.Options{ReadOnly: true})
@@ -293,72 +300,4 @@ func usedOctets(b *testing.B, path string) (size int64) {
 		return nil
 	})
 	return size
-}
-
-// BenchmarkLRUGet asks on all cores for what is there. The floor is a map that readers share
-// a lock for; it keeps no order, and so cannot evict.
-func BenchmarkLRUGet(b *testing.B) {
-	for _, n := range []int{1, 10_000, 100_000} {
-		b.Run(fmt.Sprint("keys=", n), func(b *testing.B) {
-			// Copies of the keys, in no order: to compare a string with itself costs nothing.
-			keys, asked := make([]string, n), make([]string, n)
-			for i, at := range rand.New(rand.NewPCG(8461, uint64(n))).Perm(n) {
-				keys[at] = fmt.Sprintf("customer%d.example.com", at)
-				asked[i] = strings.Clone(keys[at])
-			}
-			b.Run("impl=ours", func(b *testing.B) {
-				l := cache.NewLRU[*int](2 * n)
-				for _, k := range keys {
-					l.Add(k, new(int), 1)
-				}
-				testcost.OnAllCores(b, asked, func(k string) bool { _, ok := l.Get(k); return ok })
-			})
-			b.Run("impl=floor", func(b *testing.B) {
-				var mu sync.RWMutex
-				m := make(map[string]*int)
-				for _, k := range keys {
-					m[k] = new(int)
-				}
-				testcost.OnAllCores(b, asked, func(k string) bool {
-					mu.RLock()
-					v := m[k]
-					mu.RUnlock()
-					return v != nil
-				})
-			})
-		})
-	}
-}
-
-// BenchmarkLRUAdd adds new keys to what is full, so that each takes the place of another.
-// The floor is a map that forgets at random.
-func BenchmarkLRUAdd(b *testing.B) {
-	const size = 10_000
-	keys := make([]string, 100_000)
-	for i := range keys {
-		keys[i] = fmt.Sprintf("customer%d.example.com", i)
-	}
-	b.Run("impl=ours", func(b *testing.B) {
-		l := cache.NewLRU[*int](size)
-		b.ReportAllocs()
-		for i := 0; b.Loop(); i++ {
-			l.Add(keys[i%len(keys)], nil, 1)
-		}
-	})
-	b.Run("impl=floor", func(b *testing.B) {
-		var mu sync.RWMutex
-		m := make(map[string]*int)
-		b.ReportAllocs()
-		for i := 0; b.Loop(); i++ {
-			mu.Lock()
-			m[keys[i%len(keys)]] = nil
-			if len(m) > size {
-				for k := range m {
-					delete(m, k)
-					break
-				}
-			}
-			mu.Unlock()
-		}
-	})
 }

@@ -12,24 +12,24 @@ import (
 	bolt "go.etcd.io/bbolt"
 )
 
-// Bolt is a store in a bbolt file. It belongs to one process at a time, is made by
-// [OpenBolt], and must be closed. It drops nothing: whoever uses it removes what has expired.
+// Bolt is a store in a bbolt file. [OpenBolt] opens it, for one process at a time. It must be
+// closed. It keeps expired entries until its user removes them.
 //
-// Damage is an error of the call that meets it; the package documentation says when it may
-// hide an entry. Writing a damaged entry anew repairs it. All methods may be called
-// concurrently. Errors name the file and, where something can be done, what.
+// A call that meets damage returns an error. The package documentation says when damage can
+// hide an entry. Writing a damaged entry again repairs it. All methods may be called
+// concurrently. An error names the file and, where something can be done, says what.
 type Bolt struct {
 	path   string
 	db     *bolt.DB
-	turn   chan struct{} // of capacity 1: full while somebody writes
-	wrote  bool          // anything; belongs to who has the turn
+	turn   chan struct{} // of capacity 1: full during a write
+	wrote  bool          // since it was opened; guarded by turn
 	closed atomic.Bool
-	// bbolt has panicked, and some of its locks may stay locked. Nobody may wait for them.
+	// A panic of bbolt may leave its locks locked. Then no call may wait for them.
 	unwritable, unreadable atomic.Bool
 }
 
-// Get returns a copy of the value under key, expired or not. It fails if ctx has ended,
-// if the entry or what is beside it is damaged, or if the store is closed.
+// Get returns a copy of the value under key, expired or not. It fails if ctx has ended, if
+// key is invalid, if the entry or one beside a miss is damaged, or if the store is closed.
 func (b *Bolt) Get(ctx context.Context, key string) (value []byte, ok bool, err error) {
 	if err := cmp.Or(ctx.Err(), checkKey(key)); err != nil {
 		return nil, false, err
@@ -47,13 +47,13 @@ func (b *Bolt) Get(ctx context.Context, key string) (value []byte, ok bool, err 
 	return value, ok, b.wrap(err)
 }
 
-// Write makes all changes, in their order and in one transaction, and returns when they
-// are on the disk. A held value with a later fetched time that has not expired stays, and
-// that is no error. Write heeds ctx until its turn has come.
+// Write makes all changes in order, in one transaction, and returns when they are on the
+// disk. A value with a later Fetched that has not expired stays, and this is no error. ctx
+// counts while Write waits for another one.
 //
-// It fails if a [Change] is out of bounds or would hide damage, if the disk does not take
-// the transaction, or if the store is closed or damaged. It has changed nothing then, unless
-// the disk has failed at the very end.
+// Write fails if a [Change] is invalid or beside a damaged entry, if the file cannot be
+// written, or if the store is closed or damaged. Then it has changed nothing, unless the
+// disk has failed at the very end.
 func (b *Bolt) Write(ctx context.Context, changes []Change) error {
 	if err := cmp.Or(ctx.Err(), checkChanges(changes)); err != nil {
 		return err
@@ -83,7 +83,7 @@ func apply(entries *bolt.Bucket, cursor *bolt.Cursor, c *Change, now time.Time) 
 	if err != nil {
 		return err
 	}
-	// A damaged record has no time to compare with. It is replaced or removed.
+	// A damaged record has no time to compare. It is replaced or removed.
 	held, err := decode(key, raw)
 	switch {
 	case err == nil && held.outranks(change, now):
@@ -99,9 +99,9 @@ func apply(entries *bolt.Bucket, cursor *bolt.Cursor, c *Change, now time.Time) 
 // Scan returns copies of at most limit entries with keys greater than after, in byte
 // order of the keys. Fewer than limit entries mean that there are no more.
 //
-// Entries that cannot be read are left out. Scan returns the others, together with an
-// error that says what was wrong first. An error without entries means that nothing
-// behind after can be read, that ctx has ended, or that the store is closed.
+// Scan leaves out entries that it cannot read. It then returns an error about the first of
+// them together with the others. An error without entries means that nothing after that key
+// can be read, that ctx has ended, or that the store is closed.
 func (b *Bolt) Scan(ctx context.Context, after string, limit int) (keys []string, values [][]byte, err error) {
 	room := min(max(limit, 0), 1000)
 	keys, values = make([]string, 0, room), make([][]byte, 0, room)
@@ -137,10 +137,10 @@ func (b *Bolt) Scan(ctx context.Context, after string, limit int) (keys []string
 	return keys, values, b.wrap(damaged)
 }
 
-// Backup writes a copy of the store as it is now to w, while the store is in use. The
-// copy is a file that OpenBolt opens.
+// Backup writes a copy of the store as it is now to w, while the store is in use. OpenBolt
+// opens the copy. An error of w is returned.
 //
-// A slow w delays nobody, but the file of the store grows with each Write meanwhile.
+// A slow w delays no other call, but each Write meanwhile makes the file grow.
 func (b *Bolt) Backup(w io.Writer) error {
 	return b.wrap(b.view(func(tx *bolt.Tx) error {
 		_, err := tx.WriteTo(w)
@@ -148,9 +148,9 @@ func (b *Bolt) Backup(w io.Writer) error {
 	}))
 }
 
-// Close waits for the calls under way and closes the file. Later calls of the other methods
-// fail with an error that wraps [io/fs.ErrClosed], and later calls of Close do nothing.
-// After a panic of bbolt, it does not wait, and leaves the file locked.
+// Close waits for the calls under way and closes the file. Later calls of other methods
+// return an error that wraps [io/fs.ErrClosed]. Later calls of Close do nothing. After a
+// panic of bbolt, Close returns, and the file stays locked until the process ends.
 func (b *Bolt) Close() error {
 	if b.unreadable.Load() {
 		return nil
@@ -158,8 +158,8 @@ func (b *Bolt) Close() error {
 	b.turn <- struct{}{}
 	defer func() { <-b.turn }()
 	if b.wrote {
-		// Two pages at the beginning of the file stand for the last two transactions. If one is
-		// damaged, bbolt goes by the other. Now both have the same entries.
+		// The file has two meta pages, for the last two transactions. If one is damaged, bbolt
+		// uses the other. After this transaction both lead to the same entries.
 		_ = b.update(func(*bolt.Tx) error { return nil })
 	}
 	if b.closed.Swap(true) || b.unwritable.Load() {

@@ -12,7 +12,7 @@ import (
 )
 
 // The file has two buckets. The entries lie between two records under keys that no caller
-// can use, so that an absent entry has neighbours, too.
+// can use, so that even an absent entry has two neighbours.
 const (
 	storeBucket   = "go-mtasts store" // versionKey -> one octet
 	entriesBucket = "entries"         // key -> record
@@ -47,7 +47,7 @@ func inspect(tx *bolt.Tx) (fresh bool, err error) {
 	return false, nil
 }
 
-// initialize makes a file without buckets a store.
+// initialize turns a file without buckets into a store.
 func initialize(tx *bolt.Tx) error {
 	about, err := tx.CreateBucket([]byte(storeBucket))
 	if err != nil {
@@ -64,13 +64,13 @@ func initialize(tx *bolt.Tx) error {
 		entries.Put([]byte(highKey), sentinel.encode([]byte(highKey))))
 }
 
-// entriesOf returns the bucket with the records. Damage may make it nil, and its use a panic.
+// entriesOf returns the bucket with the records. It is nil in some damaged files.
 func entriesOf(tx *bolt.Tx) *bolt.Bucket { return tx.Bucket([]byte(entriesBucket)) }
 
 // find returns the encoded record under key, nil if there is none.
 //
-// A damaged key sends a search astray, but only to a place beside the damage. So a miss
-// is believed only if both neighbours are sound, and nothing may be put beside damage.
+// A damaged key misleads a search, but the search ends beside it. So find returns an error
+// for a miss unless both neighbours are sound. This also keeps writes away from damage.
 func find(cursor *bolt.Cursor, key []byte) ([]byte, error) {
 	right, raw := cursor.Seek(key)
 	if raw != nil && bytes.Equal(right, key) {
@@ -88,8 +88,8 @@ func find(cursor *bolt.Cursor, key []byte) ([]byte, error) {
 	return nil, nil
 }
 
-// step moves a cursor and returns the entry there, a nil key at the end. After an error the
-// next step goes on behind what could not be read.
+// step moves a cursor and returns the entry there, or a nil key at the end. After an error,
+// the next step moves on past what could not be read.
 func (b *Bolt) step(move func() (key, raw []byte)) (key, value []byte, err error) {
 	defer b.contain(&err)
 	key, raw := move()

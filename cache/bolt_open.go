@@ -16,13 +16,13 @@ import (
 	bolterrors "go.etcd.io/bbolt/errors"
 )
 
-// OpenBolt opens the store in the file at path. An absent or empty file becomes a new store,
-// with mode 0600; its directory must exist. A new file gets its name when it is complete, so
-// neither a full disk nor a crash leaves half a store.
+// OpenBolt opens the store in the file at path. If the file is absent or empty, it makes a new
+// store. A new file has mode 0600, and its directory must exist. It gets its name when it is
+// complete, so neither a full disk nor a crash leaves half a store.
 //
 // OpenBolt fails within about a second if another process has the file open. It fails if the
-// file is no regular file that it may read and write, belongs to another program, has an
-// unknown format, or is visibly damaged. Damage to a single entry shows when that is used.
+// file cannot be read and written, is not a regular file, belongs to another program, has an
+// unknown format, or is visibly damaged. Damage to an entry shows when the entry is used.
 func OpenBolt(path string) (*Bolt, error) {
 	info, err := statStore(path)
 	var b *Bolt
@@ -48,7 +48,7 @@ func OpenBolt(path string) (*Bolt, error) {
 	return b, nil
 }
 
-// statStore returns what is at path, nil if nothing is, and what is wrong with it.
+// statStore returns what is at path, nil if nothing is, or an error if it cannot be a store.
 func statStore(path string) (fs.FileInfo, error) {
 	log, dir := path+"-wal", filepath.Dir(path)
 	if _, err := os.Lstat(log); err == nil {
@@ -73,7 +73,7 @@ func statStore(path string) (fs.FileInfo, error) {
 	return info, nil
 }
 
-// createStore makes a new store at path, as a whole or not at all.
+// createStore makes a new store at path, or nothing.
 func createStore(path string) error {
 	dir := filepath.Dir(path)
 	file, err := os.CreateTemp(dir, "go-mtasts-new-store-*") // with mode 0600
@@ -92,13 +92,13 @@ func createStore(path string) error {
 	if err := b.db.Close(); err != nil {
 		return writing(err)
 	}
-	// Unlike a renaming, a link never replaces what another process has just made.
+	// Unlike os.Rename, os.Link never replaces what another process has just made.
 	if err := os.Link(file.Name(), path); err != nil && !errors.Is(err, fs.ErrExist) {
-		if err := os.Rename(file.Name(), path); err != nil { // there are no links here
+		if err := os.Rename(file.Name(), path); err != nil { // this file system has no links
 			return writing(err)
 		}
 	}
-	// The new name is to be on the disk too. Some systems refuse, and see to it themselves.
+	// This brings the new name to the disk. Systems that refuse do it without being asked.
 	if d, err := os.Open(dir); err == nil {
 		defer d.Close()
 		if err := d.Sync(); errors.Is(err, syscall.EIO) {
@@ -108,21 +108,21 @@ func createStore(path string) error {
 	return nil
 }
 
-// openFile opens a file with bbolt. For writing, a file without buckets becomes a store.
+// openFile opens a file with bbolt. Unless readOnly, a file without buckets becomes a store.
 func openFile(path string, readOnly bool) (b *Bolt, err error) {
 	b = &Bolt{path: path, turn: make(chan struct{}, 1)}
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer b.contain(&err)
 	opts := bolt.Options{
 		ReadOnly:     readOnly,
-		Timeout:      500 * time.Millisecond, // for each of two; bbolt would wait for ever
-		NoStatistics: true,                   // readers would share a lock for them
-		// Not NoFreelistSync: to find the free pages anew, bbolt would read all of the file, on
-		// a goroutine whose panics nobody can recover.
+		Timeout:      500 * time.Millisecond, // OpenBolt opens twice; by default bbolt waits for ever
+		NoStatistics: true,                   // they take a lock that all readers share
+		// Not NoFreelistSync: bbolt would have to read the whole file for its free pages, on a
+		// goroutine of its own, where a panic cannot be recovered.
 	}
 	if runtime.GOOS != "windows" { // where a file is as large as its mapping
-		// A mapping that has to grow waits for readers and holds up new ones, behind a Backup
-		// for long. So 64-bit processes map 4 GiB at once, which takes addresses, not memory.
+		// To enlarge the mapping, bbolt waits for readers and lets no new ones begin. During a
+		// Backup that is long. So 64-bit processes map 4 GiB: this takes addresses, not memory.
 		opts.InitialMmapSize = 1 << (strconv.IntSize / 2)
 	}
 	if b.db, err = bolt.Open(path, 0o600, &opts); err != nil {
@@ -143,7 +143,7 @@ func openFile(path string, readOnly bool) (b *Bolt, err error) {
 	return b, nil
 }
 
-// openError says what an error of opening the file means.
+// openError says what an error of bolt.Open means.
 func openError(err error) error {
 	pathErr, isPath := errors.AsType[*fs.PathError](err)
 	_, isErrno := errors.AsType[syscall.Errno](err)

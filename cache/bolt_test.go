@@ -17,8 +17,7 @@ import (
 	"github.com/mtasts/go-mtasts/cache"
 )
 
-// Whatever is under way when Close is called either works or fails clearly, and what is
-// reported as stored is stored.
+// A call during Close works or returns a clear error. What Write reported as stored is stored.
 func TestBoltClose(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "store.db")
 	s := openBolt(t, path)
@@ -94,7 +93,7 @@ func TestBoltClose(t *testing.T) {
 	}
 }
 
-// slowly is a writer that waits before each write until it is told to go on.
+// slowly is a writer that receives from next before each write.
 type slowly struct {
 	bytes.Buffer
 	next chan struct{}
@@ -105,8 +104,8 @@ func (w *slowly) Write(p []byte) (int, error) {
 	return w.Buffer.Write(p)
 }
 
-// A backup shows one moment, can be opened, and delays neither readers nor writers, also
-// where the file grows meanwhile.
+// A backup is the state of one moment, and OpenBolt opens it. It delays neither readers nor
+// writers, even while the file grows.
 func TestBoltBackup(t *testing.T) {
 	dir := t.TempDir()
 	s := openBolt(t, filepath.Join(dir, "store.db"))
@@ -160,8 +159,8 @@ type failing struct{}
 
 func (failing) Write([]byte) (int, error) { return 0, errors.New("no room") }
 
-// A caller who waits for another Write waits no longer than his ctx lasts.
-func TestBoltWriteHeedsItsContextWhileItWaits(t *testing.T) {
+// A Write that waits for another Write ends with its ctx.
+func TestBoltWriteEndsWithItsContext(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "store.db")
 	s := openBolt(t, path)
 	var writers sync.WaitGroup
@@ -194,7 +193,7 @@ func TestBoltWriteHeedsItsContextWhileItWaits(t *testing.T) {
 	}
 }
 
-// A damaged entry is repaired by writing it anew, and removed like any other.
+// Writing a damaged entry again repairs it. Removing it works, too.
 func TestBoltRepairsADamagedEntry(t *testing.T) {
 	ctx := context.Background()
 	path := filepath.Join(t.TempDir(), "store.db")
@@ -224,7 +223,7 @@ func TestBoltRepairsADamagedEntry(t *testing.T) {
 			t.Errorf("Get(%q) = %q, %v, %v; want an error that names the entry and the file", key, v, ok, err)
 		}
 	}
-	// A miss beside them is not believed, and nothing hides them.
+	// A miss beside them is an error, and so is a write.
 	if _, ok, err := s.Get(ctx, "bb.example"); ok || err == nil {
 		t.Errorf("Get beside a damaged entry = %v, %v; want an error", ok, err)
 	}
@@ -240,8 +239,8 @@ func TestBoltRepairsADamagedEntry(t *testing.T) {
 	}
 }
 
-// A page that cannot be read is an error for what is in it, and for nothing else. Scan goes
-// on behind it. Nothing is written any more, and Close returns.
+// A page that cannot be read is an error for the entries in it, and for no others. Scan
+// continues after it. Later writes fail, and Close returns.
 func TestBoltDamagedPage(t *testing.T) {
 	f := newGoodFile(t, 300)
 	ne := binary.NativeEndian
@@ -285,7 +284,7 @@ func TestBoltDamagedPage(t *testing.T) {
 	}
 }
 
-// A file that is cut or overwritten while it is open is an error of later calls, which
+// If a file is truncated or overwritten while it is open, later calls return errors. They
 // neither panic nor hang.
 func TestBoltFileChangedWhileOpen(t *testing.T) {
 	f := newGoodFile(t, 300)

@@ -11,7 +11,7 @@ import (
 	bolterrors "go.etcd.io/bbolt/errors"
 )
 
-// view runs fn in a transaction that only reads.
+// view runs fn in a read-only transaction.
 func (b *Bolt) view(fn func(*bolt.Tx) error) (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer b.contain(&err)
@@ -23,7 +23,7 @@ func (b *Bolt) view(fn func(*bolt.Tx) error) (err error) {
 	return fn(tx)
 }
 
-// update runs fn in a transaction, and commits that unless fn fails. Its caller has the turn.
+// update runs fn in a transaction, and commits it unless fn fails. Its caller has the turn.
 func (b *Bolt) update(fn func(*bolt.Tx) error) (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer b.contain(&err)
@@ -35,13 +35,13 @@ func (b *Bolt) update(fn func(*bolt.Tx) error) (err error) {
 		return errors.Join(err, tx.Rollback())
 	}
 	if err := tx.Commit(); err != nil {
-		_ = tx.Rollback() // fails if Commit has done it
+		_ = tx.Rollback() // fails if Commit has rolled back
 		return writing(err)
 	}
 	return nil
 }
 
-// begin begins a transaction. A panic in here leaves locks locked that each one needs.
+// begin begins a transaction. A panic here leaves locks locked that all of them need.
 func (b *Bolt) begin(writable bool) (tx *bolt.Tx, err error) {
 	if b.closed.Load() {
 		return nil, bolterrors.ErrDatabaseNotOpen
@@ -57,9 +57,9 @@ func (b *Bolt) begin(writable bool) (tx *bolt.Tx, err error) {
 	return b.db.Begin(writable)
 }
 
-// contain makes a panic an error. It must be deferred itself.
-// bbolt believes what it reads. On a damaged file it panics, or follows a reference to where
-// nothing is mapped, which debug.SetPanicOnFault makes a panic. To write would damage more.
+// contain turns a panic into an error. It works only if it is deferred itself.
+// bbolt trusts what it reads. On a damaged file it panics, or reads where nothing is mapped,
+// which debug.SetPanicOnFault turns into a panic. Writes after that could damage more.
 func (b *Bolt) contain(err *error) {
 	if p := recover(); p != nil {
 		b.unwritable.Store(true)
@@ -67,7 +67,7 @@ func (b *Bolt) contain(err *error) {
 	}
 }
 
-// A damage is what is wrong with a file.
+// A damage is an error that says what is wrong with a file.
 type damage string
 
 func (d damage) Error() string { return "the file is damaged: " + string(d) }
@@ -80,7 +80,7 @@ var errWriting = errors.New("the file cannot be written")
 
 func writing(err error) error { return fmt.Errorf("%w: %w", errWriting, err) }
 
-// wrap says which file err is about and, if it is damaged, what to do.
+// wrap adds the name of the file to err and, if it is damaged, what to do.
 func (b *Bolt) wrap(err error) error {
 	switch {
 	case err == nil:

@@ -6,23 +6,23 @@ import (
 	"time"
 )
 
-// A Change is what a store is to do to one key: hold a value, or hold none.
+// A Change sets the value of one key, or removes the key.
 type Change struct {
 	Key string // 1 to 253 octets of lower-case letters, digits, '-', '_' and '.'
 
-	// Value is what to hold, at most 70 KiB. Nil removes the key; []byte{} is a value.
+	// Value has at most 70 KiB. Nil removes the key; []byte{} is a value.
 	Value []byte
 
-	// Fetched orders the changes of one key. A store that holds a value with a later
-	// Fetched keeps it, unless it has expired.
+	// Fetched orders the changes of one key. A store keeps the value that it has if that
+	// has a later Fetched and has not expired.
 	Fetched time.Time
-	Expires time.Time // until when to hold Value; a removal needs none
+	Expires time.Time // when Value expires; a removal needs none
 }
 
-// A value is a policy file of at most 64 KiB, with room for what is known about it.
+// A policy file has at most 64 KiB. The rest is room for what is stored with it.
 const maxKey, maxValue = 253, 70 << 10
 
-// checkKey reports what is wrong with a key, which must not pass for one that is not there.
+// checkKey returns what is wrong with a key. An invalid key is an error, not a miss.
 func checkKey(key string) error {
 	if len(key) < 1 || len(key) > maxKey {
 		return fmt.Errorf("cache: a key of %d octets: 1 to %d are allowed", len(key), maxKey)

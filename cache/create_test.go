@@ -11,8 +11,8 @@ import (
 	"github.com/mtasts/go-mtasts/cache"
 )
 
-// What a crash in the midst of the first start leaves behind is in nobody's way, and
-// a start that is not disturbed leaves nothing but the store.
+// Files that a crash at the first start leaves behind do no harm. A start without a crash
+// leaves nothing but the store.
 func TestOpenBoltAfterACrashAtTheFirstStart(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "store.db")
@@ -33,8 +33,8 @@ func TestOpenBoltAfterACrashAtTheFirstStart(t *testing.T) {
 	}
 }
 
-// Of several processes that start at once for the first time, one has the store and
-// the others say so. No store takes the place of another.
+// If several processes make the store at once, one opens it, and the others return an error.
+// No store replaces another.
 func TestOpenBoltFirstStartOfManyProcesses(t *testing.T) {
 	for round := range 4 {
 		t.Run(fmt.Sprint(round), func(t *testing.T) {
@@ -65,7 +65,7 @@ func TestOpenBoltFirstStartOfManyProcesses(t *testing.T) {
 	}
 }
 
-// The same within a process, where all of them take turns.
+// The same within a process, where several may open the store in turn.
 func TestOpenBoltFirstStartOfManyAtOnce(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "store.db")

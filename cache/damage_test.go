@@ -18,15 +18,15 @@ import (
 	"github.com/mtasts/go-mtasts/cache"
 )
 
-// damageSeeds is 2,000 when all is checked before a change lands.
+// .ci/run damages 2,000 files.
 var damageSeeds = flag.Int("damage.seeds", 200, "how many files TestBoltSurvivesDamage damages")
 
-// A goodFile is the file of a store with everything that such a file can have: several
-// levels of pages, values of several pages, free pages.
+// A goodFile is the file of a store with several levels of pages, values that take several
+// pages, and free pages.
 type goodFile struct {
 	bytes  []byte
 	values map[string]string
-	once   map[string]string // values, and those that were removed again
+	once   map[string]string // values, and those that were removed
 }
 
 // newGoodFile makes a file with about the given number of entries.
@@ -94,17 +94,18 @@ func (f goodFile) end() int64 {
 	return int64(ne.Uint64(first[40:])) * int64(size)
 }
 
-// A report is what reading a whole store has come to.
+// A report counts what was wrong when a whole store was read.
 type report struct {
 	errs   int
 	absent int // entries that are silently absent
 	old    int // values that were replaced or removed, or that a failed Write may have left
 }
 
-// hides reports whether s has shown something that it should not have.
+// hides reports whether the store returned something wrong without an error.
 func (r report) hides() bool { return r.absent+r.old > 0 }
 
-// check demands that s holds the values of f and no others, but for what it counts.
+// check reads all of s, and counts where it differs from f. It fails the test for a value that
+// was never written.
 func (f goodFile) check(t *testing.T, s *cache.Bolt) (r report) {
 	t.Helper()
 	ctx := context.Background()
@@ -154,7 +155,7 @@ func (f goodFile) check(t *testing.T, s *cache.Bolt) (r report) {
 	return r
 }
 
-// wantOnceWritten demands that a value was written under key at some time.
+// wantOnceWritten fails the test unless value was written under key at some time.
 func (f goodFile) wantOnceWritten(t *testing.T, key string, value []byte) {
 	t.Helper()
 	if string(value) != "new" && string(value) != f.once[key] {
@@ -162,7 +163,7 @@ func (f goodFile) wantOnceWritten(t *testing.T, key string, value []byte) {
 	}
 }
 
-// harm damages file at random: what disks, memory and people do to files.
+// harm returns a randomly damaged copy of file.
 func harm(rnd *rand.Rand, file []byte) []byte {
 	file = bytes.Clone(file)
 	size := int(binary.NativeEndian.Uint32(file[24:]))
@@ -210,19 +211,18 @@ func harm(rnd *rand.Rand, file []byte) []byte {
 	return file
 }
 
-// TestBoltSurvivesDamage damages files at random. Whatever the damage: no panic, no value
-// that was never written, and a store that cannot be opened says what is wrong and stays as
-// it is. In no more than one file of a hundred anything is silently absent, or an old value
-// shows.
+// Random damage causes neither a panic nor a value that was never written. If a store cannot
+// be opened, the error says what is wrong, and the file stays as it is. In at most one file
+// of a hundred, an entry is silently absent or old.
 func TestBoltSurvivesDamage(t *testing.T) {
 	f := newGoodFile(t, 60)
-	f.bytes = f.bytes[:f.end()] // behind it nothing matters
+	f.bytes = f.bytes[:f.end()] // the rest is unused
 	path := filepath.Join(t.TempDir(), "store.db")
 	var opened, damaged, absent, old int
 	for seed := range *damageSeeds {
 		file := harm(rand.New(rand.NewPCG(uint64(seed), 0)), f.bytes)
 		if len(file) == 0 {
-			continue // a new store, and none that was damaged
+			continue // this would become a new store
 		}
 		newInode(t, path, file)
 		s, err := cache.OpenBolt(path)
@@ -249,11 +249,11 @@ func TestBoltSurvivesDamage(t *testing.T) {
 		t.Error("want one of a hundred at most")
 	}
 	if damaged < *damageSeeds/4 || opened == *damageSeeds {
-		t.Error("the damage is too much or too little to mean something")
+		t.Error("the damage is too much or too little for the test to mean something")
 	}
 }
 
-// Where only values are damaged, writing works or fails, and harms nothing else.
+// If only values are damaged, a write works or fails, and damages nothing else.
 func TestBoltWritesBesideDamagedValues(t *testing.T) {
 	f := newGoodFile(t, 60)
 	keys := slices.Sorted(maps.Keys(f.values))
@@ -263,7 +263,7 @@ func TestBoltWritesBesideDamagedValues(t *testing.T) {
 		file, hurt := bytes.Clone(f.bytes), map[string]bool{}
 		for range 1 + rnd.IntN(5) {
 			key := keys[rnd.IntN(len(keys))]
-			// Old copies in free pages are damaged too, which nobody minds.
+			// This also damages old copies in free pages, which has no effect.
 			file = bytes.ReplaceAll(file, []byte("mx: mail."+key+"\n"), []byte("mx: mall."+key+"\n"))
 			hurt[key] = true
 		}
@@ -323,7 +323,7 @@ func newInode(t *testing.T, path string, content []byte) {
 	}
 }
 
-// wantClear demands that an error of opening path names it and says what is wrong.
+// wantClear fails the test unless err names path and says what is wrong.
 func wantClear(t *testing.T, path string, err error) {
 	t.Helper()
 	for _, what := range []string{"the file is damaged", "format version", "another program"} {

@@ -16,8 +16,8 @@ import (
 	"github.com/mtasts/go-mtasts/cache"
 )
 
-// fullEnv makes this test binary a process for which the disk is full: it fills the
-// store at the path in the variable, behind the number of octets that a file may have.
+// fullEnv makes this test binary a process with a full disk. The variable has the largest size
+// of a file, and the path of the store to fill.
 const fullEnv = "CACHE_TEST_FULL"
 
 func init() {
@@ -32,8 +32,8 @@ func init() {
 	}
 }
 
-// limitFileSize makes writing behind the first limit octets of a file fail. That needs
-// no privileges, and the limit can be raised again.
+// limitFileSize makes writes behind the first limit octets of a file fail. It needs no
+// privileges, and can raise the limit again.
 func limitFileSize(limit uint64) {
 	var l syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_FSIZE, &l); err != nil {
@@ -47,14 +47,13 @@ func limitFileSize(limit uint64) {
 
 const noLimit = 1<<64 - 1
 
-// bigValue is what is stored under key when the disk becomes full: at times several
-// pages.
+// bigValue returns the value to store under key. Some values take several pages.
 func bigValue(key string) string {
 	return strings.Repeat("value of "+key+"\n", 10+len(key)%3*300)
 }
 
-// fillUntilFull writes until nothing more can be written, and then again with room. It
-// prints a line for all that happens: a word, and a key or an error.
+// fillUntilFull writes until nothing more can be written, and then once more with room. It
+// prints a line for each event: a word, and a key or an error.
 func fillUntilFull(limit uint64, path string) {
 	limitFileSize(limit)
 	steps := 100
@@ -83,7 +82,7 @@ func fillUntilFull(limit uint64, path string) {
 		stored = append(stored, key)
 		fmt.Printf("stored %s\n", key)
 	}
-	// Some in transactions of their own, some that share one.
+	// Some alone, and some at once.
 	for i := 0; i < steps && len(failed) < 30; i++ {
 		var wg sync.WaitGroup
 		for lane := range 1 + i%3*4 {
@@ -114,8 +113,8 @@ func fillUntilFull(limit uint64, path string) {
 	}
 }
 
-// A full disk, at the first start or later, is an error that says so. What was
-// reported as stored is there, and when there is room again, all goes on.
+// A full disk, at the first start or later, is an error that says so. What Write reported as
+// stored is there. When there is room again, writes work.
 func TestBoltDiskFull(t *testing.T) {
 	page := os.Getpagesize()
 	limits := []int{0, 1, page - 1, 3*page + 100, 50_000, 1_200_000, 2_300_000}
@@ -197,8 +196,7 @@ func testDiskFull(t *testing.T, limit int, first string) {
 	}
 }
 
-// What cannot be a store is not opened at all: opening a pipe would wait for its other
-// end, for ever.
+// Pipes and devices are not opened: to open a pipe would wait for its other end.
 func TestOpenBoltOfPipesAndDevices(t *testing.T) {
 	pipe := filepath.Join(t.TempDir(), "pipe")
 	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
@@ -209,8 +207,7 @@ func TestOpenBoltOfPipesAndDevices(t *testing.T) {
 	}
 }
 
-// A link that leads to no file yet is filled where it leads to. So is a new file where
-// the file system has no links.
+// If path is a symbolic link to an absent file, the store is made where the link leads.
 func TestOpenBoltOfALinkToNothing(t *testing.T) {
 	dir := t.TempDir()
 	path, target := filepath.Join(dir, "link.db"), filepath.Join(dir, "target.db")

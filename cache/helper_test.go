@@ -10,20 +10,20 @@ import (
 	bolt "go.etcd.io/bbolt"
 )
 
-// store is what both stores have in common.
+// store has the methods that both stores have.
 type store interface {
 	Get(ctx context.Context, key string) (value []byte, ok bool, err error)
 	Write(ctx context.Context, changes []cache.Change) error
 	Scan(ctx context.Context, after string, limit int) (keys []string, values [][]byte, err error)
 }
 
-// inHour writes an entry that is held for an hour.
+// inHour writes an entry that expires in an hour.
 func inHour(s store, key, value string) error {
 	now := time.Now()
 	return s.Write(context.Background(), []cache.Change{{Key: key, Value: []byte(value), Fetched: now, Expires: now.Add(time.Hour)}})
 }
 
-// remove removes what is under key, whenever that was fetched.
+// remove removes key, whenever its value was fetched.
 func remove(s store, key string) error {
 	return s.Write(context.Background(), []cache.Change{{Key: key, Fetched: time.Now().Add(time.Hour)}})
 }

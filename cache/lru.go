@@ -10,22 +10,22 @@ import (
 )
 
 const (
-	maxShards = 16   // so that a few dozen cores seldom meet at one lock
-	minShare  = 1024 // of a shard: keys spread unevenly, which a small share would feel
+	maxShards = 16   // so that a few dozen cores seldom wait for the same lock
+	minShare  = 1024 // of a shard: keys spread unevenly, most of all over small ones
 )
 
 // An LRU is a bounded cache of recently used values, safe for concurrent use.
 //
-// The bound is a number of units. A value that takes ten times the memory of an ordinary
-// one should cost ten: whoever publishes large values then gets fewer cached.
+// The bound is a number of units. A value that takes ten times the memory of an ordinary one
+// should cost ten units. Then large values take no more memory than small ones.
 //
-// Get only marks a value as used, so readers share a lock. When Add needs room, a marked
-// value at the old end of the list moves to the front without its mark, and the first one
-// without a mark is evicted. This is known as second chance, or CLOCK.
+// Get only marks a value as used, so readers share a lock. Add evicts the oldest value
+// without a mark. Older ones lose their mark and count as new. This is known as second
+// chance, or CLOCK.
 //
-// An LRU of 2048 units or more is divided into up to 16 shards. A secret of this LRU decides
-// which of them a key belongs to, so nobody can aim at one. They fill unevenly: count on
-// seven eighths of the size. A smaller LRU has one shard and holds its size exactly.
+// An LRU of 2048 units or more has up to 16 shards. A random seed decides which one a key
+// belongs to, so nobody can aim at one. Shards fill unevenly: count on seven eighths of the
+// size. A smaller LRU has one shard and holds exactly its size.
 type LRU[V any] struct {
 	seed    maphash.Seed
 	shards  []*shard[V] // their number is a power of two
@@ -45,14 +45,14 @@ type item[V any] struct {
 	used  atomic.Bool
 }
 
-// NewLRU returns an LRU of at most size units. A size below 1 is taken as 1.
+// NewLRU returns an LRU of at most size units. A size below 1 counts as 1.
 func NewLRU[V any](size int) *LRU[V] {
 	size = max(size, 1)
 	n := 1 << (bits.Len(uint(min(maxShards, max(1, size/minShare)))) - 1)
 	l := &LRU[V]{seed: maphash.MakeSeed()}
 	for range n {
-		// Each item costs at least one unit, so the list never evicts by itself.
-		order, _ := simplelru.NewLRU[string, *item[V]](size/n, nil) // errs only below 1
+		// Each item costs at least one unit, so the list itself never evicts.
+		order, _ := simplelru.NewLRU[string, *item[V]](size/n, nil) // fails only below 1
 		l.shards = append(l.shards, &shard[V]{order: order, share: size / n})
 	}
 	return l
@@ -64,7 +64,7 @@ func (l *LRU[V]) Get(key string) (value V, ok bool) {
 	if it == nil {
 		return value, false
 	}
-	if !it.used.Load() { // to write what is there already would slow other cores
+	if !it.used.Load() { // a needless write slows other cores
 		it.used.Store(true)
 	}
 	return it.value, true
@@ -86,9 +86,9 @@ func (l *LRU[V]) item(key string) *item[V] {
 	return it
 }
 
-// Add puts value under key, in place of an earlier one, and evicts others until all costs
-// together are within bounds. A cost below 1 is taken as 1, and one above the share of a
-// shard as that: the value is held, alone in its shard.
+// Add puts value under key, in place of an earlier one, and evicts others until the costs are
+// within bounds. A cost below 1 counts as 1. A cost above the size of a shard counts as that
+// size, so the value is alone in its shard.
 func (l *LRU[V]) Add(key string, value V, cost int) {
 	s := l.shard(key)
 	it := &item[V]{value: value, cost: min(max(cost, 1), s.share)}
@@ -135,7 +135,7 @@ func (s *shard[V]) remove(key string) {
 	}
 }
 
-// evict removes the oldest item without a mark, and goes around once at most.
+// evict removes the oldest item without a mark, or the oldest if all have one.
 func (s *shard[V]) evict() {
 	key, it, _ := s.order.GetOldest()
 	for n := s.order.Len(); n > 0 && it.used.Swap(false); n-- {

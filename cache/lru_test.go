@@ -32,7 +32,7 @@ func TestLRUHoldsWhatWasAdded(t *testing.T) {
 	}
 }
 
-// A small LRU is a single list: it holds its size, and evicts in order.
+// A small LRU holds exactly its size, and evicts in order.
 func TestLRUSmallSizesAreExact(t *testing.T) {
 	for _, size := range []int{-1, 0, 1, 2, 3, 10, 100, 1000, 2047} {
 		l := cache.NewLRU[int](size)
@@ -68,7 +68,7 @@ func TestLRUIsBoundedUnderAMillionKeys(t *testing.T) {
 	}
 }
 
-// However keys spread over the shards, seven eighths of the size are held.
+// However keys spread over the shards, the LRU holds seven eighths of its size.
 func TestLRUHoldsSevenEighths(t *testing.T) {
 	for _, size := range []int{2048, 5000, 16 * 1024, 100_000} {
 		l := cache.NewLRU[int](size)
@@ -97,7 +97,7 @@ func TestLRUEvictsWhatWasNotUsed(t *testing.T) {
 			}
 		}
 		for i := range 80 {
-			l.Add(fmt.Sprint("stranger", round, i), i, 1)
+			l.Add(fmt.Sprint("other", round, i), i, 1)
 		}
 	}
 	for i := range 100 {
@@ -107,7 +107,8 @@ func TestLRUEvictsWhatWasNotUsed(t *testing.T) {
 	}
 }
 
-// Of what was used, the first to come goes first; a use counts once, and a peek is none.
+// Used entries are evicted in the order in which they came. Several uses count as one, and a
+// Peek is no use.
 func TestLRUOrder(t *testing.T) {
 	for _, test := range []struct{ does, left string }{
 		{"+a +b +c +d", "bcd"},
@@ -160,7 +161,7 @@ func TestLRUCountsCosts(t *testing.T) {
 			t.Errorf("%d: there: %v", i, ok)
 		}
 	}
-	// The cost of what is replaced or removed is given back.
+	// A replaced or removed entry no longer counts.
 	l.Add("large", "", 1)
 	for i := range 29 {
 		l.Add(fmt.Sprint("more", i), "", 1)
@@ -173,14 +174,14 @@ func TestLRUCountsCosts(t *testing.T) {
 	if l.Len() != 100 {
 		t.Errorf("Len = %d, want all 100", l.Len())
 	}
-	// What becomes dearer pushes out others, not itself.
+	// An entry whose cost grows evicts others, not itself.
 	l.Add("large", "grown", 51)
 	if v, ok := l.Get("large"); !ok || v != "grown" || l.Len() != 50 {
 		t.Errorf("large: %q, %v; Len = %d, want 50", v, ok, l.Len())
 	}
 }
 
-func TestLRUHoldsAnEntryDearerThanItself(t *testing.T) {
+func TestLRUHoldsAnEntryThatCostsMoreThanItsSize(t *testing.T) {
 	for _, size := range []int{1, 10} {
 		l := cache.NewLRU[string](size)
 		l.Add("small", "", 1)
@@ -195,8 +196,7 @@ func TestLRUHoldsAnEntryDearerThanItself(t *testing.T) {
 	}
 }
 
-// A stranger whose policies are 64 times as large as ordinary ones gets no more
-// room than with ordinary ones.
+// Entries of very different costs take no more room together than those of cost one.
 func TestLRUBoundsTheSumOfCosts(t *testing.T) {
 	const size = 20_000
 	type sized struct{ cost int }
@@ -251,8 +251,8 @@ func TestLRUConcurrentUse(t *testing.T) {
 	wg.Wait()
 }
 
-// Whatever comes and goes around it, an entry in use is found each time, with the value
-// that it has or is just being given.
+// While other keys come and go, an entry is found each time, and never with an older value
+// than before.
 func TestLRUFindsWhatStays(t *testing.T) {
 	l := cache.NewLRU[int](3000)
 	stays := make([]string, 100)
@@ -263,7 +263,7 @@ func TestLRUFindsWhatStays(t *testing.T) {
 	var changers, readers sync.WaitGroup
 	var done atomic.Bool
 	for w := range 2 {
-		changers.Go(func() { // strangers, fewer than could push anything out
+		changers.Go(func() { // too few keys to evict any
 			for i := range 40_000 {
 				key := fmt.Sprint("comes and goes", w, i%500)
 				if i%1000 < 500 {
@@ -293,12 +293,12 @@ func TestLRUFindsWhatStays(t *testing.T) {
 	readers.Wait()
 }
 
-// What the LRU holds is what a map would that never forgets, less what was evicted.
+// With room for all keys, the LRU agrees with a map.
 func TestLRUAgreesWithAMap(t *testing.T) {
 	l, m := cache.NewLRU[int](5000), make(map[string]int)
 	rnd := rand.New(rand.NewPCG(8461, 0))
 	for i := range 300_000 {
-		key := fmt.Sprint("host", rnd.IntN(4000)) // which all have room
+		key := fmt.Sprint("host", rnd.IntN(4000)) // all have room
 		switch rnd.IntN(3) {
 		case 0:
 			l.Add(key, i, 1)

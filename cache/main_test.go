@@ -14,8 +14,8 @@ import (
 	"github.com/mtasts/go-mtasts/internal/leak"
 )
 
-// holdEnv makes this test binary the other process: it puts an entry into the store
-// at the path in the variable, and holds it until its standard input ends.
+// holdEnv makes this test binary another process. It puts an entry into the store at the path
+// in the variable, and keeps the store open until its standard input ends.
 const holdEnv = "CACHE_TEST_HOLD"
 
 func TestMain(m *testing.M) {
@@ -36,7 +36,8 @@ func TestMain(m *testing.M) {
 	leak.Main(m)
 }
 
-// holdElsewhere has another process open the store at path, until release.
+// holdElsewhere has another process open the store at path, and close it when release is
+// called.
 func holdElsewhere(t *testing.T, path string) (release func()) {
 	t.Helper()
 	says, end := tryElsewhere(t, path)
@@ -50,8 +51,8 @@ func holdElsewhere(t *testing.T, path string) (release func()) {
 	}
 }
 
-// tryElsewhere has another process open the store at path. It returns what that says,
-// "held" or an error, and what ends it.
+// tryElsewhere has another process open the store at path. It returns what that process
+// prints, "held" or an error, and a function that ends it.
 func tryElsewhere(t *testing.T, path string) (says string, end func() error) {
 	t.Helper()
 	exe, err := os.Executable()
@@ -80,8 +81,7 @@ func tryElsewhere(t *testing.T, path string) (says string, end func() error) {
 	return strings.TrimSuffix(line, "\n"), end
 }
 
-// sharedTempDir returns an empty directory that every user may enter, which those
-// of t.TempDir are not.
+// sharedTempDir returns an empty directory that every user may enter, unlike t.TempDir.
 func sharedTempDir(t *testing.T) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "cache-test-")

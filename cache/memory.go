@@ -10,17 +10,17 @@ import (
 	"time"
 )
 
-// Memory is a store that loses everything when the process ends. It is for tests, and
-// for senders who accept that an attacker who can forge DNS only has to wait for the next
-// restart. It has no bound. Its zero value is ready, and safe for concurrent use.
+// Memory is a store that loses everything when the process ends. It is for tests, and for
+// senders who accept that an attacker who can forge DNS only has to wait for a restart. Its
+// size has no bound. Its zero value is empty, and safe for concurrent use.
 type Memory struct {
 	mu      sync.RWMutex
 	entries map[string]record
-	order   []string // the keys in order, for Scan; nil if they have changed
+	order   []string // the keys in order, for Scan; nil if out of date
 }
 
 // Get returns a copy of the value under key, expired or not. It fails if ctx has ended or
-// key is not a valid key.
+// key is invalid.
 func (m *Memory) Get(ctx context.Context, key string) (value []byte, ok bool, err error) {
 	if err := cmp.Or(ctx.Err(), checkKey(key)); err != nil {
 		return nil, false, err
@@ -31,8 +31,8 @@ func (m *Memory) Get(ctx context.Context, key string) (value []byte, ok bool, er
 	return bytes.Clone(held.value), ok, nil
 }
 
-// Write makes all changes, in their order, and keeps copies of their values. It fails, and
-// changes nothing, if ctx has ended or a [Change] is out of bounds.
+// Write makes all changes in order, and keeps copies of their values. It fails, and changes
+// nothing, if ctx has ended or a [Change] is invalid.
 func (m *Memory) Write(ctx context.Context, changes []Change) error {
 	if err := cmp.Or(ctx.Err(), checkChanges(changes)); err != nil {
 		return err
@@ -55,7 +55,7 @@ func (m *Memory) Write(ctx context.Context, changes []Change) error {
 			rec.value = bytes.Clone(c.Value)
 			m.entries[c.Key] = rec
 		}
-		if ok != (c.Value != nil) { // a key has come, or gone
+		if ok != (c.Value != nil) { // a key was added or removed
 			m.order = nil
 		}
 	}

@@ -14,8 +14,8 @@ func bothStores(t *testing.T) map[string]store {
 	return map[string]store{"Memory": new(cache.Memory), "Bolt": openBolt(t, t.TempDir()+"/store.db")}
 }
 
-// A mistake of the caller is an error at once, and keeps the whole Write from being made.
-func TestStoresRefuseWhatTheyMustNotHold(t *testing.T) {
+// An invalid key or value is an error, and the whole Write then changes nothing.
+func TestStoresRefuseInvalidChanges(t *testing.T) {
 	now := time.Now()
 	change := func(key string, size int) cache.Change {
 		return cache.Change{Key: key, Value: make([]byte, size), Fetched: now, Expires: now.Add(time.Hour)}
@@ -39,8 +39,9 @@ func TestStoresRefuseWhatTheyMustNotHold(t *testing.T) {
 	}
 }
 
-// An expiry is never rounded down, nor cut where the file could not hold it.
-func TestStoresHoldToTheNanosecond(t *testing.T) {
+// A value stays in place of an older one until the nanosecond of its expiry. One that expires
+// later than the file can say stays for ever.
+func TestStoresKeepTheExactExpiry(t *testing.T) {
 	for name, open := range map[string]func(t *testing.T) store{
 		"Memory": func(*testing.T) store { return new(cache.Memory) },
 		"Bolt":   func(t *testing.T) store { return openBolt(t, t.TempDir()+"/store.db") },

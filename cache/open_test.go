@@ -20,9 +20,8 @@ import (
 	bolt "go.etcd.io/bbolt"
 )
 
-// wantOpenError demands that path cannot be opened, that it takes about a second
-// at most to say so, that the error has all of words in it, and that what is
-// there stays as it is.
+// wantOpenError fails the test unless OpenBolt returns an error for path within about a second,
+// the error has all of words in it, and the file stays as it is.
 func wantOpenError(t *testing.T, path string, words ...string) error {
 	t.Helper()
 	before, statErr := os.Stat(path)
@@ -78,7 +77,7 @@ func TestOpenBoltMakesANewStore(t *testing.T) {
 	if err := os.WriteFile(empty, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	// What is left if a process dies at the worst moment of its first start.
+	// A crash at the first start of a bbolt program can leave this.
 	emptyBolt := filepath.Join(dir, "bolt.db")
 	db, err := bolt.Open(emptyBolt, 0o600, nil)
 	if err != nil {
@@ -117,7 +116,7 @@ func TestOpenBoltHeldByAnotherProcess(t *testing.T) {
 	s := openBolt(t, path)
 	wantOpenError(t, path, "another process")
 	if err := inHour(s, "example.com", "value"); err != nil {
-		t.Errorf("the store that is open is of no use any more: %v", err)
+		t.Errorf("writing to the store that is open: %v", err)
 	}
 }
 
@@ -244,7 +243,7 @@ func TestOpenBoltOfAnotherFormat(t *testing.T) {
 	}
 }
 
-// The log of a format that was never released may have what is nowhere else.
+// The log of a format that was never released may hold entries that are nowhere else.
 func TestOpenBoltWithTheLogOfAnOldFormat(t *testing.T) {
 	for _, what := range []string{"with its store", "alone"} {
 		path := filepath.Join(t.TempDir(), "store.db")
@@ -258,8 +257,8 @@ func TestOpenBoltWithTheLogOfAnOldFormat(t *testing.T) {
 	}
 }
 
-// A file of another program stays as it is to the octet, though bbolt would change one
-// without a list of free pages.
+// A file of another program stays as it is, even one without a list of free pages, which bbolt
+// would add.
 func TestOpenBoltChangesNoFileOfAnotherProgram(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "etcd.db")
 	db, err := bolt.Open(path, 0o600, &bolt.Options{NoFreelistSync: true})
@@ -276,7 +275,7 @@ func TestOpenBoltChangesNoFileOfAnotherProgram(t *testing.T) {
 	wantOpenError(t, path, "another program")
 }
 
-// Damage that shows at once, or that bbolt would meet at once.
+// Damage that shows when the file is opened is an error.
 func TestOpenBoltDamaged(t *testing.T) {
 	f := newGoodFile(t, 200)
 	ne := binary.NativeEndian
@@ -307,7 +306,7 @@ func TestOpenBoltDamaged(t *testing.T) {
 	}
 }
 
-// One of the two meta pages may be lost in a crash. bbolt then has the transaction before.
+// A store opens with one of its two meta pages damaged.
 func TestOpenBoltWithOneMetaPage(t *testing.T) {
 	f := newGoodFile(t, 60)
 	page := int(binary.NativeEndian.Uint32(f.bytes[24:]))

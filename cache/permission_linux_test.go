@@ -7,9 +7,9 @@ import (
 	"testing"
 )
 
-// asOrdinaryUser runs fn with the rights of a user who is not root, so that
-// file modes mean something where tests run as root. The rights belong to the
-// thread, so fn must stay on its goroutine.
+// asOrdinaryUser runs fn with the rights of a user who is not root, so that file modes count
+// even if root runs the tests. The rights are those of a thread, so fn must stay on its
+// goroutine.
 func asOrdinaryUser(t *testing.T, fn func()) {
 	t.Helper()
 	if os.Geteuid() != 0 {

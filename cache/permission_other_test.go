@@ -4,6 +4,5 @@ package cache_test
 
 import "testing"
 
-// asOrdinaryUser runs fn. Where there is no way to give up the rights of root
-// for a single thread, tests are not run as root.
+// asOrdinaryUser runs fn. It assumes that root does not run the tests.
 func asOrdinaryUser(_ *testing.T, fn func()) { fn() }

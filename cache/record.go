@@ -7,14 +7,14 @@ import (
 	"time"
 )
 
-// A record is what a store holds under a key. In a Bolt it looks like this:
+// A record is what a store holds under a key. Its form in a Bolt is:
 //
 //	4 octets  CRC-32C of the key and of all that follows, big-endian
 //	8 octets  fetched, big-endian
 //	8 octets  expires, big-endian
 //	the rest  the value
 //
-// The checksum covers the key, so that damage moves no value to another key unnoticed.
+// The checksum covers the key, so that a value under a wrong key does not match.
 type record struct {
 	fetched, expires int64 // as nanos returns them
 	value            []byte
@@ -49,15 +49,15 @@ func checksum(key, rest []byte) uint32 {
 	return crc32.Update(crc32.Checksum(key, castagnoli), castagnoli, rest)
 }
 
-// outranks reports whether rec, which is held, stays in spite of a change. What has expired
-// counts as absent. Otherwise an entry that was written while the clock was ahead would
+// outranks reports whether rec, which the store holds, stays in spite of a change. If it has
+// expired, it does not. Otherwise an entry that was written while the clock was ahead would
 // keep out every later one.
 func (rec record) outranks(change record, now time.Time) bool {
 	return rec.fetched > change.fetched && nanos(now) <= rec.expires
 }
 
-// nanos is t in nanoseconds since 1970. The first and the last that there are, in 1677 and
-// 2262, stand for all before and after: what expires later never does.
+// nanos returns t in nanoseconds since 1970, or the nearest int64: the range is from 1677 to
+// 2262. What expires after 2262 never expires.
 func nanos(t time.Time) int64 {
 	switch {
 	case t.Before(time.Unix(0, math.MinInt64)):

@@ -10,7 +10,7 @@ import (
 	"github.com/mtasts/go-mtasts/mtasts/mtaststest"
 )
 
-func TestChangesThatSomebodyShouldLookAtAreReported(t *testing.T) {
+func TestRemarkableChangesAreReported(t *testing.T) {
 	enforce := mtaststest.Policy(mtasts.ModeEnforce, week, "mx.example.com")
 	for name, change := range map[string]struct{ id, text, want string }{
 		"enforcement ends":      {"2", mtaststest.Policy(mtasts.ModeTesting, week, "mx.example.com"), "enforcement-ended"},
@@ -121,7 +121,7 @@ func TestARefreshThatSucceedsAgainEndsTheAlarm(t *testing.T) {
 		var log strings.Builder
 		e.opts.Logger = slog.New(slog.NewTextHandler(&log, nil))
 		e.restart()
-		e.learn()
+		e.cachePolicy()
 		defer e.run()()
 		e.SetPolicyHost(domain, mtaststest.PolicyHost{Status: 503})
 		e.sleep(5 * day)

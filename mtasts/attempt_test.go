@@ -14,7 +14,7 @@ import (
 	"github.com/mtasts/go-mtasts/mtasts/mtaststest"
 )
 
-// reply is what an SMTP library other than net/smtp makes of a reply.
+// reply is the error type for replies of an SMTP library other than net/smtp.
 type reply struct {
 	Code    int
 	Message string
@@ -34,9 +34,9 @@ func (e *env) host(mode mtasts.Mode) *mtasts.Host {
 	return h
 }
 
-// A violation is transient, whatever the server has said: who looks for a 5xx reply in
-// the error finds none.
-func TestRFC8461_5_AViolationIsNeverTakenForARejection(t *testing.T) {
+// A violation is transient, whatever the server has said: errors.As finds no 5xx reply in its
+// error.
+func TestRFC8461_5_AViolationIsNoRejection(t *testing.T) {
 	greeting := &textproto.Error{Code: 554, Msg: "5.7.1 go away"}
 	other := &reply{554, "5.7.1 go away"}
 	for _, cause := range []error{greeting, other,
@@ -92,7 +92,7 @@ func TestNoSTARTTLSInTheWordsOfAnyLibrary(t *testing.T) {
 	}
 }
 
-// A sender that joins ErrNoSTARTTLS with whatever its library returns hides no certificate.
+// A sender that joins ErrNoSTARTTLS with a certificate error does not hide the certificate.
 func TestErrNoSTARTTLSHidesNoCertificate(t *testing.T) {
 	play(t, func(t *testing.T, e *env) {
 		h := e.host(mtasts.ModeEnforce)
@@ -105,7 +105,7 @@ func TestErrNoSTARTTLSHidesNoCertificate(t *testing.T) {
 	})
 }
 
-// A Policy made by hand that has no mode is taken at its strictest.
+// A literal Policy without a mode enforces.
 func TestAPolicyWithoutAModeIsStrict(t *testing.T) {
 	p := &mtasts.Policy{Domain: domain, MX: []string{"mx.example.com"}}
 	h, err := p.CheckMX("mx.example.com")
@@ -113,7 +113,7 @@ func TestAPolicyWithoutAModeIsStrict(t *testing.T) {
 		t.Fatal(err)
 	}
 	if h.TLSConfig(nil).InsecureSkipVerify || h.AllowFallback(nil) == nil || h.Verify(tls.ConnectionState{}) == nil {
-		t.Error("it lets something pass")
+		t.Error("it allows something")
 	}
 	if _, err := (&mtasts.Policy{Domain: domain, Mode: mtasts.ModeEnforce}).CheckMX("mx.example.com"); !strings.HasSuffix(err.Error(), "allows none") {
 		t.Errorf("%v", err)
@@ -166,7 +166,7 @@ func (e *env) open(h *mtasts.Host, base *tls.Config) (cs tls.ConnectionState) {
 }
 
 // A session that was opened under one decision is judged by the next one.
-func TestASessionIsJudgedAnewBeforeItIsReused(t *testing.T) {
+func TestASessionIsVerifiedAgainBeforeItIsReused(t *testing.T) {
 	clear := func(*env, *mtasts.Host) tls.ConnectionState { return tls.ConnectionState{} }
 	encrypted := func(e *env, h *mtasts.Host) tls.ConnectionState { return e.open(h, e.opportunistic()) }
 	enforce := func(e *env) { e.publish("2", "mx.example.com") }
@@ -229,12 +229,12 @@ func TestASessionIsJudgedAnewBeforeItIsReused(t *testing.T) {
 					if err != nil {
 						t.Fatal(err)
 					}
-					second.TLSConfig(e.opportunistic()) // whose roots count
+					second.TLSConfig(e.opportunistic()) // its roots count
 					if err := second.Verify(cs); (err == nil) != session.good {
 						t.Errorf("under enforce Verify says %v", err)
 					}
 					if sessionName == "in clear" {
-						return // which says nothing about what the MX offers
+						return // it does not show what the MX host offers
 					}
 					if ev := e.events(mtasts.EventSession); len(ev) == 0 || (ev[len(ev)-1].Err == nil) != session.good {
 						t.Errorf("events are %+v", ev)
@@ -245,7 +245,7 @@ func TestASessionIsJudgedAnewBeforeItIsReused(t *testing.T) {
 	}
 }
 
-// A session for one name does not do for another, though it was verified.
+// A session that was verified for one name is not valid for another.
 func TestVerifyJudgesTheSessionForThisMX(t *testing.T) {
 	play(t, func(t *testing.T, e *env) {
 		e.AddMX("mx.example.com", mtaststest.MX{})
@@ -268,7 +268,7 @@ func TestVerifyJudgesTheSessionForThisMX(t *testing.T) {
 	})
 }
 
-// A session whose certificate has expired since is not good any more.
+// A session is invalid once its certificate has expired.
 func TestVerifySeesACertificateThatHasExpiredSince(t *testing.T) {
 	play(t, func(t *testing.T, e *env) {
 		e.AddMX("mx.example.com", mtaststest.MX{})
@@ -302,7 +302,7 @@ type daneError struct{}
 
 func (*daneError) Error() string { return "no TLSA record matches" }
 
-func TestRFC8461_2_AFailedDANECheckIsNeverLetPass(t *testing.T) {
+func TestRFC8461_2_AFailingDANECheckIsNeverOverridden(t *testing.T) {
 	var errDANE error = new(daneError)
 	bases := map[string]func(*tls.Config){
 		"VerifyConnection": func(c *tls.Config) { c.VerifyConnection = func(tls.ConnectionState) error { return errDANE } },
@@ -321,7 +321,7 @@ func TestRFC8461_2_AFailedDANECheckIsNeverLetPass(t *testing.T) {
 				if !errors.Is(err, errDANE) {
 					t.Fatalf("the handshake ended with %v", err)
 				}
-				// Also where the SMTP library loses the error on the way.
+				// Even if the SMTP library loses the error.
 				for _, cause := range []error{err, errors.New("handshake failed"), mtasts.ErrNoSTARTTLS} {
 					var own *daneError
 					if err := h.AllowFallback(cause); !errors.As(err, &own) {

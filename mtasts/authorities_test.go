@@ -12,8 +12,8 @@ import (
 	"github.com/mtasts/go-mtasts/mtasts/mtaststest"
 )
 
-// On a machine without CA certificates no publisher is blamed. Go reads them once, so the
-// test runs itself anew.
+// Without CA certificates, this machine is to blame, and no publisher. Go reads them once, so
+// the test runs itself in a new process.
 func TestAMachineWithoutAuthoritiesBlamesNoPublisher(t *testing.T) {
 	const inside = "MTASTS_TEST_NO_AUTHORITIES"
 	if os.Getenv(inside) == "" {

@@ -55,7 +55,7 @@ func TestRFC8461_3_3_IDsInTurnCauseOneFetchEachInFiveMinutes(t *testing.T) {
 		for ids := 2; ids <= 6; ids++ {
 			t.Run(fmt.Sprintf("%s, %d ids", name, ids), func(t *testing.T) {
 				play(t, func(t *testing.T, e *env) {
-					e.learn()
+					e.cachePolicy()
 					e.opts.CheckInterval = -1 // a check each time
 					e.restart()
 					e.SetPolicyHost(domain, host)
@@ -94,7 +94,7 @@ func TestRFC8461_3_3_IDsInTurnCauseOneFetchEachInFiveMinutes(t *testing.T) {
 
 func TestIDsInTurnAreNoAlarmStormInTheLongRun(t *testing.T) {
 	play(t, func(t *testing.T, e *env) {
-		e.learn()
+		e.cachePolicy()
 		for i := range 24 * 12 {
 			e.setID(fmt.Sprint("id", i%2))
 			e.sleep(5 * time.Minute)
@@ -106,11 +106,10 @@ func TestIDsInTurnAreNoAlarmStormInTheLongRun(t *testing.T) {
 	})
 }
 
-// One of two MX hosts fails for good: now and then a message waits for a check, and not
-// each of them.
+// If one of two MX hosts always fails, few messages wait for a check.
 func TestAnMXThatFailsForGoodDoesNotMakeEachMessageWait(t *testing.T) {
 	play(t, func(t *testing.T, e *env) {
-		e.learn()
+		e.cachePolicy()
 		e.DNS.Set(txt, resolver.Records{TXT: []string{"v=STSv1; id=1;"}, Delay: 20 * time.Millisecond})
 		queries, waited := e.DNS.Queries(txt), 0
 		for range 300 { // ten minutes of a message each two seconds
@@ -143,7 +142,7 @@ func TestAStormOfViolationsMakesFewMessagesWait(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			play(t, func(t *testing.T, e *env) {
-				e.learn()
+				e.cachePolicy()
 				e.DNS.Set(txt, dns)
 				queries := e.DNS.Queries(txt)
 				var waited atomic.Int64
@@ -163,7 +162,7 @@ func TestAStormOfViolationsMakesFewMessagesWait(t *testing.T) {
 				if n := e.DNS.Queries(txt) - queries; n > 12 {
 					t.Errorf("%d queries in five minutes, want one in 30 seconds", n)
 				}
-				// Those that come while a check is under way wait for it.
+				// Messages that come during a check wait for it.
 				if n := waited.Load(); n > 11*10*21 || name == "SERVFAIL" && n > 0 {
 					t.Errorf("%d of 3000 messages waited", n)
 				}
@@ -176,7 +175,7 @@ func TestRecheckComesSoonInAStormOfViolations(t *testing.T) {
 	play(t, func(t *testing.T, e *env) {
 		e.opts.CheckInterval = -1
 		e.restart()
-		e.learn()
+		e.cachePolicy()
 		e.DNS.Set(txt, resolver.Records{TXT: []string{"v=STSv1; id=1;"}, Delay: 2 * time.Second})
 		ctx, cancel := context.WithCancel(t.Context())
 		var callers sync.WaitGroup
@@ -202,19 +201,19 @@ func TestRecheckComesSoonInAStormOfViolations(t *testing.T) {
 	})
 }
 
-// A violation in the pause after a check is not forgotten: it is due when the pause ends.
+// A violation in the pause after a check is not lost: it is due when the pause ends.
 func TestAViolationInThePauseIsCheckedAfterIt(t *testing.T) {
 	play(t, func(t *testing.T, e *env) {
-		e.learn()
+		e.cachePolicy()
 		e.policyNow().CheckMX("new.example.com")
-		p := e.policyNow() // has waited for a check, which told nothing new
+		p := e.policyNow() // waited for a check, which found no change
 		e.publish("2", "new.example.com")
 		if _, err := p.CheckMX("new.example.com"); err == nil {
 			t.Fatal("want a violation")
 		}
 		e.want(e.policyNow(), mtasts.ModeEnforce, "1") // in the pause
 		e.sleep(30 * time.Second)
-		e.want(e.policyNow(), mtasts.ModeEnforce, "2") // and not a check behind the answer
+		e.want(e.policyNow(), mtasts.ModeEnforce, "2") // after a check, not before it
 	})
 }
 
@@ -222,7 +221,7 @@ func TestAViolationIsDueThoughMemoryHasEvictedTheDomain(t *testing.T) {
 	play(t, func(t *testing.T, e *env) {
 		e.opts.MemoryEntries = 1
 		e.restart()
-		e.learn()
+		e.cachePolicy()
 		p := e.policyNow()
 		e.policyFor("other.example") // evicts it
 		if _, err := p.CheckMX("new.example.com"); err == nil {
@@ -231,7 +230,7 @@ func TestAViolationIsDueThoughMemoryHasEvictedTheDomain(t *testing.T) {
 		e.publish("2", "new.example.com")
 		e.DNS.Set(txt, resolver.Records{TXT: []string{"v=STSv1; id=2;"}, Delay: time.Second})
 		var callers sync.WaitGroup
-		for range 3 { // the first has it loaded from the store
+		for range 3 { // the first loads it from the store
 			callers.Go(func() { e.want(e.policyNow(), mtasts.ModeEnforce, "2") })
 			time.Sleep(100 * time.Millisecond) // in a bubble
 		}
@@ -239,14 +238,14 @@ func TestAViolationIsDueThoughMemoryHasEvictedTheDomain(t *testing.T) {
 	})
 }
 
-// The policy comes from the store, and what is known besides stays in memory.
+// The back-off stays in memory if the policy is loaded from the store again.
 func TestBackOffHoldsWhenThePolicyComesFromTheStore(t *testing.T) {
 	play(t, func(t *testing.T, e *env) {
 		store := &brokenStore{Store: e.store}
 		e.stop()
 		e.store = store
 		e.start()
-		e.learn()
+		e.cachePolicy()
 		e.restart()
 		store.fail(errors.New("broken"), nil)
 		newID(mtaststest.PolicyHost{Status: 404})(e)
@@ -265,14 +264,14 @@ func TestBackOffHoldsWhenThePolicyComesFromTheStore(t *testing.T) {
 	})
 }
 
-// A new id over the old file: a cache in front of the policy host. The file comes later,
-// and the id does not change again (RFC 8461, Section 8.1).
+// A cache in front of the policy host returns the old file under a new id. The new file
+// comes later, and the id does not change again (RFC 8461, Section 8.1).
 func TestRFC8461_8_1_ANewIDOverTheOldFileIsFetchedAgain(t *testing.T) {
 	for _, restart := range []bool{false, true} {
 		for _, late := range []time.Duration{4 * time.Minute, time.Hour, 17 * time.Hour} {
 			t.Run(fmt.Sprint(late, ", restart ", restart), func(t *testing.T) {
 				play(t, func(t *testing.T, e *env) {
-					e.learn()
+					e.cachePolicy()
 					e.setID("2")
 					e.sleep(5 * time.Minute)
 					e.policy()
@@ -302,7 +301,7 @@ func TestRFC8461_8_1_ANewIDOverTheOldFileIsFetchedAgain(t *testing.T) {
 
 func TestRFC8461_8_1_ANewIDOverTheOldFileCostsFewFetches(t *testing.T) {
 	play(t, func(t *testing.T, e *env) {
-		e.learn()
+		e.cachePolicy()
 		e.setID("2")
 		for range 10 * 24 * 12 {
 			e.sleep(5 * time.Minute)
@@ -322,9 +321,9 @@ func TestRFC8461_5_RecheckFetchesWhateverTheIDSays(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			play(t, func(t *testing.T, e *env) {
-				e.learn()
+				e.cachePolicy()
 				e.sleep(5 * time.Minute)
-				e.publish("1", "new.example.com") // the publisher forgot the id
+				e.publish("1", "new.example.com") // the publisher did not change the id
 				record(e)
 				p, err := e.client.Recheck(t.Context(), domain)
 				if err != nil {
@@ -344,10 +343,10 @@ func TestRFC8461_5_RecheckFetchesWhateverTheIDSays(t *testing.T) {
 	}
 }
 
-// Back to an id within five minutes: what would bounce is checked all the same.
+// Recheck fetches even if the publisher returns to an id within five minutes.
 func TestRecheckSeesAnIDThatComesBack(t *testing.T) {
 	play(t, func(t *testing.T, e *env) {
-		e.learn()
+		e.cachePolicy()
 		p := e.policy()
 		e.publish("2", "wrong.example.com")
 		p.CheckMX("other.example.com")
@@ -365,7 +364,7 @@ func TestRecheckSeesAnIDThatComesBack(t *testing.T) {
 // The second Recheck asks again, though the first has just been answered.
 func TestRecheckTwice(t *testing.T) {
 	play(t, func(t *testing.T, e *env) {
-		e.learn()
+		e.cachePolicy()
 		e.DNS.Set(txt, resolver.Records{TXT: []string{"v=STSv1; id=1;"}, Delay: time.Second})
 		var callers sync.WaitGroup
 		callers.Go(func() { e.client.Recheck(t.Context(), domain) })
@@ -383,12 +382,12 @@ func TestRecheckTwice(t *testing.T) {
 	})
 }
 
-func TestRecheckTakesNoCheckThatBeganBeforeIt(t *testing.T) {
+func TestRecheckAcceptsNoCheckThatBeganBeforeIt(t *testing.T) {
 	play(t, func(t *testing.T, e *env) {
-		e.learn()
+		e.cachePolicy()
 		e.sleep(5 * time.Minute)
 		e.DNS.Set(txt, resolver.Records{TXT: []string{"v=STSv1; id=1;"}, Delay: time.Second})
-		e.policyNow() // begins a check behind the answer
+		e.policyNow() // begins a check in the background
 		e.sleep(time.Millisecond)
 		e.publish("2", "new.example.com")
 		p, err := e.client.Recheck(t.Context(), domain)

@@ -2,6 +2,7 @@ package mtasts_test
 
 import (
 	"bufio"
+	"bytes"
 	"crypto/tls"
 	"encoding/base64"
 	"encoding/binary"
@@ -17,23 +18,25 @@ import (
 	"github.com/mtasts/go-mtasts/internal/testpki"
 )
 
-// coldEnv makes this test binary the other side of BenchmarkCold: a DNS server and
-// policy hosts in a process of their own, so that their CPU time is not ours.
+// coldEnv makes this test binary the other side of BenchmarkCold: a DNS server and policy
+// hosts. They are a process of their own, so that their CPU time is not counted.
 const coldEnv = "MTASTS_TEST_COLD"
 
-// coldDomain is the name of domain n, each of which publishes the same.
+// coldNone is a domain without a policy.
+const coldNone = "none.test"
+
+// coldDomain is domain n of those that publish a policy, which is the same for all.
 func coldDomain(n int) string { return fmt.Sprintf("d%d.test", n) }
 
 const coldPolicy = "version: STSv1\r\nmode: enforce\r\nmx: mx1.example.net\r\nmx: mx2.example.net\r\nmx: *.example.org\r\nmax_age: 604800\r\n"
 
-// coldServer says on standard output where its servers are and who its authority is.
-// It then reads numbers of domains, and answers each once it has that many
-// certificates; and ends when its standard input does, hence with its parent.
+// coldServer writes one line to standard output: the addresses of its servers, and the
+// certificate of its authority. Then it reads numbers of domains, and writes a line after
+// each once it has that many certificates. It ends when its standard input does, so it does
+// not outlive its parent.
 //
-// Each policy host has a certificate for its own name, since no wildcard stands for
-// the domain in mta-sts.DOMAIN. They are made beforehand: to sign one costs as much as
-// a handshake, and one with a thousand names would cost the client more than it meets
-// elsewhere.
+// Each policy host has a certificate for its own name, as on the Internet. They are made
+// beforehand, because to sign one costs as much as a handshake.
 func coldServer() {
 	ca := testpki.Must(testpki.New())
 	dns := testpki.Must(net.ListenPacket("udp", "127.0.0.1:0"))
@@ -75,9 +78,8 @@ func coldServer() {
 	os.Exit(0)
 }
 
-// coldDNS answers every question: TXT with a record, A with this machine, and
-// everything else with the word that there is no such record. It reads no more of a
-// query than that takes, to cost little beside what is measured.
+// coldDNS answers queries for TXT with a record, and queries for A with 127.0.0.1. For all
+// else, and for coldNone, it has no data. It parses no more of a query than that takes.
 func coldDNS(conn net.PacketConn) {
 	const id = "v=STSv1; id=20260101T000000;"
 	txt := append([]byte{0, byte(len(id) + 1), byte(len(id))}, id...)
@@ -88,7 +90,7 @@ func coldDNS(conn net.PacketConn) {
 		if err != nil {
 			return
 		}
-		end := 12 // of the header (RFC 1035, Section 4.1.1)
+		end := 12 // the header (RFC 1035, Section 4.1.1)
 		for end < n && packet[end] != 0 {
 			end += 1 + int(packet[end])
 		}
@@ -106,7 +108,7 @@ func coldDNS(conn net.PacketConn) {
 		}
 		answer := append([]byte(nil), packet[:end]...)
 		copy(answer[2:12], []byte{0x81, 0x80, 0, 1, 0, 0, 0, 0, 0, 0}) // a recursive server's response to one question
-		if data != nil {
+		if data != nil && !bytes.Contains(packet[:end], []byte("\x04none\x04test")) {
 			answer[7] = 1
 			answer = append(answer, 0xc0, 12, kind[0], kind[1], 0, 1, 0, 0, 0, 60)
 			answer = append(answer, data...)
@@ -115,7 +117,7 @@ func coldDNS(conn net.PacketConn) {
 	}
 }
 
-// coldHost cuts the output of coldServer's first line.
+// coldHost splits the first line of coldServer.
 func coldHost(line string) (dns, https string, roots []byte, err error) {
 	fields := strings.Fields(line)
 	if len(fields) != 3 {

@@ -25,23 +25,15 @@ import (
 	"github.com/mtasts/go-mtasts/resolver"
 )
 
-// BenchmarkCold is PolicyFor for domains that have never been heard of, each another
-// one, from a DNS server and policy hosts in another process. cpu-ns/op is the time
-// that all cores spend on it in this process.
-//
-// The floor is a GET by net/http on a new connection, with the same rules for TLS, and
-// a DNS query for the record. It leaves out the guard over the address, all limits, the
-// grammar, and remembering. A second one, "known", leaves out the look-up of the
-// address too, with a DNS query instead of three.
+// BenchmarkCold is the first PolicyFor of a domain, each time of another. The floor is a DNS
+// query for the record, and a GET by net/http on a new connection with the same rules for
+// TLS. It has no limits, checks neither address nor grammar, and caches nothing. cpu-ns/op
+// is the time that this process spends on all cores.
 func BenchmarkCold(b *testing.B) {
 	s := startCold(b)
 	for _, workers := range []int{1, 64} {
-		name := fmt.Sprintf("%dworkers", workers)
-		if workers == 1 {
-			name = "1worker"
-		}
-		b.Run(name, func(b *testing.B) {
-			b.Run("ours", func(b *testing.B) {
+		b.Run(fmt.Sprintf("workers=%d", workers), func(b *testing.B) {
+			b.Run("impl=ours", func(b *testing.B) {
 				before := openFiles(b)
 				client := mtasts.NewForPort(s.port, new(cache.Memory), &mtasts.Options{
 					Resolver:  resolver.System{Server: s.dns},
@@ -62,28 +54,25 @@ func BenchmarkCold(b *testing.B) {
 					b.Errorf("%d files are left open", after-before)
 				}
 			})
-			b.Run("floor", func(b *testing.B) { s.bench(b, workers, s.floor(false)) })
-			b.Run("known", func(b *testing.B) { s.bench(b, workers, s.floor(true)) })
+			b.Run("impl=floor", func(b *testing.B) { s.bench(b, workers, s.floor()) })
 		})
 	}
 }
 
-// floor returns the least that finds the record and the policy of a domain, of whose
-// policy host the address may be known.
-func (s *coldSide) floor(known bool) func(domain string) error {
-	names := &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
+// netResolver returns a resolver of the standard library that asks s.
+func (s *coldSide) netResolver() *net.Resolver {
+	return &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, network, s.dns)
 	}}
-	dial := (&net.Dialer{Resolver: names}).DialContext
-	if known {
-		dial = func(ctx context.Context, network, _ string) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, network, s.https)
-		}
-	}
+}
+
+// floor returns the least that finds the record and the policy file of a domain.
+func (s *coldSide) floor() func(domain string) error {
+	names := s.netResolver()
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	client := &http.Client{Transport: &http.Transport{
-		DialContext: dial,
+		DialContext: (&net.Dialer{Resolver: names}).DialContext,
 		TLSClientConfig: &tls.Config{
 			RootCAs:          s.roots,
 			MinVersion:       tls.VersionTLS12,
@@ -112,7 +101,6 @@ func (s *coldSide) floor(known bool) func(domain string) error {
 // bench calls find with b.N domains.
 func (s *coldSide) bench(b *testing.B, workers int, find func(domain string) error) {
 	s.prepare(b, b.N)
-	b.ReportAllocs()
 	var next atomic.Int64
 	var wg sync.WaitGroup
 	b.ResetTimer()
@@ -129,6 +117,11 @@ func (s *coldSide) bench(b *testing.B, workers int, find func(domain string) err
 	}
 	wg.Wait()
 	b.StopTimer()
+	reportCPU(b, start)
+}
+
+// reportCPU reports the CPU time since start for each operation.
+func reportCPU(b *testing.B, start time.Duration) {
 	b.ReportMetric(float64(cpuTime(b)-start)/float64(b.N), "cpu-ns/op")
 }
 
@@ -178,7 +171,7 @@ func startCold(b *testing.B) *coldSide {
 	return s
 }
 
-// prepare makes the policy hosts of n domains have their certificates.
+// prepare has certificates made for the policy hosts of n domains.
 func (s *coldSide) prepare(b *testing.B, n int) {
 	b.Helper()
 	fmt.Fprintln(s.in, n)
@@ -187,7 +180,7 @@ func (s *coldSide) prepare(b *testing.B, n int) {
 	}
 }
 
-// cpuTime is what this process has spent so far.
+// cpuTime returns the CPU time that this process has used so far.
 func cpuTime(b *testing.B) time.Duration {
 	b.Helper()
 	var used syscall.Rusage

@@ -10,15 +10,14 @@ import (
 	"github.com/mtasts/go-mtasts/resolver"
 )
 
-// What is remembered is answered from memory however the domain is written, and whatever
-// has become of the store and the DNS.
-func TestCachedAnswerNeedsNobody(t *testing.T) {
+// A cached domain is answered from memory however it is written, even if store and DNS fail.
+func TestACachedAnswerNeedsNeitherStoreNorDNS(t *testing.T) {
 	play(t, func(t *testing.T, e *env) {
 		e.stop()
 		store := &brokenStore{Store: new(cache.Memory)}
 		e.store = store
 		e.start()
-		e.learn()
+		e.cachePolicy()
 		none := e.policyFor("none.example")
 
 		store.fail(errors.New("broken"), errors.New("broken"))
@@ -36,9 +35,9 @@ func TestCachedAnswerNeedsNobody(t *testing.T) {
 }
 
 // A cached answer allocates nothing.
-func TestCachedAnswerAllocatesNothing(t *testing.T) {
+func TestACachedAnswerAllocatesNothing(t *testing.T) {
 	play(t, func(t *testing.T, e *env) {
-		e.learn()
+		e.cachePolicy()
 		e.policyFor("none.example")
 		for _, name := range []string{domain, "example.com.", "none.example"} {
 			if n := testing.AllocsPerRun(100, func() {
@@ -52,26 +51,26 @@ func TestCachedAnswerAllocatesNothing(t *testing.T) {
 	})
 }
 
-// While a look is under way, which may take long, an answer costs no more than before it.
-func TestCachedAnswerDuringALook(t *testing.T) {
+// A check may take long. An answer during it costs no more than before.
+func TestACachedAnswerDuringACheckAllocatesNothing(t *testing.T) {
 	play(t, func(t *testing.T, e *env) {
-		e.learn()
+		e.cachePolicy()
 		e.DNS.Set(txt, resolver.Records{Delay: time.Hour})
 		for _, wait := range []time.Duration{time.Hour, 10 * time.Second} {
 			e.sleep(wait)
-			e.policy() // starts the look; then it is under way
+			e.policy() // starts the check; then it is under way
 			if n := testing.AllocsPerRun(100, func() { e.want(e.policyNow(), mtasts.ModeEnforce, "1") }); n != 0 {
-				t.Errorf("PolicyFor allocates %v times during a look", n)
+				t.Errorf("PolicyFor allocates %v times during a check", n)
 			}
 		}
 		if n := e.DNS.Queries(txt); n != 2 {
-			t.Errorf("%d queries, want that of the look under way, and the first", n)
+			t.Errorf("%d queries, want that of the check under way, and the first", n)
 		}
-		e.sleep(time.Hour) // the look has failed, and told nothing
+		e.sleep(time.Hour) // the check has failed
 		e.DNS.Set(txt, resolver.Records{TXT: []string{"v=STSv1; id=1"}})
 		e.policy()
 		if n := e.DNS.Queries(txt); n != 3 {
-			t.Errorf("%d queries, want another look", n)
+			t.Errorf("%d queries, want another check", n)
 		}
 	})
 }

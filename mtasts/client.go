@@ -1,6 +1,7 @@
 package mtasts
 
 import (
+	"cmp"
 	"context"
 	"crypto/x509"
 	"errors"
@@ -19,57 +20,54 @@ import (
 	"github.com/mtasts/go-mtasts/resolver"
 )
 
-const (
-	// maxFetches bounds the sockets to policy hosts, besides those of Run. Each holds
-	// its place for a minute at most; who finds none waits.
-	maxFetches = 512
-)
+// maxFetches bounds the requests to policy hosts for callers, and so their sockets. Each
+// ends within a minute. Run has a bound of its own.
+const maxFetches = 512
 
-// A Client finds, caches and applies policies. It may be used concurrently. One is
-// enough for a process; close it at the end.
+// A Client discovers, caches and applies policies. One is enough for a process. It may be used
+// concurrently. Close it at the end.
 type Client struct {
-	resolver Resolver
-	// lookupNetIP is the resolver's, nil if it has none.
-	lookupNetIP func(ctx context.Context, network, host string) ([]netip.Addr, error)
+	resolver    Resolver
+	lookupNetIP func(ctx context.Context, network, host string) ([]netip.Addr, error) // nil: the resolver has none
 
-	get           func(ctx context.Context, policyHost string) (text string, err error) // fetch.Client.Get
-	roots         *x509.CertPool                                                        // for policy hosts; nil: the system's
+	get   func(ctx context.Context, policyHost string) (text string, err error)
+	roots *x509.CertPool // for policy hosts; nil: the system's
+
 	store         Store
 	memory        *cache.LRU[*cacheEntry]
-	start         time.Time
 	checkInterval time.Duration
 	quota         quota
 	override      func(domain string) (Action, bool)
 	report        func(Event)
 	log           *slog.Logger
 
-	fetches chan struct{} // a place for each request to a policy host, but for those of Run
-
-	ctx    context.Context // ends with Close
-	cancel context.CancelFunc
-	work   sync.WaitGroup
+	fetches chan struct{}   // bounded by maxFetches
+	ctx     context.Context // ends with Close
+	cancel  context.CancelFunc
+	work    sync.WaitGroup
+	start   time.Time // for since
 
 	mu      sync.Mutex
-	lookups map[string]*lookup
+	lookups map[string]*lookup // under way, by policy domain
 	closed  bool
-
-	running bool
+	running bool // Run is running
 
 	files         sharedFiles
 	writer        *writer
 	alarms        alarms
 	stats         counters
-	refresher     atomic.Pointer[refresher] // while Run runs
-	noAuthorities atomic.Bool               // and it was reported
-	readFailed    atomic.Pointer[string]    // the domain of which the store could not be read; nil: it can
+	refresher     atomic.Pointer[refresher] // nil unless Run runs
+	noAuthorities atomic.Bool               // reported already
+	readFailed    atomic.Pointer[string]    // see unreadable
 }
 
-// Open returns a Client that stores policies in a bbolt file at path. It makes the file, with
-// mode 0600, if there is none; its directory must exist. Only one process at a time may
-// have it open.
+// Open returns a Client that stores policies in a bbolt file. It creates the file with mode
+// 0600 if there is none; the directory must exist. Only one process at a time can have the
+// file open.
 //
-// A file that is damaged, that is of another format, that another process holds, or that
-// cannot be read and written is an [*Error] within about a second, and left as it is.
+// Open returns an [*Error] if the file is damaged, has another format, is open in another
+// process, or cannot be read and written. It leaves such a file unchanged. The error comes
+// within about a second.
 func Open(path string, opts *Options) (*Client, error) {
 	store, err := cache.OpenBolt(path)
 	if err != nil {
@@ -78,7 +76,7 @@ func Open(path string, opts *Options) (*Client, error) {
 	return New(store, opts), nil
 }
 
-// New returns a Client that stores policies in store. [Client.Close] closes store if
+// New returns a Client that stores policies in store. [Client.Close] closes the store if
 // it is an [io.Closer].
 func New(store Store, opts *Options) *Client {
 	if opts == nil {
@@ -87,10 +85,12 @@ func New(store Store, opts *Options) *Client {
 	c := &Client{
 		resolver:      opts.Resolver,
 		store:         store,
-		checkInterval: opts.CheckInterval,
+		memory:        cache.NewLRU[*cacheEntry](cmp.Or(max(opts.MemoryEntries, 0), defaultMemoryEntries)),
+		checkInterval: cmp.Or(opts.CheckInterval, defaultCheckInterval),
 		override:      opts.Override,
 		report:        opts.Report,
-		log:           opts.Logger,
+		log:           cmp.Or(opts.Logger, slog.New(slog.DiscardHandler)),
+		fetches:       make(chan struct{}, maxFetches),
 		start:         time.Now(),
 		lookups:       make(map[string]*lookup),
 		files:         newSharedFiles(),
@@ -98,60 +98,43 @@ func New(store Store, opts *Options) *Client {
 	if c.resolver == nil {
 		c.resolver = resolver.System{}
 	}
-	if c.checkInterval == 0 {
-		c.checkInterval = defaultCheckInterval
-	}
-	c.quota.client, c.quota.most = c, opts.Quota
-	if opts.Quota <= 0 {
-		c.quota.most = defaultQuota
-	}
-	if c.log == nil {
-		c.log = slog.New(slog.DiscardHandler)
-	}
-	memory := opts.MemoryEntries
-	if memory <= 0 {
-		memory = defaultMemoryEntries
-	}
-	c.memory = cache.NewLRU[*cacheEntry](memory)
-
-	cfg := fetch.Config{
-		Transport: opts.Transport,
-		RootCAs:   opts.RootCAs,
-		AllowNets: opts.AllowNets,
-	}
 	if r, ok := c.resolver.(interface {
 		LookupNetIP(ctx context.Context, network, host string) ([]netip.Addr, error)
 	}); ok {
 		c.lookupNetIP = r.LookupNetIP
 	}
-	cfg.LookupNetIP = c.lookupNetIP
-	c.get, c.roots = fetch.New(cfg).Get, cfg.RootCAs
-	c.fetches = make(chan struct{}, maxFetches)
+	c.get = fetch.New(fetch.Config{
+		Transport:   opts.Transport,
+		RootCAs:     opts.RootCAs,
+		AllowNets:   opts.AllowNets,
+		LookupNetIP: c.lookupNetIP,
+	}).Get
+	c.roots = opts.RootCAs
 	c.ctx, c.cancel = context.WithCancel(context.Background())
+	c.quota.client, c.quota.most = c, cmp.Or(max(opts.Quota, 0), defaultQuota)
 	c.alarms.client, c.alarms.failing = c, make(map[string]*failingPolicy)
 	c.writer = newWriter(c)
 	c.work.Go(func() { c.writer.run(c.ctx) })
 	return c
 }
 
-// PolicyFor returns the policy for domain: a recipient's domain, or with a smart
-// host the relay's, never the recipient's (RFC 8461, Section 3.4), which may be
-// written as in an MTA's configuration, [relay.example]:587. Ask for each message.
+// PolicyFor returns the policy for a recipient's domain. Call it for each message. If the
+// mail goes to a smart host, domain is the smart host's (RFC 8461, Section 3.4). domain may be
+// written as MTAs write it, such as [relay.example]:587, in A-labels or U-labels. An address
+// literal, such as [192.0.2.1], has no policy.
 //
-// What is cached is answered at once, without I/O. Otherwise the answer comes from the
-// store or, the first time, from the DNS and the policy host, which takes at most about 90
-// seconds, or longer while 512 policy hosts are silent. If ctx ends first, the answer is the best there is: the cached policy, or else
-// what the last look-up of the domain has found. The look-up goes on without this caller,
-// and its outcome is cached. A domain without a usable policy has one of mode none, with
-// a Cause.
+// A cached policy is returned at once, without I/O. Otherwise PolicyFor asks the store, and
+// then the DNS and the policy host. That takes at most about 90 seconds, or longer while
+// 512 policy hosts do not answer. If ctx ends first, the answer is the cached policy, or
+// else the result of the last look-up of the domain. The look-up goes on, and its result is
+// cached.
 //
-// The error is an [*Error]. It means that the policy is not known, so that the message is
-// to be deferred: ctx ended during the first look-up of the domain, the store could not
-// be read, the client is closed, or 20,000 other domains are being looked up. Only
-// [ErrInvalidDomain] is no reason to try again.
+// If the domain has no usable policy, the answer is a Policy of mode none with a Cause. An
+// error is an [*Error], and means that the policy is not known: ctx ended during the first
+// look-up of the domain, the store could not be read, the client is closed, or 20,000 other
+// domains are being looked up. Defer the message, unless the error is [ErrInvalidDomain].
 func (c *Client) PolicyFor(ctx context.Context, domain string) (*Policy, error) {
-	// What is a key in memory has the form in which domains are compared: to find it is
-	// to know that, which is cheaper than to look at each octet.
+	// Keys in memory are valid policy domains: what is found needs no validation.
 	if p := c.fresh(domain); p != nil {
 		return c.overridden(p), nil
 	}
@@ -164,8 +147,7 @@ func (c *Client) PolicyFor(ctx context.Context, domain string) (*Policy, error) 
 			return c.overridden(p), nil
 		}
 	}
-	// The name will be a key. As a part of a message it would keep all of that.
-	p, err := c.find(ctx, strings.Clone(name))
+	p, err := c.find(ctx, strings.Clone(name)) // not a part of the caller's message
 	switch {
 	case err != nil:
 		c.stats.lookupsError.Add(1)
@@ -177,12 +159,16 @@ func (c *Client) PolicyFor(ctx context.Context, domain string) (*Policy, error) 
 	return c.overridden(p), err
 }
 
-// Recheck is [Client.PolicyFor] with a live check of the DNS, and of the policy file if the
-// id is new or the cached file is older than five minutes. RFC 8461, Section 5 demands it
-// before a message that a policy has held back fails for good. If the answer
-// differs in Mode or Text from the policy that did, try the message again under it. An
-// error says that the check could not be made, or that a new policy could not be had; keep
-// the message in the queue.
+// Recheck is [Client.PolicyFor], but always checks the DNS first. It also fetches the policy
+// file if the id is new or the cached file is older than five minutes. Call it before a
+// message that a policy has held back fails for good (RFC 8461, Section 5).
+//
+// If the Mode or Text of the policy has changed, try the message again under it. Otherwise
+// let the message fail, and put Text, the MX host and the text of the error into the DSN.
+//
+// An error means that the check failed, or that a new policy could not be fetched. Keep the
+// message, and call Recheck again at the next try. If the queue time has been over for a
+// day, let the message fail, and say in the DSN that the policy could not be checked.
 func (c *Client) Recheck(ctx context.Context, domain string) (*Policy, error) {
 	name, err := sts.PolicyDomain(domain)
 	if err != nil {
@@ -192,7 +178,7 @@ func (c *Client) Recheck(ctx context.Context, domain string) (*Policy, error) {
 	return c.overridden(p), err
 }
 
-// notADomain is the answer for what sts.PolicyDomain refused.
+// notADomain returns the answer for a domain that sts.PolicyDomain refused.
 func notADomain(domain string, err error) (*Policy, error) {
 	if errors.Is(err, sts.ErrLiteral) {
 		// RFC 8461, Section 3.4: no policy can belong to an address literal.
@@ -201,10 +187,9 @@ func notADomain(domain string, err error) (*Policy, error) {
 	return nil, &Error{Reason: ReasonInvalidDomain, Err: fmt.Errorf("%w: %w", ErrInvalidDomain, err)}
 }
 
-// NoPolicy is the answer for a domain whose policy the sender does not want: for a
-// message with the header field "TLS-Required: No" (RFC 8689, Section 5), for reports
-// about TLS (RFC 8460, Section 3), and where mail is forwarded inside one's own network.
-// Its mode is none.
+// NoPolicy returns a policy of mode none without a look-up. It is for messages to which no
+// policy applies: those with the header field "TLS-Required: No" (RFC 8689, Section 5),
+// reports about TLS (RFC 8460, Section 3), and mail within one's own network.
 func NoPolicy(domain string) *Policy {
 	if name, err := sts.PolicyDomain(domain); err == nil {
 		domain = name
@@ -212,14 +197,15 @@ func NoPolicy(domain string) *Policy {
 	return noPolicy(domain, &Error{Domain: domain, Reason: ReasonNotAsked, Err: errNotAsked})
 }
 
-var errNotAsked = errors.New("the sender does not want the policy")
+var errNotAsked = errors.New("the sender did not ask for a policy")
 
-// Close ends all look-ups, stores what is not stored yet, and closes the store if it is an
-// [io.Closer]. Callers that wait for an answer get an error that wraps [ErrClosed]; what
-// memory holds is still answered. Close
-// takes as long as the store needs to write, which is well below a second for a file; a
-// store that hangs is left after half a minute. The error says how many policies could
-// not be stored and why, or is the store's own. A second call returns nil at once.
+// Close ends all look-ups, writes unsaved policies, and closes the store if it is an
+// [io.Closer]. Callers that wait for a look-up get an error that wraps [ErrClosed].
+// PolicyFor still answers from memory.
+//
+// Close takes as long as the store needs to write: well below a second for a file, half a
+// minute at most if the store hangs. Its error says how many policies could not be stored,
+// and why, or is the store's own. A second call returns nil at once.
 func (c *Client) Close() error {
 	c.mu.Lock()
 	if c.closed {
@@ -241,6 +227,6 @@ func (c *Client) Close() error {
 	return nil
 }
 
-// since is the time by which cache entries and look-ups are measured. [time.Since] reads the monotonic clock
-// alone, at half the cost of [time.Now].
+// since returns the time since c was made. Unlike [time.Now], it reads only the monotonic
+// clock.
 func (c *Client) since() time.Duration { return time.Since(c.start) }

@@ -12,8 +12,8 @@ import (
 
 const year = 365 * day
 
-// storeAs restarts the client on a store in which what it has learnt looks as if it had
-// been fetched at another time, because the clock was wrong then.
+// storeAs restarts the client on a store that says that its policy was fetched at another
+// time, because the clock was wrong then.
 func (e *env) storeAs(fetched time.Time) {
 	e.t.Helper()
 	e.stop()
@@ -38,7 +38,7 @@ func (e *env) dead() {
 
 func TestAClockThatWasAheadExpiresNothingAndTheNewerPolicyWins(t *testing.T) {
 	play(t, func(t *testing.T, e *env) {
-		e.learn()
+		e.cachePolicy()
 		e.storeAs(time.Now().Add(year))
 		e.blockDNS(resolver.ServFail)
 		e.want(e.policy(), mtasts.ModeEnforce, "1")
@@ -55,9 +55,9 @@ func TestAClockThatWasAheadExpiresNothingAndTheNewerPolicyWins(t *testing.T) {
 	})
 }
 
-// The entry of a clock that was ahead keeps no later policy out of the store, also where
-// that follows on one that has ended.
-func TestAClockThatWasAheadKeepsNoLaterPolicyOutOfTheStore(t *testing.T) {
+// An entry that was fetched while the clock was ahead blocks no later policy in the store,
+// even one that follows an expired policy.
+func TestAClockThatWasAheadBlocksNoLaterPolicy(t *testing.T) {
 	for name, second := range map[string]string{
 		"one that expires":   mtaststest.Policy(mtasts.ModeEnforce, time.Hour, "mx.example.com"),
 		"one of max_age 0":   mtaststest.Policy(mtasts.ModeEnforce, 0, "mx.example.com"),
@@ -67,7 +67,7 @@ func TestAClockThatWasAheadKeepsNoLaterPolicyOutOfTheStore(t *testing.T) {
 		for _, ahead := range []time.Duration{time.Hour, 30 * day, year} {
 			t.Run(name+", "+ahead.String(), func(t *testing.T) {
 				play(t, func(t *testing.T, e *env) {
-					e.learn()
+					e.cachePolicy()
 					e.storeAs(time.Now().Add(ahead))
 					if second != "" {
 						e.Publish(domain, "2", second)
@@ -90,7 +90,7 @@ func TestAClockThatWasAheadKeepsNoLaterPolicyOutOfTheStore(t *testing.T) {
 func TestAPolicyOfAClockThatWasAheadIsFetchedAgain(t *testing.T) {
 	t.Run("by Run", func(t *testing.T) {
 		play(t, func(t *testing.T, e *env) {
-			e.learn()
+			e.cachePolicy()
 			e.storeAs(time.Now().Add(year))
 			defer e.run()()
 			e.sleep(2 * time.Hour)
@@ -104,9 +104,9 @@ func TestAPolicyOfAClockThatWasAheadIsFetchedAgain(t *testing.T) {
 	})
 	t.Run("when somebody asks", func(t *testing.T) {
 		play(t, func(t *testing.T, e *env) {
-			e.learn()
+			e.cachePolicy()
 			e.storeAs(time.Now().Add(year))
-			e.want(e.policy(), mtasts.ModeEnforce, "1") // and the check is made behind it
+			e.want(e.policy(), mtasts.ModeEnforce, "1") // the check runs in the background
 			if p := e.policy(); p.Fetched.After(time.Now()) {
 				t.Errorf("fetched %v, now %v", p.Fetched, time.Now())
 			}
@@ -117,8 +117,8 @@ func TestAPolicyOfAClockThatWasAheadIsFetchedAgain(t *testing.T) {
 	})
 }
 
-// A policy that is fetched while the clock is behind seems to have expired when it is
-// right again. The domain had been promised more.
+// A policy that is fetched while the clock is behind seems to have expired once the clock is
+// right. The policy before it promised more.
 func TestAClockThatIsBehindLosesNothingThatWasValid(t *testing.T) {
 	for _, how := range []string{"", "restart", "restart and Run"} {
 		restart := how != ""
@@ -169,7 +169,7 @@ func TestAClockThatIsBehindLosesNothingThatWasValid(t *testing.T) {
 	}
 }
 
-// Nor does an entry of a clock that was ahead prolong the life of what came after it.
+// An entry that was fetched while the clock was ahead prolongs no later policy.
 func TestAClockThatWasAheadProlongsNothing(t *testing.T) {
 	for _, ahead := range []time.Duration{6 * day, 8 * day, year} {
 		testClockAheadProlongsNothing(t, ahead, false)
@@ -181,11 +181,11 @@ func TestAClockThatWasAheadProlongsNothing(t *testing.T) {
 
 func testClockAheadProlongsNothing(t *testing.T, ahead time.Duration, seldom bool) {
 	play(t, func(t *testing.T, e *env) {
-		e.learn()
+		e.cachePolicy()
 		e.storeAs(time.Now().Add(ahead))
 		e.publish("2", "mx.example.com")
 		e.policy()
-		learnt := time.Now()
+		fetched := time.Now()
 		e.want(e.policy(), mtasts.ModeEnforce, "2")
 		e.dead()
 		if seldom {
@@ -195,8 +195,8 @@ func testClockAheadProlongsNothing(t *testing.T, ahead time.Duration, seldom boo
 		for range 20 { // a message each twelve hours
 			e.sleep(12 * time.Hour)
 			p := e.policy()
-			if over := !time.Now().Before(learnt.Add(week + time.Second)); over != (p.Mode == mtasts.ModeNone) {
-				t.Errorf("ahead by %v: after %v the answer is %+v", ahead, time.Since(learnt), p)
+			if over := !time.Now().Before(fetched.Add(week + time.Second)); over != (p.Mode == mtasts.ModeNone) {
+				t.Errorf("ahead by %v: after %v the answer is %+v", ahead, time.Since(fetched), p)
 			}
 		}
 		e.restart()
@@ -207,8 +207,8 @@ func testClockAheadProlongsNothing(t *testing.T, ahead time.Duration, seldom boo
 // While the clock may be wrong, as after a start without network, Run removes nothing.
 func TestRunByAClockThatIsAheadRemovesNothing(t *testing.T) {
 	play(t, func(t *testing.T, e *env) {
-		e.learn()
-		e.storeAs(time.Now().Add(-year)) // as it looks by a clock that is ahead by a year
+		e.cachePolicy()
+		e.storeAs(time.Now().Add(-year)) // as if the clock were ahead by a year
 		stop := e.run()
 		e.sleep(10 * time.Minute)
 		stop()
@@ -223,11 +223,11 @@ func TestRunByAClockThatIsAheadRemovesNothing(t *testing.T) {
 	})
 }
 
-// A policy of max_age 0 ends the one before, whatever is known of that.
+// A policy of max_age 0 ends the one before, even if that could not be read or has expired.
 func TestMaxAgeZeroEndsAPolicyThatIsNotKnownToBeValid(t *testing.T) {
 	for _, mode := range []mtasts.Mode{mtasts.ModeNone, mtasts.ModeTesting} {
 		play(t, func(t *testing.T, e *env) { // the store could not be read for a moment
-			e.learn()
+			e.cachePolicy()
 			store := &brokenStore{Store: e.store}
 			e.stop()
 			e.store = store
@@ -240,7 +240,7 @@ func TestMaxAgeZeroEndsAPolicyThatIsNotKnownToBeValid(t *testing.T) {
 			e.want(e.policy(), mtasts.ModeNone, "")
 		})
 		play(t, func(t *testing.T, e *env) { // it seems to have expired, by a clock that is ahead
-			e.learn()
+			e.cachePolicy()
 			e.storeAs(time.Now().Add(-week - time.Hour))
 			e.Publish(domain, "2", mtaststest.Policy(mode, 0, "mx.example.com"))
 			e.want(e.policy(), mode, "2")
@@ -260,7 +260,7 @@ func TestNothingIsAnsweredPastItsEndHoweverLongTheInterval(t *testing.T) {
 	play(t, func(t *testing.T, e *env) {
 		e.opts.CheckInterval = 10 * week
 		e.restart()
-		e.learn()
+		e.cachePolicy()
 		e.dead()
 		e.sleep(week)
 		e.want(e.policy(), mtasts.ModeEnforce, "1")

@@ -14,9 +14,9 @@ import (
 	"github.com/mtasts/go-mtasts/resolver"
 )
 
-// Everything at once, for the race detector: callers, violations, publishers and
-// attackers, and a memory that is too small; at the end several calls of Close. What
-// must hold all the time is that no domain is answered with less than enforce.
+// Everything at once, for the race detector: callers, violations, publishers and attackers,
+// a memory that is too small, and at the end several calls of Close. All the time, each
+// answer must enforce.
 func TestEverythingAtOnce(t *testing.T) {
 	const domains = 20
 	w := mtaststest.NewWorld()

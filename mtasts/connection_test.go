@@ -59,7 +59,7 @@ func TestAnAttemptWithoutAPolicyIsReportedOnce(t *testing.T) {
 
 func TestConnectionIsInTheOutcomeUnderAPolicy(t *testing.T) {
 	play(t, func(t *testing.T, e *env) {
-		e.learn()
+		e.cachePolicy()
 		h, err := e.policy().CheckMX("mx.example.com")
 		if err != nil {
 			t.Fatal(err)
@@ -76,7 +76,7 @@ func TestConnectionIsInTheOutcomeUnderAPolicy(t *testing.T) {
 // by hand.
 func TestAnAttemptUnderNoPolicyIsNotReported(t *testing.T) {
 	play(t, func(t *testing.T, e *env) {
-		e.learn()
+		e.cachePolicy()
 		for name, attempt := range attempts {
 			for _, p := range []*mtasts.Policy{mtasts.NoPolicy(domain), {Mode: mtasts.ModeTesting}, {Mode: mtasts.ModeNone}} {
 				h, err := p.CheckMX("mx.example.com")

@@ -9,7 +9,7 @@ import (
 	"github.com/mtasts/go-mtasts/internal/testcost"
 )
 
-// largest returns a policy file of 64 KiB with as many patterns as it can have.
+// largest returns a policy with a file of 64 KiB that has as many patterns as fit.
 func largest(t *testing.T) *Policy {
 	t.Helper()
 	const begin = "version: STSv1\nmode: enforce\nmax_age: 604800\n"
@@ -25,8 +25,8 @@ func largest(t *testing.T) *Policy {
 	return p
 }
 
-// To read a policy back from a store, to look a host up in it and to show an
-// error costs less than 10 ms of CPU, whatever the publisher has put there.
+// It costs less than 10 ms of CPU time to store a policy, to read it back, to check a host
+// and to print an error, whatever the publisher has put there.
 func TestTheLargestPolicyIsCheapToUse(t *testing.T) {
 	p := largest(t)
 	entry := encodeEntry(p, time.Now())
@@ -41,7 +41,7 @@ func TestTheLargestPolicyIsCheapToUse(t *testing.T) {
 		"a host that is not":     func() { p.CheckMX("mx.example.com") },
 		"a host that is no name": func() { p.CheckMX(strings.Repeat("é", 1<<19)) },
 		"the text of an error":   func() { _ = failure.Error() },
-		"parse it, and remember": func() { newSharedFiles().parse(p.Text) },
+		"parse it, and cache it": func() { newSharedFiles().parse(p.Text) },
 		"a host in ASCII":        func() { p.CheckMX(strings.Repeat("x", 1<<20)) },
 	} {
 		testcost.Under(t, what, work)

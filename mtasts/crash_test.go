@@ -24,12 +24,12 @@ import (
 var kills = flag.Int("crash.kills", 20, "how often TestKilledAtAnyMoment kills")
 
 const (
-	crashLanes = 4 // that go on at the same time, each with its files
-	crashers   = 8 // goroutines that learn, in the process to be killed
+	crashLanes = 4 // run at the same time, each with its own files
+	crashers   = 8 // goroutines that store policies, in the process to be killed
 )
 
-// crashPolicy is what domain publishes under id: long enough for several pages now and
-// then, and different in every line.
+// crashPolicy is what domain publishes under id: sometimes several pages long, and different
+// in every line.
 func crashPolicy(domain, id string) string {
 	text := mtaststest.Policy(mtasts.ModeEnforce, week, "mx-"+id+"."+domain)
 	if strings.HasSuffix(id, "7") {
@@ -38,7 +38,7 @@ func crashPolicy(domain, id string) string {
 	return text
 }
 
-// tellingStore says on standard output what has been stored.
+// tellingStore writes to standard output what has been stored.
 type tellingStore struct{ *cache.Bolt }
 
 func (s tellingStore) Write(ctx context.Context, changes []cache.Change) error {
@@ -51,8 +51,8 @@ func (s tellingStore) Write(ctx context.Context, changes []cache.Change) error {
 	return err
 }
 
-// learnUntilKilled learns new policies all the time, and their successors.
-func learnUntilKilled(path string) {
+// storeUntilKilled stores new policies all the time, and their successors.
+func storeUntilKilled(path string) {
 	must := func(err error) {
 		if err != nil {
 			fmt.Println("failed:", err)
@@ -78,16 +78,16 @@ func learnUntilKilled(path string) {
 	os.Exit(1)
 }
 
-// A process that stores policies is killed at random moments, while it makes the file,
-// opens it, and writes. Whatever was reported as stored is there afterwards, or what
-// has been stored in its place since; and whatever is there is whole.
+// A process that stores policies is killed at random moments, while it makes the file, opens
+// it, and writes. Afterwards each policy that was reported as stored is there, or a later
+// one, and each entry is whole.
 func TestKilledAtAnyMoment(t *testing.T) {
 	for lane := range crashLanes {
 		t.Run(fmt.Sprint(lane), func(t *testing.T) {
 			t.Parallel()
 			dir := t.TempDir()
 			var path string
-			var stored map[string]int64 // when what was stored last was fetched
+			var stored map[string]int64 // when the last stored policy was fetched
 			total := 0
 			for n := range *kills / crashLanes {
 				soon := n%10 == 0
@@ -107,8 +107,8 @@ func TestKilledAtAnyMoment(t *testing.T) {
 	}
 }
 
-// crash lets a process write to the store at path and kills it, soon after its start or
-// in the midst of its writes. It adds what the process said, n lines, to stored.
+// crash starts a process that writes to the store at path, and kills it soon after its start
+// or during its writes. It adds what the process wrote, n lines, to stored.
 func crash(t *testing.T, path string, soon bool, stored map[string]int64) (n int) {
 	t.Helper()
 	exe, err := os.Executable()
@@ -151,7 +151,7 @@ func crash(t *testing.T, path string, soon bool, stored map[string]int64) (n int
 	return n
 }
 
-// checkAfterCrash opens the store at path and looks at everything in it.
+// checkAfterCrash opens the store at path and reads everything in it.
 func checkAfterCrash(t *testing.T, path string, stored map[string]int64) {
 	t.Helper()
 	file, err := cache.OpenBolt(path)

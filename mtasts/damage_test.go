@@ -12,8 +12,8 @@ import (
 	"github.com/mtasts/go-mtasts/mtasts/mtaststest"
 )
 
-// One damaged entry is the trouble of those who ask about its domain; what is behind it
-// in the store is refreshed all the same.
+// A damaged entry concerns only callers that ask for its domain. Run refreshes the entries
+// that follow it.
 func TestADamagedEntryKeepsNoOtherFromBeingRefreshed(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "policies.db")
 	play(t, func(t *testing.T, e *env) {

@@ -18,8 +18,8 @@ func (e *env) within(d time.Duration, name string) (*mtasts.Policy, error) {
 }
 
 // A domain whose DNS or policy host is silent must not hold mail back for ever only
-// because callers are less patient than a look-up.
-func TestRFC8461_3_3_AnImpatientCallerIsSentAwayOnceAtMost(t *testing.T) {
+// because its callers cannot wait for a look-up.
+func TestRFC8461_3_3_ACallerWithAShortDeadlineFailsOnceAtMost(t *testing.T) {
 	for name, silent := range map[string]struct {
 		set       func(e *env)
 		temporary bool
@@ -52,10 +52,10 @@ func TestRFC8461_3_3_AnImpatientCallerIsSentAwayOnceAtMost(t *testing.T) {
 	}
 }
 
-func TestAnImpatientCallerGetsTheCachedPolicyAlthoughACheckIsDue(t *testing.T) {
+func TestACallerWithAShortDeadlineGetsTheCachedPolicyAlthoughACheckIsDue(t *testing.T) {
 	for _, patience := range []time.Duration{0, time.Second} {
 		play(t, func(t *testing.T, e *env) {
-			e.learn()
+			e.cachePolicy()
 			e.DNS.Set(txt, resolver.Records{Delay: time.Hour})
 			e.policy().CheckMX("other.example") // a violation
 			p, err := e.within(patience, domain)
@@ -67,10 +67,10 @@ func TestAnImpatientCallerGetsTheCachedPolicyAlthoughACheckIsDue(t *testing.T) {
 	}
 }
 
-// What an impatient caller is told is never older than what another was told before.
-func TestAnImpatientCallerIsNotToldOfAPolicyThatHasExpired(t *testing.T) {
+// A caller with a short deadline never gets an older answer than another caller before it.
+func TestACallerWithAShortDeadlineGetsNoExpiredPolicy(t *testing.T) {
 	play(t, func(t *testing.T, e *env) {
-		e.learn()
+		e.cachePolicy()
 		e.sleep(week + time.Second)
 		e.DNS.Set(txt, resolver.Records{Delay: time.Hour})
 		if p, err := e.within(time.Second, domain); err == nil {

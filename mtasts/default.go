@@ -6,28 +6,25 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
-
-	"github.com/mtasts/go-mtasts/cache"
 )
 
-// standard is the Client behind the package-level PolicyFor.
+// standard is the Client of the package-level PolicyFor.
 var standard struct {
 	mu     sync.Mutex
 	client *Client
 }
 
-// PolicyFor is [Client.PolicyFor] on a Client that the package opens on first use
-// and never closes, with default [Options] and a file in the user's cache directory
-// ([os.UserCacheDir]). It takes at most about 90 seconds, or longer while 512 policy hosts are
-// silent. A program that delivers
-// mail is better served by [Open], with a path of its own.
+// PolicyFor is [Client.PolicyFor] on a Client with default [Options] and a file in the
+// user's cache directory ([os.UserCacheDir]). The first call opens it; nothing closes it.
+// A call takes at most about 90 seconds, or longer while 512 policy hosts do not answer.
+// For a program that delivers mail, [Open] with a path of its own is better.
 //
-// Only one process at a time can have the file open. If it cannot be opened, the
-// error says so, and the next call tries again.
+// Only one process at a time can have the file open. If PolicyFor cannot open it, it returns
+// an error, and the next call tries again.
 func PolicyFor(domain string) (*Policy, error) {
 	c, err := standardClient()
 	if err != nil {
-		return nil, &Error{Reason: ReasonStoreUnreadable, Temporary: true, Err: err}
+		return nil, err
 	}
 	return c.PolicyFor(context.Background(), domain)
 }
@@ -39,17 +36,14 @@ func standardClient() (*Client, error) {
 		return standard.client, nil
 	}
 	dir, err := os.UserCacheDir()
+	if err == nil {
+		dir = filepath.Join(dir, "go-mtasts")
+		err = os.MkdirAll(dir, 0o700)
+	}
 	if err != nil {
-		return nil, fmt.Errorf("no directory for the policies: %w; use mtasts.Open", err)
+		err = fmt.Errorf("no directory for the policies: %w; use mtasts.Open", err)
+		return nil, &Error{Reason: ReasonStoreUnreadable, Temporary: true, Err: err}
 	}
-	dir = filepath.Join(dir, "go-mtasts")
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("no directory for the policies: %w; use mtasts.Open", err)
-	}
-	store, err := cache.OpenBolt(filepath.Join(dir, "policies.db"))
-	if err != nil {
-		return nil, err
-	}
-	standard.client = New(store, nil)
-	return standard.client, nil
+	standard.client, err = Open(filepath.Join(dir, "policies.db"), nil)
+	return standard.client, err
 }

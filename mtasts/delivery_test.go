@@ -9,15 +9,15 @@ import (
 	"github.com/mtasts/go-mtasts/mtasts/mtaststest"
 )
 
-// What comes of a message for example.com, whose two MX hosts are mx1 and mx2.
+// The fates of a message for example.com, whose two MX hosts are mx1 and mx2.
 const (
 	delivered = "delivered"
 	deferred  = "deferred"
 	rejected  = "rejected"
 )
 
-// viaLoop hands a message to the delivery loop of the documentation, whose roots are the
-// system's: under enforce no certificate of this World is verified.
+// viaLoop passes a message to the delivery loop of the documentation. It trusts the system's
+// roots, so under enforce no certificate of this World verifies.
 func (e *env) viaLoop() string {
 	e.t.Helper()
 	err := deliver(e.t.Context(), e.client, domain, []string{"mx1.example.com", "mx2.example.com"},
@@ -31,7 +31,7 @@ func (e *env) viaLoop() string {
 	return deferred
 }
 
-// Only a 5xx reply to MAIL, RCPT or DATA ends a message. All else is about one MX host.
+// Only a 5xx reply to MAIL, RCPT or DATA ends a message. All other errors are about one host.
 func TestTheDeliveryLoopBouncesOnNothingButARejection(t *testing.T) {
 	replies := func(verb, reply string) mtaststest.MX {
 		r := mtaststest.Replies{verb: reply}
@@ -90,8 +90,7 @@ func TestTheDeliveryLoopBouncesOnNothingButARejection(t *testing.T) {
 	}
 }
 
-// The handshake is over when the caller holds the connection, and not when the
-// certificate has been verified.
+// A handshake succeeds when the server's first reply comes, not when the certificate verifies.
 func TestASessionThatFailsAfterTheCertificateIsNoSuccess(t *testing.T) {
 	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
 		for name, mx := range map[string]mtaststest.MX{

@@ -15,7 +15,7 @@ import (
 	"github.com/mtasts/go-mtasts/resolver"
 )
 
-func TestPolicyForFindsFetchesAndRemembers(t *testing.T) {
+func TestPolicyForDiscoversFetchesAndCaches(t *testing.T) {
 	play(t, func(t *testing.T, e *env) {
 		text := mtaststest.Policy(mtasts.ModeEnforce, week, "MX.Example.com.", "*.example.net")
 		e.Publish(domain, "20160831085700Z", text)
@@ -130,7 +130,7 @@ func TestANewIDIsFetchedAtOnceDespiteABlock(t *testing.T) {
 
 func TestRFC8461_3_4_AParentZoneIsNotAsked(t *testing.T) {
 	play(t, func(t *testing.T, e *env) {
-		e.learn()
+		e.cachePolicy()
 		e.want(e.policyFor("mail.example.com"), mtasts.ModeNone, "")
 		if e.DNS.Queries("_mta-sts.mail.example.com") != 1 || e.DNS.Queries("") != 2 {
 			t.Error("something else than the domain's own record was asked for")
@@ -231,7 +231,7 @@ func TestManyCallersShareOneDiscovery(t *testing.T) {
 	})
 }
 
-func TestACallerLeavesAtItsDeadlineAndTheDiscoveryIsRemembered(t *testing.T) {
+func TestACallerReturnsAtItsDeadlineAndTheResultIsCached(t *testing.T) {
 	play(t, func(t *testing.T, e *env) {
 		e.publish("1", "mx.example.com")
 		e.SetPolicyHost(domain, mtaststest.PolicyHost{Delay: 30 * time.Second,
@@ -254,7 +254,7 @@ func TestACallerLeavesAtItsDeadlineAndTheDiscoveryIsRemembered(t *testing.T) {
 	})
 }
 
-func TestAbsenceIsRememberedForFiveMinutesOnly(t *testing.T) {
+func TestAbsenceIsCachedForFiveMinutesOnly(t *testing.T) {
 	play(t, func(t *testing.T, e *env) {
 		e.want(e.policy(), mtasts.ModeNone, "")
 		e.publish("1", "mx.example.com")
@@ -304,7 +304,7 @@ func TestAnAuthoritativeAbsenceIsNotTemporary(t *testing.T) {
 	})
 }
 
-func TestRecheckNegativeLooksOnEveryCall(t *testing.T) {
+func TestANegativeCheckIntervalChecksOnEveryCall(t *testing.T) {
 	play(t, func(t *testing.T, e *env) {
 		e.opts.CheckInterval = -1
 		e.restart()

@@ -1,19 +1,19 @@
-// Package mtasts is the sending side of MTA-STS (RFC 8461). For each message it
-// answers whether the message may be handed to an MX host, and how the TLS session
-// with that host must look.
+// Package mtasts is the sending side of MTA-STS (RFC 8461). For each message it says
+// whether the message may be delivered to an MX host, and what the TLS session with that
+// host must be like.
 //
-// The one function that a mail server needs is [Client.PolicyFor]. Open a client once:
+// A mail server needs one method: [Client.PolicyFor]. Open a client once:
 //
 //	sts, err := mtasts.Open("/var/lib/mta/mta-sts.db", nil)
 //	if err != nil {
 //		log.Fatal(err)
 //	}
 //	defer sts.Close()
-//	go sts.Run(ctx) // refreshes what is in use
+//	go sts.Run(ctx) // refreshes policies in use
 //
 // # The delivery loop
 //
-// Then deliver each message like this. The loop is complete and uses net/smtp alone.
+// Then deliver each message like this. The loop is complete and uses only net/smtp.
 //
 //	// deliver hands a message for domain, whose MX hosts are mxs, to the first that takes it.
 //	// A rejection is final. Any other error means: try again later.
@@ -126,81 +126,74 @@
 //	}
 //
 // An attempt has three calls. [Policy.CheckMX] decides about the host by its name.
-// [Host.TLSConfig] makes the configuration for STARTTLS. After the first reply inside
-// TLS, [Host.Verify] judges the session and counts the success; if TLS could not be had,
-// [Host.AllowFallback] says whether the message may go without it. At most one outcome is
-// reported for an attempt. Ask CheckMX again for the next connection to the same host.
+// [Host.TLSConfig] makes the configuration for STARTTLS. After the first reply inside TLS,
+// [Host.Verify] judges the session and reports the outcome. If there is no TLS,
+// [Host.AllowFallback] says whether the message may go without it, and reports that.
 //
-// A violation of a policy is transient (RFC 8461, Section 5). Its error leads to no SMTP
-// reply by [errors.As], so that nobody takes it for a 5xx. A sender on another SMTP library
-// joins [ErrNoSTARTTLS] with that library's error, as secure does.
+// A violation of a policy is transient (RFC 8461, Section 5). [errors.As] finds no SMTP reply
+// in its error, so nobody mistakes it for a 5xx. On another SMTP library, join
+// [ErrNoSTARTTLS] with that library's error, as secure does.
 //
-// The nil in TLSConfig(nil) is what the sender itself demands of TLS, which is nothing
-// where no policy speaks. A sender with roots of its own passes
-// &tls.Config{RootCAs: pool, InsecureSkipVerify: true}: mode enforce verifies all the
-// same. A base without InsecureSkipVerify verifies every MX host, and no policy loosens it.
+// The nil in TLSConfig(nil) means that the sender itself demands nothing of TLS. Mode enforce
+// still applies. See [Host.TLSConfig] for a sender that has its own roots, or demands more.
 //
-// # What it promises
+// # Caching and refreshing
 //
-// A policy that was fetched once is cached, in memory and in a file, until its max_age is
-// over. While it lives, nothing but a newer policy that was fetched over verified HTTPS
-// takes its place: no answer of the DNS or lack of one, no failed fetch, no restart.
-// What has expired does not come back without a fetch.
+// A fetched policy is cached, in memory and in a file, until its max_age is over. Until then
+// only a newer policy that was fetched over verified HTTPS replaces it. DNS answers, failed
+// fetches and restarts do not. An expired policy never applies again without a fetch.
 //
-// A cached policy is answered without I/O. If the last check is older than five minutes
-// (see [Options.CheckInterval]), the TXT record is checked behind the answer, and a new id
-// makes the client fetch the new policy. A violation under mode enforce makes the next
-// caller wait for such a check, but not again for 30 seconds after a check that told
-// nothing new. So a publisher who has moved costs a message one deferral at most, unless
-// it comes in these 30 seconds.
+// [Client.PolicyFor] returns a cached policy without I/O. If the last check is older than five
+// minutes (see [Options.CheckInterval]), the client checks the TXT record in the background.
+// A new id makes it fetch the policy.
 //
-// A caller whose context ends gets the best answer there is: the cached policy, or else
-// what the last look-up has found. It is an error only where memory holds neither: during
-// the first look-up of the domain since the start, or since it was evicted from memory.
+// After a violation under mode enforce, the next caller waits for a check. For 30 seconds
+// after a check that found no change, callers do not wait again. So when a publisher moves to
+// other MX hosts, a message is deferred at most once, unless it comes within these 30 seconds.
 //
-// [Client.Run] refreshes what is in use at random times, once a day at least. So an
-// attacker has to block that for the whole life of the policy less a day, and is noticed
-// ([EventRefresh]).
+// [Client.Run] refreshes the policies in use at random times, at least once a day. An attacker
+// who wants a policy to expire has to block this for max_age less one day. Meanwhile the
+// client reports each refresh that fails ([EventRefresh]).
 //
 // # What a caller may rely on
 //
-// Each guarantee is shown by a test of this package:
+// Each guarantee has a test in this package:
 //
-//	a cached policy holds against DNS, HTTPS and         TestRFC8461_3_3_ACachedPolicyIsAppliedWhateverHappens
-//	  restarts of every kind
+//	a cached policy applies whatever DNS, HTTPS and      TestRFC8461_3_3_ACachedPolicyIsAppliedWhateverHappens
+//	  restarts bring
 //	no policy outlives its max_age without a fetch       TestRFC8461_5_1_NothingOutlivesMaxAgeWithoutAFetch
-//	what memory evicts, the store keeps                  TestWhatMemoryForgetsTheStoreRemembers
-//	a store that cannot be read defers, never opens      TestAStoreThatCannotBeReadDefers
-//	a store that cannot be written loses nothing         TestAStoreThatCannotBeWrittenLosesNothing
-//	a damaged entry is never a policy                    TestADamagedEntryIsNeverAPolicy
-//	  and harms no other                                 TestADamagedEntryKeepsNoOtherFromBeingRefreshed
+//	what memory evicts, the store keeps                  TestTheStoreKeepsWhatMemoryEvicts
+//	if the store cannot be read, mail is deferred        TestAStoreThatCannotBeReadDefers
+//	if the store cannot be written, nothing is lost      TestAStoreThatCannotBeWrittenLosesNothing
+//	a damaged entry is never used as a policy            TestADamagedEntryIsNeverAPolicy
+//	  and affects no other entry                         TestADamagedEntryKeepsNoOtherFromBeingRefreshed
 //	a process killed at any moment loses nothing stored  TestKilledAtAnyMoment
-//	one discovery at a time for a domain, whoever asks   TestManyCallersShareOneDiscovery
-//	a caller leaves at its own deadline                  TestACallerLeavesAtItsDeadlineAndTheDiscoveryIsRemembered
+//	all callers share one look-up of a domain            TestManyCallersShareOneDiscovery
+//	a caller returns at its own deadline                 TestACallerReturnsAtItsDeadlineAndTheResultIsCached
 //	a failed fetch is not repeated for five minutes      TestRFC8461_3_3_AFailedFetchBlocksThatIDForFiveMinutes
-//	a dead policy host delays no delivery with a         TestABlockedIDIsNotFetchedOnEveryDelivery
+//	a dead policy host delays no delivery under a        TestABlockedIDIsNotFetchedOnEveryDelivery
 //	  cached policy
-//	a DNS error is never taken for absence               TestADNSErrorIsNoAbsence
+//	a DNS error does not count as an absent record       TestADNSErrorIsNoAbsence
 //	policies in use are refreshed at random, once a day  TestRFC8461_3_3_PoliciesInUseAreRefreshedLongBeforeTheyExpire
-//	to prevent that takes a life of the policy less      TestRFC8461_10_2_AnAttackerMustBlockForALifetimeLessADay
-//	  a day, and raises alarms                           TestRefreshFailuresAlarmWithRisingSeverity
-//	a publisher's move costs one deferral at most        TestRFC8461_5_1_APublishersMoveCostsAtMostOneDeferral
+//	to end a policy, an attacker must block refreshes    TestRFC8461_10_2_AnAttackerMustBlockForALifetimeLessADay
+//	  for max_age less a day, and raises alarms          TestRefreshFailuresAlarmWithRisingSeverity
+//	a publisher's move defers a message at most once     TestRFC8461_5_1_APublishersMoveCostsAtMostOneDeferral
 //	enforce delivers to no host that fails               TestRFC8461_5_EnforceDeliversToNoHostThatFails
 //	testing delivers, and reports                        TestRFC8461_5_TestingDeliversAndReports
 //	a tls.Config is never looser than its base           TestTLSConfigOnlyEverTightensItsBase
-//	an override is seen in every answer and event        TestAnOverrideShowsInEveryEventAndLoosensNothingElse
-//	under the quota, what protects least goes first      TestUnderTheQuotaWhatProtectsLeastGoesFirst
-//	what a full store has refused is stored later         TestWhatAFullStoreHasRefusedIsStoredOnceThereIsRoom
-//	a failed or a fresh fetch is not repeated for five   TestRFC8461_3_3_IDsInTurnCauseOneFetchEachInFiveMinutes
-//	  minutes, for each of the last four ids
-//	an impatient caller gets the best answer there is    TestRFC8461_3_3_AnImpatientCallerIsSentAwayOnceAtMost
-//	a clock that is set loses nothing and revives        TestAClockThatIsBehindLosesNothingThatWasValid
-//	  nothing                                            TestAClockThatWasAheadKeepsNoLaterPolicyOutOfTheStore
-//	a violation is never taken for a rejection           TestRFC8461_5_AViolationIsNeverTakenForARejection
-//	the loop above bounces on nothing but a rejection    TestTheDeliveryLoopBouncesOnNothingButARejection
-//	a session is judged anew before it is reused         TestASessionIsJudgedAnewBeforeItIsReused
+//	an override shows in every answer and event          TestAnOverrideShowsInEveryEventAndLoosensNothingElse
+//	the quota evicts first what protects least           TestTheQuotaEvictsFirstWhatProtectsLeast
+//	what a full store refused is stored later            TestWhatAFullStoreHasRefusedIsStoredOnceThereIsRoom
+//	name servers that disagree cause one fetch for each  TestRFC8461_3_3_IDsInTurnCauseOneFetchEachInFiveMinutes
+//	  of four ids in five minutes
+//	a caller that cannot wait gets the best answer       TestRFC8461_3_3_ACallerWithAShortDeadlineFailsOnceAtMost
+//	a clock that is set loses no valid policy, and       TestAClockThatIsBehindLosesNothingThatWasValid
+//	  revives no expired one                             TestAClockThatWasAheadBlocksNoLaterPolicy
+//	a violation never looks like a rejection             TestRFC8461_5_AViolationIsNoRejection
+//	the loop above bounces only on a rejection           TestTheDeliveryLoopBouncesOnNothingButARejection
+//	a session is verified again before it is reused      TestASessionIsVerifiedAgainBeforeItIsReused
 //	an attempt has one outcome                           TestAnAttemptHasOneOutcome
-//	errors are one short line of printable ASCII         TestErrorsHoldNoStrangersOctets
+//	errors are one short line of printable ASCII         TestErrorsHoldNoUntrustedOctets
 //
 // # Which way it fails
 //
@@ -208,58 +201,38 @@
 //	---------------------------------------------  -----------------------------  -----------------
 //	no TXT record, or not exactly one that is      mode none, with Cause          delivers as usual
 //	  valid
-//	TXT record, but no valid policy file           mode none, with Cause          delivers as usual
-//	the DNS does not answer, nothing is cached     mode none, Cause is Temporary  delivers, or
-//	                                                                              defers if strict
-//	any of these, with a policy cached             the cached policy              applies it
+//	a TXT record, but no valid policy file         mode none, with Cause          delivers as usual
+//	the DNS does not answer, and no policy is      mode none, Cause is Temporary  delivers; a strict
+//	  cached                                                                      one defers
+//	any of these, and a policy is cached           the cached policy              applies it
 //	the store cannot be read                       error                          defers
 //	ctx ends during the first look-up              error                          defers
-//	ctx ends during a later look-up                the cached policy, or what     as above
-//	                                                 the last look-up has found
+//	ctx ends during a later look-up                the cached policy, or the      as above
+//	                                                 result of the last look-up
 //	the domain is malformed                        ErrInvalidDomain               bounces
-//	enforce: MX not listed                         CheckMX: ErrNotListed          tries the next MX
+//	enforce: MX host not listed                    CheckMX: ErrNotListed          tries the next MX
 //	enforce: no STARTTLS, or a bad certificate     AllowFallback or Verify:       tries the next MX
 //	                                                 *Error
-//	enforce: no MX left                                                           defers; Recheck
+//	enforce: no MX host left                                                      defers; Recheck
 //	                                                                              before a bounce
-//	testing: any of these three                    Event                          delivers
+//	testing: any of the enforce failures           Event                          delivers
 //
-// # What to answer, and what a DSN says
+// # Before a message fails for good
 //
-// [Error.EnhancedCode] is the code of RFC 3463 for the log, the queue and the sender:
-//
-//	what happened                  while it is queued  when the queue time is over
-//	-----------------------------  ------------------  ---------------------------
-//	the policy does not list the   4.4.8               5.4.8
-//	  MX host
-//	TLS or a certificate failed    4.7.5               5.7.5
-//	the DNS or store gave nothing  4.4.3, 4.3.0        5.4.7, as for any queue
-//	the domain is malformed                            5.1.2, at once
-//
-// Before a message fails for good, ask [Client.Recheck] (Section 5: a sender must check for
-// a newer policy first). It checks the DNS, and fetches the file whatever the id says
-// unless it is younger than five minutes:
-//
-//	Recheck returns                do
-//	-----------------------------  ------------------------------------------------
-//	a policy of other Mode or Text try the message again under it
-//	the same                       let the message fail: its text, the MX host and
-//	                               Error() belong into the DSN
-//	an error                       keep the message, and ask again at the next try
-//	an error, and the queue time   let the message fail all the same: the DSN says
-//	  has been over for a day      that the policy could not be checked
+// A violation defers the message. A sender must check for a newer policy before the message
+// fails for good (RFC 8461, Section 5): call [Client.Recheck], which says what to do.
+// [Error.EnhancedCode] has the status code for the queue and for the bounce.
 //
 // # Connection pools
 //
-// A session that was opened for one message must not carry another because it is there.
-// The policy may have come, or changed, or an override may have ended since, and two
-// domains with one MX host may have different policies. Before a session is used again,
-// ask CheckMX of the policy as it is now, and Verify of the Host:
+// A session that was opened for one message may not be good for another. The policy may be
+// new or changed, an override may have ended, and two domains with one MX host may have
+// different policies. Before a session is used again, check it under the current policy:
 //
 //	host, err := policy.CheckMX(mx)
 //	if err == nil {
-//		host.TLSConfig(base)            // whose RootCAs count
-//		err = host.Verify(pooled.State) // the zero state, if it is in clear text
+//		host.TLSConfig(base)            // its RootCAs count
+//		err = host.Verify(pooled.State) // the zero state for clear text
 //	}
 //	if err != nil {
 //		// close it; a new connection needs a new Host
@@ -267,67 +240,77 @@
 //
 // # DANE comes first
 //
-// MTA-STS must not override a failing DANE validation (RFC 8461, Section 2). For
-// an MX host with usable TLSA records (RFC 7672) do DANE, and do not ask this
-// package about the session. A check in the VerifyConnection of the base passed to
-// [Host.TLSConfig] comes on top of what the policy demands. Its error ends the attempt in
-// every mode.
+// MTA-STS must not override a failing DANE validation (RFC 8461, Section 2). If an MX host
+// has usable TLSA records (RFC 7672), do DANE, and do not use this package for the session.
+// Or do the DANE check in VerifyConnection of the base passed to [Host.TLSConfig]: its error
+// ends the attempt in every mode.
 //
-//	TLSA records, DNSSEC-validated     the MTA does
-//	---------------------------------  ---------------------------------------
-//	usable                             DANE alone; its failure defers
-//	present, none usable               TLS is mandatory by RFC 7672, Section 2.2;
-//	                                   MTA-STS besides
-//	none, proven                       MTA-STS
-//	the look-up failed                 defers (RFC 7672, Section 2.1.2)
+//	TLSA records, DNSSEC-validated     the MTA
+//	---------------------------------  ---------------------------------------------------
+//	usable                             does only DANE; a failure defers the message
+//	present, none usable               requires TLS (RFC 7672, Section 2.2) and does MTA-STS
+//	none, proven                       does MTA-STS
+//	the look-up failed                 defers the message (RFC 7672, Section 2.1.2)
 //
-// # Mail that is to arrive in any case
+// # REQUIRETLS, and mail that needs no TLS
 //
-// Two extensions let a message override policies (RFC 8689). One that came with
-// REQUIRETLS needs a session that DANE or this package has verified, and a server
-// that offers REQUIRETLS too: under mode testing or none verify by a base
-// without InsecureSkipVerify, and never fall back. One with the header field
-// "TLS-Required: No" is to arrive even where TLS fails: use [NoPolicy]. So do reports
-// about TLS (RFC 8460, Section 3), which ask for no policy, and mail that is forwarded
-// inside one's own network.
+// A message can demand TLS, or waive it (RFC 8689). A message with REQUIRETLS needs a
+// session that DANE or this package has verified, and a server that offers REQUIRETLS. So
+// under modes testing and none, pass a base without InsecureSkipVerify, and never fall back.
 //
-// # Smart hosts
+// Use [NoPolicy] for mail that must arrive even if TLS fails, such as a message with the
+// header field "TLS-Required: No".
 //
-// If all mail goes to a relay, the relay's domain is the policy domain, never the
-// recipient's (RFC 8461, Section 3.4). [Client.PolicyFor] takes the next hop as it
-// stands in a configuration, such as [relay.example]:587. An address literal,
-// [192.0.2.1], has no policy. Domains and MX hosts may be given as A-labels or U-labels.
+// # Old servers
 //
-// # What a handshake cannot do
+// Go's defaults refuse some old servers, and some old servers fail on Go. Change that in the
+// base passed to TLSConfig:
 //
-// Go's defaults refuse some old servers, and some old servers choke on Go. The base
-// passed to TLSConfig changes that:
-//
-//   - RSA key exchange and 3DES are off. A server that knows nothing else fails with
-//     tls-alert-40: add tls.TLS_RSA_WITH_AES_128_GCM_SHA256 to the suites of
-//     [tls.CipherSuites], and set CipherSuites to all of these.
+//   - RSA key exchange and 3DES are off. A server that has nothing else fails with
+//     tls-alert-40. Set CipherSuites to the suites of [tls.CipherSuites] and
+//     tls.TLS_RSA_WITH_AES_128_GCM_SHA256.
 //   - TLS 1.0 and 1.1 are off. MinVersion turns them on, but never under mode enforce.
-//   - The first message has some 1.5 KB because of post-quantum groups, so it comes in two
-//     packets. A server or middlebox that cannot read that resets the connection or lets
-//     it time out: set CurvePreferences to tls.X25519, tls.CurveP256.
+//   - The ClientHello has some 1.5 KB because of post-quantum groups, and needs two packets.
+//     If a server or middlebox cannot read it, the connection is reset or times out. Set
+//     CurvePreferences to tls.X25519, tls.CurveP256.
 //
-// # Closing
+// # Monitoring
 //
-// [Client.Close] ends all look-ups and writes what is not stored yet, mostly within some
-// milliseconds. A store that hangs is left after half a minute, and the error says how
-// many policies are lost.
+// [Client.Stats] returns counters and gauges. These are their names for a Prometheus exporter,
+// what they count, and when to alert. A metric without an alert is for a dashboard. Run sets
+// the mtasts_stored gauges: it reads the whole store every 15 minutes.
+//
+//	LookupsPolicy    mtasts_lookups_total{outcome="policy"}    PolicyFor calls with a look-up that returned a published policy
+//	LookupsNone      mtasts_lookups_total{outcome="none"}      PolicyFor calls with a look-up that returned a Cause; alert if its share jumps
+//	LookupsError     mtasts_lookups_total{outcome="error"}     PolicyFor calls with a look-up that failed; alert if it rises (mail is deferred)
+//	Discoveries      mtasts_discoveries_total                  checks of TXT records, for callers and for Run
+//	FetchesOK        mtasts_fetches_total{result="ok"}         policy files fetched
+//	FetchesFailed    mtasts_fetches_total{result="failed"}     fetches that failed; alert if most do
+//	Backoffs         mtasts_backoffs_total                     fetches skipped within five minutes of a failed one
+//	Refreshes        mtasts_refreshes_total{result="ok"}       refreshes by Run; alert if it stops rising (Run has ended)
+//	RefreshesFailed  mtasts_refreshes_total{result="failed"}   refreshes that failed, except of mode none; alert on EventRefresh
+//	Violations       mtasts_violations_total                   violations of mode enforce; alert if it jumps (mail is deferred)
+//	Events           mtasts_events_total                       events passed to Options.Report
+//	Evictions        mtasts_evictions_total                    policies evicted from the store; alert if any (raise Options.Quota)
+//	StoreErrors      mtasts_store_errors_total                 failed reads and writes of the store; alert if any
+//	Lookups          mtasts_lookups_in_progress                look-ups under way; alert near 20,000 (then callers get errors)
+//	Memory           mtasts_memory_domains                     domains in memory, bounded by Options.MemoryEntries
+//	Unsaved          mtasts_unsaved_policies                   policies not yet written; alert if above 0 for minutes
+//	Unrefreshed      mtasts_unrefreshed_policies               policies whose last refresh failed; alert if it jumps
+//	StoredOctets     mtasts_stored_bytes                       octets of stored policies; alert near Options.Quota
+//	StoredEnforce    mtasts_stored_policies{mode="enforce"}    stored policies of mode enforce; alert if it falls
+//	StoredTesting    mtasts_stored_policies{mode="testing"}    stored policies of mode testing
+//	StoredNone       mtasts_stored_policies{mode="none"}       stored policies of mode none
 //
 // # In tests
 //
-// Package mtaststest has an Internet in memory. Where a decision is all that a test needs,
-// a literal will do: a &Policy{Domain: "example.com", Mode: ModeEnforce, MX: []string{
-// "*.example.com"}} decides and makes configurations like one that was fetched. It
-// reports nothing.
+// Package mtaststest has an Internet in memory. If a test needs only a decision, use a
+// literal: &Policy{Domain: "example.com", Mode: ModeEnforce, MX: []string{"*.example.com"}}.
+// It works like a fetched policy, but reports nothing.
 //
 // # What it does not do
 //
-// It sends no mail, and looks up no MX records. It does not check revocation; a
-// VerifyConnection of the caller's may. An attacker who controls DNS and network
-// at the first contact with a domain can hide its policy: that is what trust on
-// first use means (RFC 8461, Section 10.2).
+// It does not send mail, look up MX records, or check revocation (a VerifyConnection in base
+// can). An attacker who controls DNS and network at the first contact with a domain can hide
+// its policy. This is the limit of trust on first use (RFC 8461, Section 10.2).
 package mtasts

@@ -3,12 +3,15 @@ package mtasts_test
 import (
 	"os"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/mtasts/go-mtasts/mtasts"
 )
 
-// A guarantee that names a test which is gone would be worth nothing.
+// A guarantee is worth nothing if its test does not exist.
 func TestTheTestsThatTheDocumentationNamesExist(t *testing.T) {
 	doc, err := os.ReadFile("doc.go")
 	if err != nil {
@@ -37,7 +40,7 @@ func TestTheTestsThatTheDocumentationNamesExist(t *testing.T) {
 	}
 }
 
-// The loop that a reader copies is the one that is tested.
+// The documentation shows the loop that the tests run.
 func TestTheDocumentationHasTheLoopThatIsTested(t *testing.T) {
 	code, err := os.ReadFile("example_delivery_test.go")
 	if err != nil {
@@ -61,5 +64,40 @@ func TestTheDocumentationHasTheLoopThatIsTested(t *testing.T) {
 		if !strings.Contains(string(text), want) {
 			t.Errorf("%s has another loop than example_delivery_test.go", file)
 		}
+	}
+}
+
+// Each field of Stats has one line in the documentation, with the name of its metric by the
+// conventions of Prometheus, and each line has a field.
+func TestTheDocumentationNamesAMetricForEachFieldOfStats(t *testing.T) {
+	doc, err := os.ReadFile("doc.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	metrics := make(map[string]string) // by field
+	for _, line := range regexp.MustCompile(`(?m)^//\t(\w+) +(mtasts_\S+)  +\S.*$`).FindAllStringSubmatch(string(doc), -1) {
+		if field := line[1]; metrics[field] != "" {
+			t.Errorf("Stats.%s has two lines", field)
+		}
+		metrics[line[1]] = line[2]
+	}
+	wellFormed := regexp.MustCompile(`^(mtasts_[a-z_]+[a-z])(\{[a-z]+="[a-z]+"\})?$`)
+	used := make(map[string]bool)
+	for _, field := range reflect.VisibleFields(reflect.TypeFor[mtasts.Stats]()) {
+		metric := metrics[field.Name]
+		delete(metrics, field.Name)
+		name := wellFormed.FindStringSubmatch(metric)
+		switch {
+		case metric == "":
+			t.Errorf("Stats.%s has no line", field.Name)
+		case name == nil || used[metric]:
+			t.Errorf("Stats.%s: the name %s is not well-formed, or is used twice", field.Name, metric)
+		case strings.HasSuffix(name[1], "_total") != (field.Type.Kind() == reflect.Uint64):
+			t.Errorf("Stats.%s: counters, of type uint64, and no others have names that end in _total, not %s", field.Name, metric)
+		}
+		used[metric] = true
+	}
+	for field := range metrics {
+		t.Errorf("Stats has no field %s", field)
 	}
 }

@@ -6,13 +6,12 @@ import (
 	"time"
 )
 
-// A Result is a result type of RFC 8460, Section 4.3, as it stands in a report.
-// The empty Result is success, or that no type of the RFC fits.
+// A Result is a result type of RFC 8460, Section 4.3, as a TLSRPT report has it. The empty
+// Result means success, or a failure that has no result type.
 type Result string
 
-// The result types that this package gives. The first five are about a session
-// with an MX (RFC 8460, Section 4.3.1), the others about the policy (Section
-// 4.3.2.2).
+// The result types that this package gives: first those of a session with an MX host (RFC
+// 8460, Section 4.3.1), then those of a policy (Section 4.3.2.2).
 const (
 	ResultSTARTTLSNotSupported    Result = "starttls-not-supported"
 	ResultCertificateHostMismatch Result = "certificate-host-mismatch"
@@ -29,49 +28,50 @@ const (
 type EventKind string
 
 const (
-	// EventSession: the outcome of one attempt to hand a message to an MX under
-	// a policy in mode enforce or testing. Result is empty for success.
+	// EventSession: the outcome of one attempt to deliver to an MX host under mode
+	// enforce or testing. Result is empty for success.
 	EventSession EventKind = "session"
 
-	// EventOpportunistic: the outcome of one attempt without a policy to apply, because
-	// there is none, its mode is none, or an override exempts the domain. Result is empty
-	// if there was a TLS session, verified or not.
+	// EventOpportunistic: the outcome of one attempt without a policy to apply. There is
+	// none, its mode is none, or an override exempts the domain. Result is empty if there
+	// was a TLS session, verified or not.
 	EventOpportunistic EventKind = "opportunistic"
 
-	// EventPolicy: a domain publishes a TXT record, but not exactly one that is
-	// valid, or no usable policy file; or the live policy of a domain with a cached one
-	// cannot be had (RFC 8461, Section 6). Policy is the cached one, if there is one.
+	// EventPolicy: the client could not get the policy of a domain. If none is cached, the
+	// TXT record is invalid, there are several, or the policy file is invalid or could not
+	// be fetched. If one is cached, the check failed for any reason (RFC 8461, Section 6),
+	// and Policy is the cached one. There is no such event if its mode is none.
 	EventPolicy EventKind = "policy"
 
-	// EventRefresh: [Client.Run] could not fetch a policy again, or could after it
-	// had failed: then Result is empty. Failures, Since and Severity are set, and
-	// the time that is left is until Policy.Expires. There is none for a policy of
-	// mode none (RFC 8461, Section 10.2).
+	// EventRefresh: [Client.Run] could not refresh a policy. If Err is nil, the policy was
+	// fetched again after that. Failures, Since and Severity are set. The domain loses its
+	// protection at Policy.Expires (RFC 8461, Section 10.2). There is no such event for
+	// mode none.
 	EventRefresh EventKind = "refresh"
 
-	// EventChange: a policy has taken the place of a cached one in a way that
-	// somebody should know of. Policy is the new one, Previous the old one, and Reason
-	// says what: [ReasonEnforcementEnded], [ReasonPatternsAdded], [ReasonSameIDOther]
-	// or [ReasonNewIDSame].
+	// EventChange: a new policy has replaced a cached one in a way worth knowing. Policy
+	// is the new one, and Previous the old one. Reason is [ReasonEnforcementEnded],
+	// [ReasonPatternsAdded], [ReasonSameIDOther] or [ReasonNewIDSame].
 	EventChange EventKind = "change"
 
-	// EventEvicted: an entry was removed from the store, because it is above
-	// [Options].Quota, before it has expired.
+	// EventEvicted: a policy was evicted before it expired. With [ReasonStoreFull] the
+	// store was above [Options].Quota. With [ReasonStoreUnwritable] too many policies were
+	// waiting to be written.
 	EventEvicted EventKind = "evicted"
 
-	// EventStore: the store could not be read or written, or has no room. What was
-	// to be written is kept in memory and tried again. Where Err is nil, the store has
-	// recovered: Reason is "store-readable" or "store-writable".
+	// EventStore: the store could not be read or written, or is full. An unwritten policy
+	// stays in memory, and the write is repeated. If Err is nil, the store has recovered:
+	// Reason is [ReasonStoreReadable] or [ReasonStoreWritable].
 	EventStore EventKind = "store"
 
-	// EventSystem: this machine is at fault, and no publisher or MX host: Reason is
-	// [ReasonNoAuthorities]. It is reported once for a Client.
+	// EventSystem: this machine is at fault. Reason is [ReasonNoAuthorities]. A Client
+	// reports it once.
 	EventSystem EventKind = "system"
 )
 
-// An Event is something that an operator or the author of a policy wants to
-// hear of; the outcomes of sessions are the raw material of TLSRPT (RFC 8460). To
-// write one down, choose the fields: Policy and Err do not marshal by themselves.
+// An Event is something that an operator or the publisher of a policy wants to know. Events
+// about sessions are what TLSRPT reports are made of (RFC 8460). To marshal an Event, choose
+// its fields: Policy and Err do not marshal.
 type Event struct {
 	Kind   EventKind
 	Time   time.Time
@@ -84,7 +84,7 @@ type Event struct {
 	Local, Remote netip.Addr
 	HELO          string
 
-	// Previous is the policy that Policy takes the place of, for EventChange.
+	// Previous is the policy that Policy has replaced, for EventChange.
 	Previous *Policy
 
 	// Result, Reason and Err are those of an [*Error]. Err is nil for success.
@@ -92,16 +92,16 @@ type Event struct {
 	Reason string
 	Err    error
 
-	// Failures counts the refreshes that have failed one after the other, Since is
-	// when the first of them did, and Severity rises with the share of the policy's
-	// life that has gone by: Info, from 50 % Warn, from 75 % Error, and Error+4 from
-	// 90 %. For EventRefresh.
+	// Failures, Since and Severity are for EventRefresh. Failures counts the refreshes
+	// that failed in a row, and Since is when the first of them did. Severity rises as
+	// the policy nears its end: Info, from 50 % of its life Warn, from 75 % Error, and
+	// from 90 % Error+4.
 	Failures int
 	Since    time.Time
 	Severity slog.Level
 }
 
-// emit hands an event to Options.Report.
+// emit passes an event to Options.Report.
 func (c *Client) emit(e Event) {
 	if c == nil || c.report == nil {
 		return
@@ -114,7 +114,7 @@ func (c *Client) emit(e Event) {
 	c.report(e)
 }
 
-// emitError is emit for a failure.
+// emitError passes an event about a failure to Options.Report.
 func (c *Client) emitError(kind EventKind, p *Policy, err *Error) {
 	c.emit(Event{Kind: kind, Domain: err.Domain, Policy: p, MX: err.MX,
 		Result: err.Result, Reason: err.Reason, Err: err})

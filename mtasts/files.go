@@ -10,7 +10,6 @@ import (
 type policyFile struct {
 	text       string
 	sts.Policy // whose mode and most patterns are parts of text
-	index      *sts.Index
 }
 
 // parseFile reads the text of a policy file. The error is a *sts.SyntaxError.
@@ -19,12 +18,12 @@ func parseFile(text string) (*policyFile, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &policyFile{text, p, sts.NewIndex(p.MX)}, nil
+	return &policyFile{text, p}, nil
 }
 
-// sharedFiles has domains with the same policy file share it in memory: most are copies
-// of those of a few providers. It holds the files that were parsed last, so that a
-// publisher of many different ones costs no more than maxShared times maxSharedSize.
+// sharedFiles lets domains with the same policy file share it in memory. Most domains have
+// that of a large provider. The cache is bounded, so a publisher of many different files costs
+// maxShared times maxSharedSize at most.
 type sharedFiles struct {
 	byText *lru.Cache[string, *policyFile]
 }
@@ -42,7 +41,7 @@ func newSharedFiles() sharedFiles {
 	return sharedFiles{byText}
 }
 
-// parse is [parseFile], but for a text that is here already.
+// parse is [parseFile], but for a text that is in the cache.
 func (s sharedFiles) parse(text string) (*policyFile, error) {
 	if len(text) > maxSharedSize {
 		return parseFile(text)

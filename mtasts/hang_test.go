@@ -70,7 +70,7 @@ func TestAStoreThatHangsHoldsUpNeitherAnswersNorClose(t *testing.T) {
 	})
 }
 
-// deafStore cannot be walked through.
+// deafStore cannot be scanned.
 type deafStore struct {
 	mtasts.Store
 	walks int
@@ -106,8 +106,8 @@ func TestAStoreThatCannotBeWalkedThroughStillTakesPolicies(t *testing.T) {
 	})
 }
 
-// When Run ends it may have a use of each domain to note. They share their waits for the
-// disk, and one that hangs is waited for once.
+// When Run ends, a use of each domain may be unsaved. They are written together, and Close
+// waits for a store that hangs only once.
 func TestManyUsesDoNotHoldUpTheEndOfRun(t *testing.T) {
 	const domains = 640
 	for what, disk := range map[string]struct {
@@ -118,7 +118,7 @@ func TestManyUsesDoNotHoldUpTheEndOfRun(t *testing.T) {
 		"hangs": {func(s mtasts.Store) mtasts.Store { return hungStore{s} }, 10 * time.Second},
 	} {
 		play(t, func(t *testing.T, e *env) {
-			names := e.learnMany("d", domains)
+			names := e.cacheMany("d", domains)
 			e.store = disk.store(e.store)
 			e.restart()
 			e.sleep(25 * time.Hour)
@@ -139,9 +139,8 @@ func TestManyUsesDoNotHoldUpTheEndOfRun(t *testing.T) {
 	}
 }
 
-// A disk that is slower than the network loses nothing: what is put off is stored soon, by
-// many at a time, and there is nothing to tell. Of the large ones, fewer are held than
-// there are.
+// A disk that is slower than the network loses nothing: the policies are stored soon, many at
+// a time, and no event is reported.
 func TestASlowStoreLosesNothing(t *testing.T) {
 	for what, size := range map[string]int{"small": 0} {
 		play(t, func(t *testing.T, e *env) {
@@ -181,9 +180,9 @@ func (s *stallingStore) Write(ctx context.Context, changes []cache.Change) error
 	return s.Store.Write(ctx, changes)
 }
 
-func TestUsesThatCouldNotBeSavedStayNoted(t *testing.T) {
+func TestUsesThatCouldNotBeStoredAreStoredLater(t *testing.T) {
 	play(t, func(t *testing.T, e *env) {
-		names := e.learnMany("d", 200)
+		names := e.cacheMany("d", 200)
 		store := &stallingStore{Store: e.store}
 		e.store = store
 		for _, name := range names {
@@ -212,7 +211,7 @@ func TestUsesThatCouldNotBeSavedStayNoted(t *testing.T) {
 	})
 }
 
-// hungDeletes never finishes removing anything.
+// hungDeletes never finishes a removal.
 type hungDeletes struct{ mtasts.Store }
 
 func (s hungDeletes) Write(ctx context.Context, changes []cache.Change) error {
@@ -230,10 +229,10 @@ func TestAStoreThatCannotRemoveDoesNotStopRun(t *testing.T) {
 		e.restart()
 		stop := e.run()
 		defer stop()
-		e.learn()
-		e.learnMany("idle", 90)
+		e.cachePolicy()
+		e.cacheMany("idle", 90)
 		e.sleep(10 * day)
-		e.learnMany("new", 90)
+		e.cacheMany("new", 90)
 		for range 10 {
 			e.sleep(day)
 			e.policy()
@@ -244,33 +243,33 @@ func TestAStoreThatCannotRemoveDoesNotStopRun(t *testing.T) {
 	})
 }
 
-// strangers are all domains below "stranger.example": each has a record, and a policy
+// flood publishes a record for each domain below "flood.example", and a policy
 // host that never answers.
-type strangers struct {
+type flood struct {
 	mtasts.Resolver
 	http.RoundTripper
 }
 
-func (s strangers) LookupTXT(ctx context.Context, name string) ([]string, error) {
-	if strings.HasSuffix(name, ".stranger.example.") {
+func (s flood) LookupTXT(ctx context.Context, name string) ([]string, error) {
+	if strings.HasSuffix(name, ".flood.example.") {
 		return []string{"v=STSv1; id=1"}, nil
 	}
 	return s.Resolver.LookupTXT(ctx, name)
 }
 
-func (s strangers) RoundTrip(req *http.Request) (*http.Response, error) {
-	if strings.HasSuffix(req.URL.Host, ".stranger.example") {
+func (s flood) RoundTrip(req *http.Request) (*http.Response, error) {
+	if strings.HasSuffix(req.URL.Host, ".flood.example") {
 		<-req.Context().Done()
 		return nil, req.Context().Err()
 	}
 	return s.RoundTripper.RoundTrip(req)
 }
 
-// However many looks are under way, and all places for fetches taken, a refresh is not
-// put off.
-func TestStrangersDoNotHoldUpARefresh(t *testing.T) {
+// A refresh is not put off, however many look-ups are under way, and though callers use all
+// their fetches.
+func TestAFloodOfDomainsDoesNotHoldUpARefresh(t *testing.T) {
 	play(t, func(t *testing.T, e *env) {
-		s := strangers{e.opts.Resolver, e.opts.Transport}
+		s := flood{e.opts.Resolver, e.opts.Transport}
 		e.opts.Resolver, e.opts.Transport = s, s
 		e.restart()
 		defer e.run()()
@@ -282,14 +281,14 @@ func TestStrangersDoNotHoldUpARefresh(t *testing.T) {
 		leave()
 		busy := 0
 		for i := 0; time.Since(fetched) < life*8/10; i++ {
-			if _, err := e.client.PolicyFor(left, fmt.Sprintf("d%d.stranger.example", i)); errors.Is(err, context.Canceled) {
+			if _, err := e.client.PolicyFor(left, fmt.Sprintf("d%d.flood.example", i)); errors.Is(err, context.Canceled) {
 				continue
 			}
-			busy++ // as many looks as there may be
+			busy++ // as many look-ups as there may be
 			e.sleep(10 * time.Second)
 		}
 		if busy == 0 {
-			t.Error("the strangers were too few")
+			t.Error("the flood was too small")
 		}
 		if p := e.policy(); !p.Fetched.After(fetched) {
 			t.Errorf("fetched %v ago, with a life of %v", time.Since(p.Fetched), life)
@@ -297,10 +296,10 @@ func TestStrangersDoNotHoldUpARefresh(t *testing.T) {
 	})
 }
 
-// Nor by the look of a caller, who has seen a new id and waits for a place.
-func TestStrangersDoNotHoldUpARefreshThatACallerBegan(t *testing.T) {
+// Neither does a caller whose look-up found a new id and waits to fetch.
+func TestAFloodOfDomainsDoesNotHoldUpARefreshThatACallerBegan(t *testing.T) {
 	play(t, func(t *testing.T, e *env) {
-		s := strangers{e.opts.Resolver, e.opts.Transport}
+		s := flood{e.opts.Resolver, e.opts.Transport}
 		e.opts.Resolver, e.opts.Transport, e.opts.CheckInterval = s, s, time.Minute
 		e.restart()
 		defer e.run()()
@@ -311,7 +310,7 @@ func TestStrangersDoNotHoldUpARefreshThatACallerBegan(t *testing.T) {
 		left, leave := context.WithCancel(t.Context())
 		leave()
 		for i := range 15_000 {
-			e.client.PolicyFor(left, fmt.Sprintf("d%d.stranger.example", i))
+			e.client.PolicyFor(left, fmt.Sprintf("d%d.flood.example", i))
 		}
 		e.sleep(time.Second)
 		e.Publish(domain, "2", mtaststest.Policy(mtasts.ModeEnforce, life, "mx.example.com"))

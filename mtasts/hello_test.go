@@ -22,7 +22,7 @@ func (s *sizes) Write(b []byte) (int, error) {
 	return s.Conn.Write(b)
 }
 
-// What the documentation says of old servers: they fail by default, and the base mends it.
+// The documentation says that old servers fail by default, and how a base changes that.
 func TestABaseMeetsOldServers(t *testing.T) {
 	ca := testpki.Must(testpki.New())
 	cert := testpki.Must(ca.IssueRSA("mx.example.com"))

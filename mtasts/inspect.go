@@ -10,80 +10,68 @@ import (
 	"github.com/mtasts/go-mtasts/internal/sts"
 )
 
-// A Cached is what is known of one domain, for a status page.
+// A Cached is the state of one stored domain, for a status page.
 type Cached struct {
+	// Policy is the policy as a caller would get it. It may have expired.
 	Policy *Policy
 
-	// LastUse is when somebody last asked about the domain, as far as it was noted: at
-	// most an hour ago in memory, and a day ago in the store.
+	// LastUse is when the domain was last asked about. It may lag by an hour, and after a
+	// restart by a day.
 	LastUse time.Time
 
-	// NextRefresh is when Run will try to fetch the policy again, as far as that is
-	// planned. It is zero if the domain is not in use, or Run does not run.
+	// NextRefresh is when [Client.Run] plans to refresh the policy. It is zero if the
+	// domain is idle, or Run does not run.
 	NextRefresh time.Time
 
-	// Failures counts the refreshes that have failed one after the other, since Since.
+	// Failures counts the refreshes that failed in a row. Since is when the first of
+	// them did.
 	Failures int
 	Since    time.Time
 }
 
-// All returns what is stored, in the order of the domains, with the policies that have
-// expired and are not removed yet. It reads the store in steps, so what changes meanwhile
-// may be seen or not. A domain counts as in use by none of this. An error says that a part
-// of the store cannot be read; the walk goes on behind it if that is possible. Policies
-// that are not in the store, because it is full or cannot be written, are left out.
+// All returns what is stored, in the order of the domains. Expired policies that are not
+// removed yet are among them. Policies that could not be stored, because the store is full
+// or cannot be written, are not.
+//
+// All reads the store in steps. It may or may not see what changes meanwhile. It does not
+// count as use of a domain. An error is about a part of the store that cannot be read. All
+// then goes on with the rest, if it can.
 func (c *Client) All(ctx context.Context) iter.Seq2[*Cached, error] {
 	return func(yield func(*Cached, error) bool) {
-		for after := ""; ; {
-			batch, cancel := context.WithTimeout(ctx, storeLimit)
-			keys, values, err := c.store.Scan(batch, after, scanBatch)
-			cancel()
-			for i, key := range keys {
-				p, used, err := decodeEntry(key, values[i], c.files.parse)
-				if err != nil {
-					if !yield(nil, &Error{Domain: key, Reason: ReasonStoreUnreadable, Err: err}) {
-						return
-					}
-					continue
-				}
-				if dirty, _ := c.writer.get(key); dirty != nil {
-					p = dirty
-				}
-				if !yield(c.describe(p, c.lastUse(key, used)), nil) {
-					return
+		c.scan(ctx, func(e *storedEntry, err *Error) bool {
+			if err != nil {
+				return yield(nil, err)
+			}
+			p, _ := c.writer.get(e.head.Domain)
+			if p == nil {
+				if p, err = c.parse(e); err != nil {
+					return yield(nil, err)
 				}
 			}
-			if err != nil && !yield(nil, &Error{Reason: ReasonStoreUnreadable, Temporary: true, Err: err}) {
-				return
-			}
-			if len(keys) == 0 && err != nil || err == nil && len(keys) < scanBatch || ctx.Err() != nil {
-				return
-			}
-			if len(keys) > 0 {
-				after = keys[len(keys)-1]
-			}
-		}
+			return yield(c.describe(p, e.used), nil)
+		})
 	}
 }
 
 func (c *Client) describe(p *Policy, used time.Time) *Cached {
 	now := time.Now()
-	d := &Cached{Policy: c.overridden(p.afterClockChange(now)), LastUse: used}
+	d := &Cached{Policy: c.overridden(p.afterClockChange(now)), LastUse: c.lastUse(p.Domain, used)}
 	d.Failures, d.Since = c.alarms.of(p.Domain)
 	if r := c.refresher.Load(); r != nil && p.valid(now) {
-		if j, ok := r.plan(p, used, now); ok {
+		if j, ok := r.plan(p, d.LastUse, now); ok {
 			d.NextRefresh = j.at
 		}
 	}
 	return d
 }
 
-// Forget removes what is known of a domain from memory and store. The next message finds
-// it anew, as at the first contact: until then the domain is without protection. It is for
-// a policy that its publisher cannot replace, such as one that an intruder has published.
-// To let mail out meanwhile, [Options].Override is the better choice.
+// Forget removes a domain from memory and store. Until the next message to it, the domain is
+// unprotected; then it is looked up as at first contact. Use Forget for a policy that its
+// publisher cannot replace, such as one published by an intruder. To let mail out meanwhile,
+// [Options].Override is better.
 //
-// A look-up that is under way can bring the policy back.
+// A look-up that is under way can bring the policy back. The error is an [*Error]: the domain
+// is invalid, or the store could not be written.
 func (c *Client) Forget(ctx context.Context, domain string) error {
 	name, err := sts.PolicyDomain(domain)
 	if err != nil {
@@ -92,49 +80,32 @@ func (c *Client) Forget(ctx context.Context, domain string) error {
 	}
 	c.writer.forget(name)
 	c.memory.Remove(name)
-	// Whatever fetch the store has: this is to remove it.
-	latest := time.Unix(1<<33, 0)
+	latest := time.Unix(1<<33, 0) // later than any fetch, so that Write removes the entry
 	if err := c.store.Write(ctx, []cache.Change{{Key: name, Fetched: latest}}); err != nil {
 		return &Error{Domain: name, Reason: ReasonStoreUnwritable, Temporary: true, Err: err}
 	}
-	c.memory.Remove(name) // what was read meanwhile
+	c.memory.Remove(name) // a caller may have loaded it again meanwhile
 	return nil
 }
 
-// Stats are counters since the client was made, whose names end in Total in an exporter,
-// and gauges. They are cheap to read. The package documentation has a line for each.
+// Stats holds counters, which begin at 0 with the Client, and gauges. The package
+// documentation says what each counts, and names it for an exporter.
 type Stats struct {
-	// Look-ups that PolicyFor had to make or join, by their outcome. Answers from memory
-	// alone are not counted.
+	// Counters.
 	LookupsPolicy, LookupsNone, LookupsError uint64
-
-	// Discoveries are checks of the DNS, made for a caller, behind an answer, or by Run.
-	Discoveries uint64
-
-	// Fetches are requests to policy hosts; Backoffs those that were not made, because
-	// one for the same id had failed less than five minutes ago.
-	FetchesOK, FetchesFailed, Backoffs uint64
-
-	// Refreshes are fetches by Run that succeeded or failed.
-	Refreshes, RefreshesFailed uint64
-
-	Violations  uint64 // under mode enforce
-	Events      uint64 // handed to Options.Report
-	Evictions   uint64 // from the store, for its quota
-	StoreErrors uint64 // reads and writes that failed
+	Discoveries                              uint64
+	FetchesOK, FetchesFailed, Backoffs       uint64
+	Refreshes, RefreshesFailed               uint64
+	Violations, Events                       uint64
+	Evictions, StoreErrors                   uint64
 
 	// Gauges.
-	Lookups      int   // under way
-	Memory       int   // domains in memory
-	Unsaved      int   // policies that are not written yet
-	Unrefreshed  int   // policies whose last refresh has failed
-	StoredOctets int64 // while Run runs, as of its last walk
-
-	// Stored policies by mode, as of the last walk of Run.
+	Lookups, Memory, Unsaved, Unrefreshed    int
+	StoredOctets                             int64
 	StoredEnforce, StoredTesting, StoredNone int64
 }
 
-// counters are what Stats reads.
+// counters are the fields of Stats that are counted as they happen.
 type counters struct {
 	lookupsPolicy, lookupsNone, lookupsError atomic.Uint64
 	discoveries                              atomic.Uint64
@@ -145,20 +116,33 @@ type counters struct {
 	enforce, testing, none                   atomic.Int64 // stored
 }
 
-// Stats returns the figures of this moment.
+// Stats returns the current counters and gauges. It is cheap.
 func (c *Client) Stats() Stats {
 	s := &c.stats
 	c.mu.Lock()
 	lookups := len(c.lookups)
 	c.mu.Unlock()
 	return Stats{
-		LookupsPolicy: s.lookupsPolicy.Load(), LookupsNone: s.lookupsNone.Load(), LookupsError: s.lookupsError.Load(),
-		Discoveries: s.discoveries.Load(),
-		FetchesOK:   s.fetchesOK.Load(), FetchesFailed: s.fetchesFailed.Load(), Backoffs: s.backoffs.Load(),
-		Refreshes: s.refreshes.Load(), RefreshesFailed: s.refreshFailures.Load(),
-		Violations: s.violations.Load(), Events: s.events.Load(),
-		Evictions: s.evictions.Load(), StoreErrors: s.storeErrors.Load(),
-		Lookups: lookups, Memory: c.memory.Len(), Unsaved: c.writer.unsaved(), Unrefreshed: c.alarms.count(),
-		StoredOctets: c.quota.stored.Load(), StoredEnforce: s.enforce.Load(), StoredTesting: s.testing.Load(), StoredNone: s.none.Load(),
+		LookupsPolicy:   s.lookupsPolicy.Load(),
+		LookupsNone:     s.lookupsNone.Load(),
+		LookupsError:    s.lookupsError.Load(),
+		Discoveries:     s.discoveries.Load(),
+		FetchesOK:       s.fetchesOK.Load(),
+		FetchesFailed:   s.fetchesFailed.Load(),
+		Backoffs:        s.backoffs.Load(),
+		Refreshes:       s.refreshes.Load(),
+		RefreshesFailed: s.refreshFailures.Load(),
+		Violations:      s.violations.Load(),
+		Events:          s.events.Load(),
+		Evictions:       s.evictions.Load(),
+		StoreErrors:     s.storeErrors.Load(),
+		Lookups:         lookups,
+		Memory:          c.memory.Len(),
+		Unsaved:         c.writer.unsaved(),
+		Unrefreshed:     c.alarms.count(),
+		StoredOctets:    c.quota.stored.Load(),
+		StoredEnforce:   s.enforce.Load(),
+		StoredTesting:   s.testing.Load(),
+		StoredNone:      s.none.Load(),
 	}
 }

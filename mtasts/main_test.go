@@ -13,7 +13,7 @@ const crashEnv = "MTASTS_TEST_CRASH"
 
 func TestMain(m *testing.M) {
 	if path := os.Getenv(crashEnv); path != "" {
-		learnUntilKilled(path)
+		storeUntilKilled(path)
 	}
 	if os.Getenv(coldEnv) != "" {
 		coldServer()

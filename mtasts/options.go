@@ -9,76 +9,75 @@ import (
 	"time"
 )
 
-// A Resolver answers the look-up of TXT records. *[net.Resolver] is one, and so
-// are [resolver.System] and [resolver.Fake].
+// A Resolver looks up TXT records. *[net.Resolver], [resolver.System] and [resolver.Fake]
+// are Resolvers.
 //
-// A Resolver that also has the method LookupNetIP of *[net.Resolver] is asked
-// for the addresses of policy hosts as well; otherwise the system is.
+// A Resolver that also has the method LookupNetIP of *[net.Resolver] looks up the addresses
+// of policy hosts too. Otherwise the system does.
 type Resolver interface {
-	// LookupTXT returns the TXT records of name, which is absolute: it ends in
-	// a dot. The character-strings of one record are joined without a space
-	// (RFC 8461, Section 3.1). That there is no such record must be an error
-	// that wraps a *[net.DNSError] with IsNotFound set, or an empty list; any
-	// other error means that it could not be found out. It must end soon
-	// after ctx does; *[net.Resolver] takes until its own time-out, some seconds.
+	// LookupTXT returns the TXT records of name, which ends in a dot. It joins the
+	// character-strings of one record without a space (RFC 8461, Section 3.1).
+	//
+	// If there is no such record, it returns an empty list, or an error that wraps a
+	// *[net.DNSError] with IsNotFound set. Any other error means that the DNS gave no
+	// answer.
+	//
+	// It must return soon after ctx ends. *[net.Resolver] takes some seconds.
 	LookupTXT(ctx context.Context, name string) ([]string, error)
 }
 
 // Options configure a [Client]. Nil and the zero value are the usual choice. [Open] and
 // [New] copy them.
 type Options struct {
-	// Resolver is asked for TXT records. Nil: [resolver.System]{}.
+	// Resolver looks up TXT records. Nil: [resolver.System]{}.
 	Resolver Resolver
 
-	// Transport carries the requests to policy hosts, for example through a
-	// proxy. Nil: one of the package's own, which is what Section 3.3 of RFC
-	// 8461 asks for, dials only public addresses, and leaves no connection
-	// open. With any Transport redirects are refused, and status, media type, size
-	// and certificate are checked; but where it connects to is its own affair, so
-	// that AllowNets does not apply to it. It must heed the request's context; for an
-	// *http.Transport set TLSHandshakeTimeout, because it finishes a handshake that
-	// no request waits for any more.
+	// Transport carries the requests to policy hosts, for example through a proxy. Nil:
+	// a transport that follows RFC 8461, Section 3.3, dials only public addresses, and
+	// leaves no connection open.
+	//
+	// With any Transport the client refuses redirects and checks status, media type,
+	// size and certificate. AllowNets does not apply to it. A Transport must heed the
+	// request's context. Set TLSHandshakeTimeout of an *http.Transport: it finishes a
+	// handshake even after its request has ended.
 	Transport http.RoundTripper
 
-	// RootCAs are the roots that policy hosts must chain to. Nil: the system's,
-	// or those of Transport. An MX is verified against the roots of the base
-	// that is passed to [Host.TLSConfig].
+	// RootCAs are the roots that policy hosts must chain to. Nil: the system's, or those
+	// of Transport. The roots for MX hosts are those of the base that is passed to
+	// [Host.TLSConfig].
 	RootCAs *x509.CertPool
 
-	// AllowNets are networks in which policy hosts may live besides the public
-	// Internet. Nil: none, so that no publisher can send requests into the
-	// operator's own networks.
+	// AllowNets are networks outside the public Internet in which policy hosts are allowed.
+	// Nil: none, so no publisher can direct requests into the operator's own networks.
 	AllowNets []netip.Prefix
 
-	// CheckInterval is for how long an answer is given without a check of the TXT
-	// record. A cached policy that is older is still given at once, and the check is
-	// made behind it. 0: 5 minutes. Negative: check on every call, and wait for it.
+	// CheckInterval is how long an answer is given without a check of the TXT record.
+	// After that, a cached policy is still answered at once, and the check runs in the
+	// background. 0: 5 minutes. Negative: each call waits for a check.
 	CheckInterval time.Duration
 
-	// MemoryEntries is how many domains are held in memory, with and without a
-	// policy; one with a policy file above 1 KiB counts once for each KiB.
-	// 0: 65,536. The store is not bounded by it.
+	// MemoryEntries is how many domains memory holds, with and without a policy. A
+	// policy file above 1 KiB counts once for each KiB. 0: 65,536. It does not bound
+	// the store.
 	MemoryEntries int
 
 	// Quota is how many octets of policies the store may hold before [Client.Run]
-	// evicts entries, each with an [EventEvicted]: first those of mode none, then
-	// testing, then those that nobody has asked about for longest. One that enforces
-	// and was in use within a day always stays. 0: 1 GiB.
+	// evicts entries: first those of mode none, then those of mode testing, then those
+	// that have been idle longest. It never evicts a policy of mode enforce that was used
+	// within a day. Each eviction is an [EventEvicted]. 0: 1 GiB.
 	Quota int64
 
-	// Override lets the operator exempt a domain from its policy, or all domains,
-	// or only observe what enforcing would do: see [Action]. It is asked for each
-	// answer and each event, concurrently, with the policy domain as a lower-case
-	// A-label, and must not block. False, or an Action that is none, leaves the
-	// policy alone. Nil: no override.
+	// Override exempts domains from their policies, or only observes what enforcing
+	// would do: see [Action]. The client calls it for each answer and each event,
+	// concurrently, with the policy domain as a lower-case A-label. It must not block.
+	// If it returns false or an unknown Action, the policy applies. Nil: no override.
 	Override func(domain string) (Action, bool)
 
-	// Report is called with each [Event], concurrently, by whoever caused it: it
-	// must not block, nor call the client. Nil: none.
+	// Report is called with each [Event], concurrently. It must not block, nor call
+	// the client. Nil: no reports.
 	Report func(Event)
 
-	// Logger is told of trouble that an operator can do something about. Nil:
-	// nobody is.
+	// Logger logs what an operator can do something about. Nil: no log.
 	Logger *slog.Logger
 }
 

@@ -13,9 +13,12 @@ import (
 	"github.com/mtasts/go-mtasts/internal/certcheck"
 )
 
-var errNotEncrypted = errors.New("the session is not encrypted, or its handshake is not over")
+var (
+	errNotEncrypted = errors.New("the session is not encrypted, or its handshake is not complete")
+	errTLSVersion   = errors.New("the session is older than TLS 1.2")
+)
 
-// judge says what is wrong with a session that has been set up.
+// judge returns what is wrong with a complete session, or nil.
 func (h *Host) judge(cs tls.ConnectionState) error {
 	if cs.Version < tls.VersionTLS12 { // RFC 8461, Section 7.2
 		return fmt.Errorf("%w: %s", errTLSVersion, tls.VersionName(cs.Version))
@@ -30,9 +33,7 @@ func (h *Host) judge(cs tls.ConnectionState) error {
 	return certcheck.Verify(cs.PeerCertificates, h.Name, h.roots(), now)
 }
 
-var errTLSVersion = errors.New("the session is older than TLS 1.2")
-
-// roots are those of the sender; nil stands for the system's.
+// roots returns the roots for the MX host; nil means the system's.
 func (h *Host) roots() *x509.CertPool {
 	if base := h.base.Load(); base != nil {
 		return base.RootCAs
@@ -40,8 +41,7 @@ func (h *Host) roots() *x509.CertPool {
 	return nil
 }
 
-// stillValid reports whether crypto/tls has verified a session by a chain that has not
-// expired since.
+// stillValid reports whether a chain that crypto/tls has verified is valid at now.
 func stillValid(chains [][]*x509.Certificate, now time.Time) bool {
 	for _, chain := range chains {
 		valid := len(chain) > 0
@@ -55,13 +55,13 @@ func stillValid(chains [][]*x509.Certificate, now time.Time) bool {
 	return false
 }
 
-// failure puts cause into the terms of RFC 8460, Section 4.3.
+// failure returns the violation for cause, in the terms of RFC 8460, Section 4.3.
 func (h *Host) failure(cause error) *Error {
-	e := &Error{Domain: h.policy.Domain, MX: h.Name, Err: hideReplies(cause)}
+	e := &Error{Domain: h.policy.Domain, MX: h.Name, Err: &violationCause{cause}}
 	result, reason := certcheck.ClassifyWith(cause, h.roots())
 	inTLS := strings.HasPrefix(result, "certificate-") || strings.HasPrefix(reason, "tls-alert-")
 	switch {
-	case errors.Is(cause, ErrNoSTARTTLS) && !inTLS: // a sender may join it with too much
+	case errors.Is(cause, ErrNoSTARTTLS) && !inTLS: // a sender may join it with a TLS error
 		e.Result, e.Reason = ResultSTARTTLSNotSupported, noSTARTTLS(cause)
 	case errors.Is(cause, errNotEncrypted):
 		e.Result, e.Reason = ResultSTARTTLSNotSupported, ReasonNotEncrypted
@@ -76,18 +76,17 @@ func (h *Host) failure(cause error) *Error {
 	return e
 }
 
-// checkAuthorities reports once that this machine has no CA certificates, if that is what
-// e says: no publisher can mend it.
+// checkAuthorities reports, once, if e means that this machine has no CA certificates.
 func (c *Client) checkAuthorities(e *Error) {
 	if e.Reason != ReasonNoAuthorities || c == nil || c.noAuthorities.Swap(true) {
 		return
 	}
-	c.log.Error("mtasts: this machine has no CA certificates, so that no policy host and no MX host can be verified; install them (on most systems the package ca-certificates), or set RootCAs", "error", e)
+	c.log.Error("mtasts: this machine has no CA certificates, so no policy host and no MX host can be verified; install them (on most systems the package ca-certificates), or set RootCAs", "error", e)
 	c.emitError(EventSystem, nil, e)
 }
 
-// noSTARTTLS is the reason for a cause that is ErrNoSTARTTLS. What else the cause holds is
-// the server's reply, or what an SMTP library makes of it.
+// noSTARTTLS returns the reason for a cause that is ErrNoSTARTTLS, which a sender may have
+// joined with the reply or with the error of its SMTP library.
 func noSTARTTLS(cause error) string {
 	if reply, ok := errors.AsType[*textproto.Error](cause); ok {
 		_, reason := certcheck.Classify(reply)
@@ -96,10 +95,10 @@ func noSTARTTLS(cause error) string {
 	if strings.HasSuffix(cause.Error(), ErrNoSTARTTLS.Error()) {
 		return ReasonSTARTTLSNotOffered
 	}
-	return ReasonSTARTTLSUnavailable // something has been said about it
+	return ReasonSTARTTLSUnavailable
 }
 
-// notListed is the violation of a host that no pattern matches. RFC 8460 has no result
+// notListed returns the violation of a host that no pattern matches. RFC 8460 has no result
 // type of its own for it.
 func (h *Host) notListed() *Error {
 	p := h.policy
@@ -112,8 +111,8 @@ func (h *Host) notListed() *Error {
 		Reason: ReasonMXNotListed, Err: fmt.Errorf("%w, which allows %s", ErrNotListed, printable(patterns, 300))}
 }
 
-// report reports the outcome of the attempt, unless there is one already. A violation of
-// an enforced policy makes the domain due for a check.
+// report reports the outcome of the attempt, unless one was reported. A nil failure is a
+// success. A violation of an enforced policy makes the domain due for a check.
 func (h *Host) report(failure *Error) {
 	p := h.policy
 	if failure != nil && p.enforces() && p.client != nil {
@@ -133,14 +132,8 @@ func (h *Host) emit(failure *Error) {
 	h.policy.client.emit(e)
 }
 
-// hideReplies returns cause without the way to an SMTP reply in it. A violation is
-// transient (RFC 8461, Section 5), whatever the server has said to STARTTLS: nobody who
-// looks for a 5xx reply by errors.As must find one. What is wrong with a certificate can
-// still be found, and errors.Is works as on cause.
-func hideReplies(cause error) error { return &violationCause{cause} }
-
-// describe is the text of a failure. crypto/x509 does not say which certificate of a
-// chain is at fault.
+// describe returns the text of err. It names the issuer if an issuer's certificate is at
+// fault; crypto/x509 does not say which certificate is.
 func describe(err error) string {
 	if issuer := certcheck.IssuerAtFault(err); issuer != "" {
 		return "issuer " + issuer + ": " + err.Error()
@@ -148,6 +141,9 @@ func describe(err error) string {
 	return err.Error()
 }
 
+// A violationCause hides an SMTP reply in err from errors.As. A violation is transient (RFC
+// 8461, Section 5), so nobody who looks for a 5xx reply must find one. errors.Is works as on
+// err, and errors.As finds what is wrong with a certificate.
 type violationCause struct{ err error }
 
 func (v *violationCause) Error() string        { return describe(v.err) }

@@ -1,23 +1,21 @@
 package mtasts
 
-// An Action is what [Options].Override makes of a domain's policy.
+// An Action is what [Options].Override does with a domain's policy.
 type Action string
 
 const (
-	// ActionExempt: the domain is treated as one without a policy. It is for a
-	// publisher whose mistake holds up mail that has to go out.
+	// ActionExempt: treat the domain as one without a policy. Use it when a publisher's
+	// mistake holds up mail that has to go out.
 	ActionExempt Action = "exempt"
 
-	// ActionObserve: a policy of mode enforce is applied as if its mode were
-	// testing. Each refusal that there would have been is an [EventSession] with
-	// its Result, whose Policy has Override set. It is for watching what would
-	// happen, in one domain or all of them, before it does.
+	// ActionObserve: apply mode enforce as if it were testing. Each message that mode
+	// enforce would have refused is an [EventSession] with its Result, whose Policy has
+	// Override set. Use it to see what enforcing would do, for one domain or all.
 	ActionObserve Action = "observe"
 )
 
-// overridden is p as the operator wants it applied. The policy that is cached
-// is not touched by that: it goes on to be refreshed, and applies again as soon as
-// the override is gone.
+// overridden returns p as the operator wants it applied. The cached policy stays as it is:
+// it is refreshed, and applies again once the override ends.
 func (c *Client) overridden(p *Policy) *Policy {
 	if c.override == nil || p == nil {
 		return p

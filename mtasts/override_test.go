@@ -8,7 +8,7 @@ import (
 	"github.com/mtasts/go-mtasts/mtasts/mtaststest"
 )
 
-// overrideWith makes the client apply what *action says at the time, to example.com.
+// overrideWith makes the client apply the current *action to example.com.
 func (e *env) overrideWith(action *mtasts.Action) {
 	e.opts.Override = func(name string) (mtasts.Action, bool) { return *action, name == domain && *action != "" }
 	e.restart()
@@ -19,7 +19,7 @@ func TestADomainCanBeExempted(t *testing.T) {
 		var action mtasts.Action
 		e.overrideWith(&action)
 		e.AddMX("mx.example.com", mtaststest.MX{NoSTARTTLS: true})
-		e.learn()
+		e.cachePolicy()
 		if err := e.deliver(e.policy(), "mx.example.com", e.opportunistic()); !errors.Is(err, mtasts.ErrNoSTARTTLS) {
 			t.Fatalf("error is %v, want a refusal", err)
 		}
@@ -36,7 +36,7 @@ func TestADomainCanBeExempted(t *testing.T) {
 			t.Error("the message has not arrived")
 		}
 
-		action = "" // and the policy, which was remembered all the time, applies again
+		action = "" // the policy stayed cached, and applies again
 		e.want(e.policy(), mtasts.ModeEnforce, "1")
 	})
 }

@@ -11,14 +11,14 @@ import (
 	"github.com/mtasts/go-mtasts/mtasts/mtaststest"
 )
 
-func TestUnderTheQuotaWhatProtectsLeastGoesFirst(t *testing.T) {
+func TestTheQuotaEvictsFirstWhatProtectsLeast(t *testing.T) {
 	play(t, func(t *testing.T, e *env) {
 		e.opts.Quota = 30_000
 		e.restart()
 		text := func(mode mtasts.Mode) string {
 			return mtaststest.Policy(mode, 365*day, "mx.example.com") + strings.Repeat("#", 850)
 		}
-		learn := func(mode mtasts.Mode, name string) {
+		cachePolicy := func(mode mtasts.Mode, name string) {
 			e.Publish(name, "1", text(mode))
 			if p := e.policyFor(name); p.Mode != mode {
 				t.Fatalf("%s: %+v", name, p)
@@ -26,17 +26,17 @@ func TestUnderTheQuotaWhatProtectsLeastGoesFirst(t *testing.T) {
 		}
 		stop := e.run()
 		for i := range 5 {
-			learn(mtasts.ModeEnforce, fmt.Sprintf("idle%d.example", i))
+			cachePolicy(mtasts.ModeEnforce, fmt.Sprintf("idle%d.example", i))
 		}
 		e.sleep(10 * day)
 		for i := range 5 {
-			learn(mtasts.ModeNone, fmt.Sprintf("none%d.example", i))
-			learn(mtasts.ModeTesting, fmt.Sprintf("testing%d.example", i))
-			learn(mtasts.ModeEnforce, fmt.Sprintf("used%d.example", i))
+			cachePolicy(mtasts.ModeNone, fmt.Sprintf("none%d.example", i))
+			cachePolicy(mtasts.ModeTesting, fmt.Sprintf("testing%d.example", i))
+			cachePolicy(mtasts.ModeEnforce, fmt.Sprintf("used%d.example", i))
 		}
 		e.sleep(3 * time.Hour)
 		if n := len(e.events(mtasts.EventEvicted)); n != 0 {
-			t.Fatalf("%d entries were given up below the quota", n)
+			t.Fatalf("%d entries were evicted below the quota", n)
 		}
 		evicted := func() (names []string) {
 			for _, ev := range e.events(mtasts.EventEvicted) {
@@ -49,25 +49,28 @@ func TestUnderTheQuotaWhatProtectsLeastGoesFirst(t *testing.T) {
 		}
 		more := func(from, to int) {
 			for i := from; i < to; i++ {
-				learn(mtasts.ModeEnforce, fmt.Sprintf("more%d.example", i))
+				cachePolicy(mtasts.ModeEnforce, fmt.Sprintf("more%d.example", i))
 			}
 			e.sleep(3 * time.Hour)
 		}
 		more(0, 13)
 		first := evicted()
 		if len(first) == 0 || slices.ContainsFunc(first, func(s string) bool { return s != "none" && s != "test" }) {
-			t.Errorf("given up: %q; want mode none, then testing", first)
+			t.Errorf("evicted: %q; want mode none, then testing", first)
 		}
 		more(13, 23)
 		second := evicted()[len(first):]
 		if !slices.Contains(second, "idle") || slices.ContainsFunc(second, func(s string) bool { return s == "used" || s == "more" }) {
-			t.Errorf("then given up: %q; want those that nobody asked about", second)
+			t.Errorf("then evicted: %q; want those that nobody asked about", second)
 		}
 		more(23, 60)
 		for _, name := range evicted() {
 			if name == "used" || name == "more" {
-				t.Errorf("a policy that enforces and is in use was given up")
+				t.Errorf("a policy that enforces and is in use was evicted")
 			}
+		}
+		if n := len(evicted()); e.client.Stats().Evictions != uint64(n) {
+			t.Errorf("Stats counts %d evictions, want %d", e.client.Stats().Evictions, n)
 		}
 		full := slices.ContainsFunc(e.events(mtasts.EventStore), func(ev mtasts.Event) bool { return ev.Reason == "store-full" })
 		if !full {
@@ -88,8 +91,7 @@ func TestUnderTheQuotaWhatProtectsLeastGoesFirst(t *testing.T) {
 	})
 }
 
-// While a store that is full of what enforces takes no more, nothing is lost of what
-// was refused: it is stored once there is room.
+// A store that is full of enforced policies refuses more. Those are stored once there is room.
 func TestWhatAFullStoreHasRefusedIsStoredOnceThereIsRoom(t *testing.T) {
 	play(t, func(t *testing.T, e *env) {
 		e.opts.Quota = 30_000
@@ -117,7 +119,7 @@ func TestWhatAFullStoreHasRefusedIsStoredOnceThereIsRoom(t *testing.T) {
 		if stored(59) {
 			t.Fatal("the store takes any number of policies that enforce")
 		}
-		for range 10 { // nobody asks about those that are stored
+		for range 10 { // the stored domains are idle
 			e.sleep(day)
 			ask(45, 60)
 		}

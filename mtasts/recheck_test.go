@@ -13,9 +13,9 @@ import (
 
 func TestRFC8461_5_BeforeABounceTheDNSIsAsked(t *testing.T) {
 	play(t, func(t *testing.T, e *env) {
-		e.learn()
+		e.cachePolicy()
 		e.publish("2", "new.example.com")
-		p, err := e.client.Recheck(t.Context(), domain) // fresh in memory: still a live look
+		p, err := e.client.Recheck(t.Context(), domain) // checks though memory is fresh
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -27,13 +27,13 @@ func TestRFC8461_5_BeforeABounceTheDNSIsAsked(t *testing.T) {
 	})
 }
 
-func TestRecheckThatCouldNotLookIsAnError(t *testing.T) {
+func TestRecheckFailsIfTheCheckFails(t *testing.T) {
 	for _, name := range []string{"SERVFAIL", "REFUSED", "DNS hangs", "new id, 404", "new id, hangs", "new id, forged certificate"} {
 		t.Run(name, func(t *testing.T) {
 			play(t, func(t *testing.T, e *env) {
-				e.learn()
+				e.cachePolicy()
 				troubles[name](e)
-				for range 2 { // the second falls into the time of a block
+				for range 2 { // the second comes during the back-off
 					if p, err := e.client.Recheck(t.Context(), domain); err == nil {
 						t.Errorf("Recheck returned %+v: the message would bounce unseen", p)
 					}
@@ -46,14 +46,14 @@ func TestRecheckThatCouldNotLookIsAnError(t *testing.T) {
 
 func TestRFC8461_5_1_APublishersMoveCostsAtMostOneDeferral(t *testing.T) {
 	play(t, func(t *testing.T, e *env) {
-		e.learn()
+		e.cachePolicy()
 		e.AddMX("mx.example.com", mtaststest.MX{})
 		e.AddMX("new.example.net", mtaststest.MX{})
 		if err := e.deliver(e.policy(), "mx.example.com", e.opportunistic()); err != nil {
 			t.Fatal(err)
 		}
 
-		// The publisher moves; the sender's look was a moment ago.
+		// The publisher moves right after the sender's last check.
 		e.publish("2", "new.example.net")
 		err := e.deliver(e.policy(), "new.example.net", e.opportunistic())
 		if !errors.Is(err, mtasts.ErrNotListed) {
@@ -68,9 +68,9 @@ func TestRFC8461_5_1_APublishersMoveCostsAtMostOneDeferral(t *testing.T) {
 	})
 }
 
-func TestADueLookThatLearnsNothingIsStillOwed(t *testing.T) {
+func TestACheckThatFailsStaysDue(t *testing.T) {
 	play(t, func(t *testing.T, e *env) {
-		e.learn()
+		e.cachePolicy()
 		p := e.policyNow()
 		e.publish("2", "new.example.com")
 		if _, err := p.CheckMX("new.example.com"); err == nil {
@@ -84,9 +84,9 @@ func TestADueLookThatLearnsNothingIsStillOwed(t *testing.T) {
 	})
 }
 
-func TestEveryCallerWaitsForALookThatIsDue(t *testing.T) {
+func TestEveryCallerWaitsForACheckThatIsDue(t *testing.T) {
 	play(t, func(t *testing.T, e *env) {
-		e.learn()
+		e.cachePolicy()
 		p := e.policyNow()
 		e.publish("2", "new.example.com")
 		e.DNS.Set(txt, resolver.Records{TXT: []string{"v=STSv1; id=2;"}, Delay: time.Second})
@@ -102,33 +102,33 @@ func TestEveryCallerWaitsForALookThatIsDue(t *testing.T) {
 	})
 }
 
-func TestAViolationDuringALookWaitsForTheNext(t *testing.T) {
+func TestAViolationDuringACheckWaitsForTheNext(t *testing.T) {
 	play(t, func(t *testing.T, e *env) {
-		e.learn()
+		e.cachePolicy()
 		e.sleep(5 * time.Minute)
 		e.DNS.Set(txt, resolver.Records{TXT: []string{"v=STSv1; id=1;"}, Delay: time.Second})
-		p := e.policyNow() // a look is under way, with the old answer
+		p := e.policyNow() // a check is under way, with the old answer
 		e.sleep(time.Millisecond)
 		e.publish("2", "new.example.com")
 		if _, err := p.CheckMX("new.example.com"); err == nil {
 			t.Fatal("want a violation")
 		}
-		e.want(e.policyNow(), mtasts.ModeEnforce, "2") // while that look is still under way
+		e.want(e.policyNow(), mtasts.ModeEnforce, "2") // while that check is still under way
 	})
 }
 
-func TestAViolationDuringALookMakesTheDomainDueAgain(t *testing.T) {
+func TestAViolationDuringACheckMakesTheDomainDueAgain(t *testing.T) {
 	play(t, func(t *testing.T, e *env) {
-		e.learn()
+		e.cachePolicy()
 		e.sleep(5 * time.Minute)
 		e.DNS.Set(txt, resolver.Records{TXT: []string{"v=STSv1; id=1;"}, Delay: time.Second})
-		p := e.policyNow() // a look is under way, with the old answer
+		p := e.policyNow() // a check is under way, with the old answer
 		e.sleep(time.Millisecond)
 		e.publish("2", "new.example.com")
 		if _, err := p.CheckMX("new.example.com"); err == nil {
 			t.Fatal("want a violation")
 		}
-		e.sleep(2 * time.Second) // the look ends, and knows nothing of it
+		e.sleep(2 * time.Second) // the check ends without having seen it
 		e.want(e.policy(), mtasts.ModeEnforce, "2")
 	})
 }

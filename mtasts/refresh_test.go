@@ -36,7 +36,7 @@ func (e *env) run() (stop func()) {
 	}
 }
 
-// recorder notes when each policy host was asked.
+// recorder records when each policy host was asked.
 type recorder struct {
 	http.RoundTripper
 	mu    sync.Mutex
@@ -53,7 +53,7 @@ func (r *recorder) RoundTrip(req *http.Request) (*http.Response, error) {
 	return r.RoundTripper.RoundTrip(req)
 }
 
-// record makes the client's requests be noted.
+// record records the client's requests.
 func (e *env) record() *recorder {
 	r := &recorder{RoundTripper: e.opts.Transport}
 	e.opts.Transport = r
@@ -93,7 +93,7 @@ func TestRFC8461_3_3_PoliciesInUseAreRefreshedLongBeforeTheyExpire(t *testing.T)
 
 func TestRFC8461_10_2_AnAttackerMustBlockForALifetimeLessADay(t *testing.T) {
 	play(t, func(t *testing.T, e *env) {
-		e.learn()
+		e.cachePolicy()
 		defer e.run()()
 		for range 20 {
 			e.DNS.Set(txt, resolver.Records{})
@@ -111,10 +111,10 @@ func TestRFC8461_10_2_AnAttackerMustBlockForALifetimeLessADay(t *testing.T) {
 	})
 }
 
-func TestADomainThatNobodyMailsIsLeftToExpireAndRemoved(t *testing.T) {
+func TestAnIdleDomainExpiresAndIsRemoved(t *testing.T) {
 	play(t, func(t *testing.T, e *env) {
 		requests := e.record()
-		e.learn()
+		e.cachePolicy()
 		stop := e.run()
 		e.sleep(90 * day)
 		times := requests.times["mta-sts."+domain]
@@ -128,7 +128,7 @@ func TestADomainThatNobodyMailsIsLeftToExpireAndRemoved(t *testing.T) {
 	})
 }
 
-func TestUseIsRememberedAcrossRestartsAndSeldomWritten(t *testing.T) {
+func TestUseIsKeptAcrossRestartsAndSeldomWritten(t *testing.T) {
 	play(t, func(t *testing.T, e *env) {
 		counting := &countingStore{Store: e.store}
 		e.store = counting
@@ -148,7 +148,7 @@ func TestUseIsRememberedAcrossRestartsAndSeldomWritten(t *testing.T) {
 		if puts := counting.count(); puts > 100 {
 			t.Errorf("%d writes for 3600 look-ups in 25 days", puts)
 		}
-		// Now nobody asks any more: refreshes go on for 30 days from the last use.
+		// Now the domain is idle: refreshes go on for 30 days after the last use.
 		requests := e.record()
 		stop := e.run()
 		e.sleep(60 * day)
@@ -182,7 +182,7 @@ func (s *countingStore) count() int {
 
 func TestModeNoneEndsEnforcementAtTheFirstRefresh(t *testing.T) {
 	play(t, func(t *testing.T, e *env) {
-		e.learn()
+		e.cachePolicy()
 		defer e.run()()
 		e.SetPolicyHost(domain, mtaststest.PolicyHost{Body: mtaststest.Policy(mtasts.ModeNone, day)})
 		e.sleep(day)
@@ -263,7 +263,7 @@ func TestDomainsOnOnePolicyHostAreSpaced(t *testing.T) {
 func TestProcessesThatShareAStoreShareTheWork(t *testing.T) {
 	play(t, func(t *testing.T, e *env) {
 		requests := e.record()
-		e.learn()
+		e.cachePolicy()
 		second := mtasts.New(e.store, e.opts)
 		defer e.run()()
 		ctx, cancel := context.WithCancel(context.Background())
@@ -305,7 +305,7 @@ func TestOnlyOneRunAtATime(t *testing.T) {
 
 func TestCloseEndsRun(t *testing.T) {
 	play(t, func(t *testing.T, e *env) {
-		e.learn()
+		e.cachePolicy()
 		e.SetPolicyHost(domain, mtaststest.PolicyHost{Delay: time.Hour}) // a refresh is under way
 		done := make(chan error)
 		client := e.client

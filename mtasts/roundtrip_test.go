@@ -10,9 +10,8 @@ import (
 	"github.com/mtasts/go-mtasts/resolver"
 )
 
-// Most domains publish nothing. To know that takes one query, and nobody asks for the
-// address of a policy host that is not announced. Where there is a record, the address
-// follows it, one round trip later.
+// Most domains publish no record: one query finds that out, and no query asks for the address
+// of a policy host. With a record, the query for the address follows it.
 func TestAnAddressIsAskedForOnlyWhereThereIsARecord(t *testing.T) {
 	const roundTrip = 50 * time.Millisecond
 	for name, test := range map[string]struct {

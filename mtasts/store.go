@@ -8,52 +8,47 @@ import (
 	"github.com/mtasts/go-mtasts/cache"
 )
 
-// A Store keeps policies across restarts: what a sender has learnt must hold until
-// max_age is over (RFC 8461, Section 3.3), so a Store must not lose an entry before it has
-// expired.
+// A Store keeps policies across restarts. A policy holds until its max_age is over (RFC
+// 8461, Section 3.3), so a Store must not lose an entry before it has expired.
 //
-// Keys are policy domains, 1 to 253 octets of lower-case ASCII (letters,
-// digits, '-', '_', '.'). Values are opaque, at most 70 KiB. All methods may be
-// called concurrently. Slices that a method returns belong to the caller;
-// slices passed to a method are not kept after it returns.
+// Keys are policy domains: 1 to 253 octets of lower-case ASCII letters, digits, '-', '_' and
+// '.'. Values are opaque, and at most 70 KiB. All methods may be called concurrently, and
+// must heed ctx. The slices that a method returns belong to the caller. A method does not
+// keep the slices that are passed to it.
 //
-// Every method must heed its ctx.
-//
-// If a Store is an [io.Closer], [Client.Close] closes it. The contract below is
-// executable: mtaststest.TestStore runs it against any Store.
+// [Client.Close] closes a Store that is an [io.Closer]. mtaststest.TestStore tests any Store
+// for this contract.
 type Store interface {
-	// Get returns the value last written under key. A key that is not there is
-	// ok == false and no error: an error means that the store could not be
-	// read, and makes the client defer rather than deliver without a policy.
+	// Get returns the value last written under key. ok is false, without an error, if
+	// there is none. An error means that the store could not be read: the client then
+	// defers rather than deliver without a policy.
 	Get(ctx context.Context, key string) (value []byte, ok bool, err error)
 
-	// Write makes changes, durably when it returns nil. They are made one after the
-	// other, in one transaction if the store has any.
+	// Write makes changes one after the other, in one transaction if the store has any.
+	// When it returns nil, they are durable. Removing an absent key is no error.
 	//
-	// Fetched orders the changes of one key: if the store holds a value with a later
-	// Fetched that has not expired, that one stays, and this is no error. So two processes
-	// cannot put an older policy over a newer one, and whoever removes an entry because of
-	// what it saw cannot remove one that has come since. What has expired counts as absent,
-	// or an entry that was written while the clock was ahead would keep out all later ones.
-	// To remove a key that is not there is no error.
+	// A change is skipped, without an error, if the store holds an unexpired value of
+	// the same key with a later Fetched. So a process cannot replace the policy that
+	// another process has fetched later, nor remove it. An expired value counts as
+	// absent: otherwise one that was fetched while the clock was ahead would block all
+	// later ones.
 	//
-	// Once the clock is past Expires the store may drop the entry; it never does so earlier.
+	// The store may drop an entry once the clock is past its Expires, and not earlier.
 	Write(ctx context.Context, changes []cache.Change) error
 
-	// Scan returns, in byte order of the keys, at most limit entries whose
-	// keys are greater than after. Fewer than limit entries mean that there
-	// are no more. A caller walks the whole store in bounded steps by passing
-	// the last key of one batch as the next after, beginning with "".
+	// Scan returns at most limit entries whose keys are greater than after, in byte
+	// order of the keys. Fewer than limit means that there are no more. To read the
+	// whole store in bounded steps, begin with "", and pass the last key of each batch
+	// as the next after.
 	//
-	// An entry that cannot be read does not hide those that follow: Scan leaves it
-	// out and returns the others together with an error, and the walk goes on after
-	// the last of them. An error without entries means that nothing behind after can
-	// be read.
+	// Scan leaves out an entry that cannot be read, and returns those that follow
+	// together with an error. An error without entries means that nothing beyond after
+	// can be read.
 	Scan(ctx context.Context, after string, limit int) (keys []string, values [][]byte, err error)
 }
 
-// load reads a policy and its last use from what is dirty, or else from the store. It is
-// nil if there is none, and may have expired.
+// load returns the unsaved or stored policy of a domain, valid or expired, and its last use.
+// p is nil if there is none.
 func (c *Client) load(name string) (p *Policy, used time.Time, err error) {
 	if p, used := c.writer.get(name); p != nil {
 		return p.afterClockChange(time.Now()), used, nil
@@ -64,66 +59,121 @@ func (c *Client) load(name string) (p *Policy, used time.Time, err error) {
 	if err == nil && ok {
 		p, used, err = decodeEntry(name, value, c.files.parse)
 	}
-	if err == nil {
-		c.readable(name)
-		if p != nil {
-			if plain := p.withoutUntil(time.Now()); plain != nil {
-				p = plain
-				c.writer.note(p, used, true)
-			}
-			p = p.afterClockChange(time.Now())
-			p.client = c
-		}
-		return p, used, nil
-	}
-	failure := &Error{Domain: name, Reason: ReasonStoreUnreadable, Temporary: true,
-		Err: fmt.Errorf("reading the store: %w", err)}
-	if c.ctx.Err() != nil {
+	switch {
+	case err != nil && c.ctx.Err() != nil:
 		return nil, used, closedError(name)
+	case err != nil:
+		failure := readError(name, err)
+		c.unreadable(failure)
+		return nil, used, failure
 	}
-	c.unreadable(failure)
-	return nil, used, failure
+	c.readable(name)
+	if p == nil {
+		return nil, used, nil
+	}
+	p.client = c
+	if plain := p.withoutUntil(time.Now()); plain != nil {
+		p = plain
+		c.writer.note(p, used, true)
+	}
+	return p.afterClockChange(time.Now()), used, nil
 }
 
-// scanBatch is how many entries are read from the store at a time, so that no store holds
-// a transaction open for long.
+func readError(domain string, err error) *Error {
+	return &Error{Domain: domain, Reason: ReasonStoreUnreadable, Temporary: true,
+		Err: fmt.Errorf("reading the store: %w", err)}
+}
+
+// A storedEntry is an entry of the store. Its policy is not parsed: a walk needs few of them.
+type storedEntry struct {
+	head  Policy // valid or expired, without ID, MX and Text
+	used  time.Time
+	value []byte
+}
+
+// size is what e counts in the store, in octets.
+func (e *storedEntry) size() int64 { return int64(len(e.head.Domain) + len(e.value)) }
+
+// removal is the change that removes e, unless a newer entry has taken its place.
+func (e *storedEntry) removal() cache.Change {
+	return cache.Change{Key: e.head.Domain, Fetched: e.head.stamp}
+}
+
+// remove makes removals in the store.
+func (c *Client) remove(ctx context.Context, removals []cache.Change) error {
+	if len(removals) == 0 {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, storeLimit)
+	defer cancel()
+	return c.store.Write(ctx, removals)
+}
+
+// parse returns the policy of e.
+func (c *Client) parse(e *storedEntry) (*Policy, *Error) {
+	p, _, err := decodeEntry(e.head.Domain, e.value, c.files.parse)
+	if err != nil {
+		return nil, readError(e.head.Domain, err)
+	}
+	return p, nil
+}
+
+// scanBatch is how many entries one Scan reads, so that no store holds a transaction open
+// for long.
 const scanBatch = 500
 
-// walk calls f with each entry of the store, valid or expired, and its size until f returns
-// false. It reports whether it came to the end or to that. An entry that is damaged is left
-// to whoever asks for it.
-func (c *Client) walk(ctx context.Context, f func(p *Policy, used time.Time, size int) bool) bool {
-	complained := false
-	for after := ""; ctx.Err() == nil; {
+// scan calls f with each entry of the store and with each error, until f returns false. An
+// error about a single entry has its Domain. f must not keep the entry. scan reports whether
+// it reached the end of the store.
+func (c *Client) scan(ctx context.Context, f func(*storedEntry, *Error) bool) bool {
+	after, e := "", new(storedEntry)
+	for {
 		batch, cancel := context.WithTimeout(ctx, storeLimit)
 		keys, values, err := c.store.Scan(batch, after, scanBatch)
 		cancel()
-		if err != nil && !complained && ctx.Err() == nil {
-			complained = true
-			c.unreadable(&Error{Reason: ReasonStoreUnreadable, Temporary: true, Err: fmt.Errorf("reading the store: %w", err)})
-		}
 		for i, key := range keys {
-			p, used, err := decodeEntry(key, values[i], c.files.parse)
-			if err == nil && !f(p.afterClockChange(time.Now()), used, len(key)+len(values[i])) {
-				return true
+			var damaged *Error
+			head, used, err := decodeHead(key, values[i])
+			if err != nil {
+				damaged = readError(key, err)
+			}
+			*e = storedEntry{head, used, values[i]}
+			if !f(e, damaged) {
+				return false
 			}
 		}
-		if len(keys) == 0 && err != nil {
+		if err != nil && !f(nil, readError("", err)) {
 			return false
 		}
 		if len(keys) < scanBatch {
-			if !complained {
-				c.allReadable()
-			}
-			return true
+			return err == nil || len(keys) > 0
 		}
 		after = keys[len(keys)-1]
 	}
-	return false
 }
 
-// unreadable reports that the store could not be read: what it has of err.Domain, or on
-// a walk through it.
+// walk calls f with each readable entry of the store, until f returns false. It reports
+// whether it reached the end.
+func (c *Client) walk(ctx context.Context, f func(e *storedEntry) bool) bool {
+	readable := true
+	whole := c.scan(ctx, func(e *storedEntry, err *Error) bool {
+		switch {
+		case err == nil:
+			return f(e)
+		case err.Domain == "" && readable && ctx.Err() == nil:
+			readable = false
+			c.unreadable(err)
+		}
+		return true // load reports a damaged entry when it is needed
+	})
+	if whole && readable {
+		c.readable("")
+	}
+	return whole
+}
+
+// unreadable reports that the store could not be read: the entry of err.Domain, or on a walk
+// if that is empty.
 func (c *Client) unreadable(err *Error) {
 	c.stats.storeErrors.Add(1)
 	first := c.readFailed.CompareAndSwap(nil, &err.Domain)
@@ -131,22 +181,18 @@ func (c *Client) unreadable(err *Error) {
 		c.emitError(EventStore, nil, err)
 	}
 	if first {
-		c.log.Error("mtasts: the store cannot be read; a domain of which no policy is in memory defers", "domain", err.Domain, "error", err)
+		c.log.Error("mtasts: the store cannot be read; mail for domains that are not in memory is deferred", "domain", err.Domain, "error", err)
 	}
 }
 
-// readable ends what unreadable has begun, once the same can be read: with one damaged
-// entry in it, most of a store can be.
+// readable reports that the store can be read again, once the read that failed first
+// succeeds: that of the same domain, or a whole walk, for which domain is empty.
 func (c *Client) readable(domain string) {
 	failed := c.readFailed.Load()
-	if failed != nil && *failed == domain {
-		c.allReadable()
+	if failed == nil || domain != "" && domain != *failed {
+		return
 	}
-}
-
-// allReadable is readable for everything.
-func (c *Client) allReadable() {
-	if c.readFailed.Swap(nil) != nil {
+	if c.readFailed.CompareAndSwap(failed, nil) {
 		c.emit(Event{Kind: EventStore, Reason: ReasonStoreReadable})
 		c.log.Info("mtasts: the store can be read again")
 	}

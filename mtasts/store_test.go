@@ -24,7 +24,7 @@ func TestAStoreThatCannotBeReadDefers(t *testing.T) {
 	play(t, func(t *testing.T, e *env) {
 		var log strings.Builder
 		e.opts.Logger = slog.New(slog.NewTextHandler(&log, nil))
-		e.learn()
+		e.cachePolicy()
 		broken := &brokenStore{Store: e.store, getErr: errBroken}
 		e.store = broken
 		e.restart()
@@ -63,7 +63,7 @@ func TestAStoreThatCannotBeWrittenLosesNothing(t *testing.T) {
 		broken := &brokenStore{Store: e.store, putErr: errBroken}
 		e.store = broken
 		e.restart()
-		e.learn()
+		e.cachePolicy()
 		e.blockDNS(resolver.ServFail)
 		e.policyFor("other.example") // memory holds one
 		e.policyFor("third.example")
@@ -85,7 +85,7 @@ func TestAStoreThatCannotBeWrittenLosesNothing(t *testing.T) {
 	})
 }
 
-func TestMoreThanCanBeHeldIsStoredAtTheNextLook(t *testing.T) {
+func TestWhatWasDroppedUnsavedIsStoredAfterTheNextCheck(t *testing.T) {
 	play(t, func(t *testing.T, e *env) {
 		broken := &brokenStore{Store: e.store, putErr: errBroken}
 		e.store = broken
@@ -94,7 +94,7 @@ func TestMoreThanCanBeHeldIsStoredAtTheNextLook(t *testing.T) {
 		const domains = 1100
 		text := mtaststest.Policy(mtasts.ModeEnforce, week, "mx.example.com") + strings.Repeat("#", 63<<10)
 		name := func(i int) string { return fmt.Sprintf("d%d.example", i) }
-		for i := range domains { // in all more than maxUnsaved
+		for i := range domains { // together more than maxDirty
 			e.Publish(name(i), "1", text)
 			e.policyFor(name(i))
 		}
@@ -121,12 +121,12 @@ func (s slowStore) Write(ctx context.Context, changes []cache.Change) error {
 	return s.Store.Write(ctx, changes)
 }
 
-func TestAPolicyIsNotForgottenWhileItIsBeingStored(t *testing.T) {
+func TestAPolicyIsAvailableWhileItIsBeingStored(t *testing.T) {
 	play(t, func(t *testing.T, e *env) {
 		e.opts.MemoryEntries = 1
 		e.store = slowStore{e.store}
 		e.restart()
-		e.learn()
+		e.cachePolicy()
 		e.blockDNS(resolver.ServFail)
 		e.policyFor("other.example") // memory holds one
 		e.policyFor("third.example")
@@ -139,7 +139,7 @@ func TestCloseStoresWhatIsUnsavedOrSaysWhatIsLost(t *testing.T) {
 		broken := &brokenStore{Store: e.store, putErr: errBroken}
 		e.store = broken
 		e.restart()
-		e.learn()
+		e.cachePolicy()
 		broken.fail(nil, nil)
 		e.restart()
 		e.blockDNS(resolver.ServFail)
@@ -156,7 +156,7 @@ func TestCloseStoresWhatIsUnsavedOrSaysWhatIsLost(t *testing.T) {
 
 func TestADamagedEntryDefersUntilTheLivePolicyTakesItsPlace(t *testing.T) {
 	play(t, func(t *testing.T, e *env) {
-		e.learn()
+		e.cachePolicy()
 		e.stop()
 		value, _, err := e.store.Get(t.Context(), domain)
 		if err != nil {
@@ -230,7 +230,7 @@ func TestADamagedRecordInAFileIsReplacedByTheLivePolicy(t *testing.T) {
 	}
 }
 
-func TestOpenRemembersAcrossRestarts(t *testing.T) {
+func TestOpenKeepsPoliciesAcrossRestarts(t *testing.T) {
 	w := mtaststest.NewWorld()
 	w.Publish(domain, "1", mtaststest.Policy(mtasts.ModeEnforce, week, "mx.example.com"))
 	path := filepath.Join(t.TempDir(), "policies.db")

@@ -45,6 +45,21 @@ func TestAnEntryComesBackAsItWasStored(t *testing.T) {
 	}
 }
 
+// A policy that is valid by an earlier clock ends when that clock says so, also after a restart.
+func TestAnEntryKeepsTheEndThatAnEarlierClockSet(t *testing.T) {
+	p := sample(t)
+	right := p.Fetched.Add(365 * 24 * time.Hour)
+	p.stamp, p.until = right, right.Add(time.Hour)
+	moved := p.afterClockChange(right)
+	got, _, err := decodeEntry(p.Domain, encodeEntry(moved, right), parseFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !got.Expires.Equal(p.until) || !got.Fetched.Equal(right) {
+		t.Errorf("fetched %v, expires %v; want %v and %v", got.Fetched, got.Expires, right, p.until)
+	}
+}
+
 func TestADamagedEntryIsNeverAPolicy(t *testing.T) {
 	entry := encodeEntry(sample(t), time.Unix(0, 0))
 	for bit := range 8 * len(entry) {
@@ -71,7 +86,7 @@ func TestADamagedEntryIsNeverAPolicy(t *testing.T) {
 	}
 }
 
-func TestAnEntryOfAnotherDomainIsNotTaken(t *testing.T) {
+func TestAnEntryOfAnotherDomainIsDamaged(t *testing.T) {
 	entry := encodeEntry(sample(t), time.Unix(0, 0))
 	if p, _, err := decodeEntry("example.net", entry, parseFile); !errors.Is(err, errDamaged) {
 		t.Errorf("%+v, %v: example.com's entry was read as example.net's", p, err)
@@ -79,8 +94,8 @@ func TestAnEntryOfAnotherDomainIsNotTaken(t *testing.T) {
 }
 
 // FuzzEntry: whatever a store returns, decoding does not panic, and what it
-// accepts encodes to the same octets. The checksum is made right first, or no
-// mutation would ever get past it.
+// accepts encodes to the same octets. The test corrects the checksum first: otherwise no
+// mutation would get past it.
 func FuzzEntry(f *testing.F) {
 	for _, p := range []*Policy{sample(f), {}} {
 		entry := encodeEntry(p, time.Unix(0, 0))
@@ -88,7 +103,8 @@ func FuzzEntry(f *testing.F) {
 	}
 	f.Add("example.com", []byte{})
 	f.Fuzz(func(t *testing.T, domain string, body []byte) {
-		b := append(binary.BigEndian.AppendUint32([]byte{entryVersion}, checksum(domain, body)), body...)
+		b := append([]byte{entryVersion, 0, 0, 0, 0}, body...)
+		binary.BigEndian.PutUint32(b[1:], entryChecksum(domain, b))
 		p, used, err := decodeEntry(domain, b, parseFile)
 		if err != nil {
 			if p != nil || !errors.Is(err, errDamaged) {
@@ -96,7 +112,7 @@ func FuzzEntry(f *testing.F) {
 			}
 			return
 		}
-		// A number can be longer than need be, so it is what comes of it that counts.
+		// A number may be encoded in more octets than necessary, so compare the values.
 		entry := encodeEntry(p, used)
 		again, usedAgain, err := decodeEntry(domain, entry, parseFile)
 		if err != nil || !reflect.DeepEqual(again, p) || !usedAgain.Equal(used) {

@@ -14,8 +14,8 @@ import (
 	"github.com/mtasts/go-mtasts/resolver"
 )
 
-// troubles are the ways in which an attacker, or a fault, can make the live
-// policy of example.com disappear or seem to change.
+// troubles are the ways in which an attacker or a fault can make the live policy of
+// example.com disappear or seem to change.
 var troubles = map[string]func(e *env){
 	"NXDOMAIN":          func(e *env) { e.DNS.Set(txt, resolver.Records{}) },
 	"SERVFAIL":          func(e *env) { e.blockDNS(resolver.ServFail) },
@@ -54,10 +54,10 @@ func TestRFC8461_3_3_ACachedPolicyIsAppliedWhateverHappens(t *testing.T) {
 	for name, trouble := range troubles {
 		t.Run(name, func(t *testing.T) {
 			play(t, func(t *testing.T, e *env) {
-				e.learn()
-				learnt := time.Now()
+				e.cachePolicy()
+				fetched := time.Now()
 				trouble(e)
-				for time.Since(learnt) < week-24*time.Hour {
+				for time.Since(fetched) < week-24*time.Hour {
 					e.sleep(7 * time.Hour)
 					e.restart()
 					e.want(e.policy(), mtasts.ModeEnforce, "1")
@@ -65,7 +65,7 @@ func TestRFC8461_3_3_ACachedPolicyIsAppliedWhateverHappens(t *testing.T) {
 					e.want(e.policy(), mtasts.ModeEnforce, "1")
 				}
 				// Section 5.1: until its time-since-fetch has exceeded max_age.
-				e.sleep(time.Until(learnt.Add(week)))
+				e.sleep(time.Until(fetched.Add(week)))
 				e.want(e.policy(), mtasts.ModeEnforce, "1")
 			})
 		})
@@ -76,11 +76,11 @@ func TestRFC8461_5_1_NothingOutlivesMaxAgeWithoutAFetch(t *testing.T) {
 	for name, trouble := range troubles {
 		t.Run(name, func(t *testing.T) {
 			play(t, func(t *testing.T, e *env) {
-				e.learn()
+				e.cachePolicy()
 				trouble(e)
 				for range 7 * 24 {
 					e.sleep(time.Hour)
-					e.policy() // each looks at the TXT record, which extends nothing
+					e.policy() // each checks the TXT record, which extends nothing
 				}
 				e.sleep(1)
 				if p := e.policy(); p.Mode != mtasts.ModeNone || p.Cause == nil {
@@ -95,7 +95,7 @@ func TestRFC8461_5_1_NothingOutlivesMaxAgeWithoutAFetch(t *testing.T) {
 
 func TestRFC8461_3_1_AMissingTXTRecordDoesNotRemoveACachedPolicy(t *testing.T) {
 	play(t, func(t *testing.T, e *env) {
-		e.learn()
+		e.cachePolicy()
 		e.DNS.Set(txt, resolver.Records{})
 		e.sleep(time.Hour)
 		e.policy()
@@ -107,10 +107,10 @@ func TestRFC8461_3_1_AMissingTXTRecordDoesNotRemoveACachedPolicy(t *testing.T) {
 
 func TestRFC8461_3_2_APolicyIsCachedForMaxAgeFromItsFetch(t *testing.T) {
 	play(t, func(t *testing.T, e *env) {
-		e.Publish(domain, "1", mtaststest.Policy(mtasts.ModeEnforce, 400*24*time.Hour, "mx.example.com")) // cut to the maximum
-		learnt := time.Now()
+		e.Publish(domain, "1", mtaststest.Policy(mtasts.ModeEnforce, 400*24*time.Hour, "mx.example.com")) // capped at the maximum
+		fetched := time.Now()
 		p := e.policy()
-		if want := learnt.Add(31557600 * time.Second); !p.Expires.Equal(want) {
+		if want := fetched.Add(31557600 * time.Second); !p.Expires.Equal(want) {
 			t.Errorf("expires %v, want %v", p.Expires, want)
 		}
 		e.sleep(time.Until(p.Expires))
@@ -135,12 +135,12 @@ func TestMaxAgeZeroIsUsedOnceAndFetchedAgain(t *testing.T) {
 	})
 }
 
-func TestMaxAgeZeroEndsWhatWasRememberedBefore(t *testing.T) {
+func TestMaxAgeZeroEndsTheCachedPolicy(t *testing.T) {
 	play(t, func(t *testing.T, e *env) {
-		e.learn()
+		e.cachePolicy()
 		e.Publish(domain, "2", mtaststest.Policy(mtasts.ModeNone, 0))
 		e.sleep(10 * time.Minute)
-		e.policy() // looks behind it
+		e.policy() // checks in the background
 		e.want(e.policy(), mtasts.ModeNone, "2")
 		e.DNS.Set(txt, resolver.Records{})
 		e.SetPolicyHost(domain, mtaststest.PolicyHost{Status: 404})
@@ -149,9 +149,9 @@ func TestMaxAgeZeroEndsWhatWasRememberedBefore(t *testing.T) {
 	})
 }
 
-func TestRFC8461_10_2_AnUpdateIsLookedForLongBeforeExpiry(t *testing.T) {
+func TestRFC8461_10_2_AnUpdateIsCheckedForLongBeforeExpiry(t *testing.T) {
 	play(t, func(t *testing.T, e *env) {
-		e.learn()
+		e.cachePolicy()
 		e.publish("2", "new.example.com")
 		e.sleep(5*time.Minute - 1)
 		e.want(e.policy(), mtasts.ModeEnforce, "1")
@@ -159,12 +159,12 @@ func TestRFC8461_10_2_AnUpdateIsLookedForLongBeforeExpiry(t *testing.T) {
 			t.Errorf("%d queries within five minutes, want 1", n)
 		}
 		e.sleep(1)
-		e.want(e.policy(), mtasts.ModeEnforce, "1") // at once, while the look happens behind it
+		e.want(e.policy(), mtasts.ModeEnforce, "1") // at once, while the check runs
 		e.want(e.policy(), mtasts.ModeEnforce, "2")
 	})
 }
 
-func TestTestingAndNoneAreRememberedWithTheirID(t *testing.T) {
+func TestTestingAndNoneAreCachedWithTheirID(t *testing.T) {
 	for _, mode := range []mtasts.Mode{mtasts.ModeTesting, mtasts.ModeNone} {
 		t.Run(string(mode), func(t *testing.T) {
 			play(t, func(t *testing.T, e *env) {
@@ -185,7 +185,7 @@ func TestTestingAndNoneAreRememberedWithTheirID(t *testing.T) {
 
 func TestModeNoneEndsEnforcement(t *testing.T) {
 	play(t, func(t *testing.T, e *env) {
-		e.learn()
+		e.cachePolicy()
 		e.Publish(domain, "2", mtaststest.Policy(mtasts.ModeNone, 24*time.Hour)) // RFC 8461, Section 8.3; without mx
 		e.sleep(5 * time.Minute)
 		e.policy()
@@ -195,23 +195,23 @@ func TestModeNoneEndsEnforcement(t *testing.T) {
 	})
 }
 
-func TestARestartWithTheNetworkGoneForgetsNothing(t *testing.T) {
+func TestARestartWithoutNetworkKeepsAllPolicies(t *testing.T) {
 	play(t, func(t *testing.T, e *env) {
-		e.learn()
+		e.cachePolicy()
 		e.DNS.Set(txt, resolver.Records{Delay: time.Hour})
 		e.restart()
 		before := time.Now()
 		e.want(e.policyNow(), mtasts.ModeEnforce, "1")
 		if waited := time.Since(before); waited != 0 {
-			t.Errorf("the remembered policy took %v", waited)
+			t.Errorf("the cached policy took %v", waited)
 		}
 	})
 }
 
-// A policy that was stored by a process before this one is this one's to watch over.
+// A violation of a policy that an earlier process stored makes its domain due too.
 func TestAViolationOfAStoredPolicyIsReportedAndMakesItDue(t *testing.T) {
 	play(t, func(t *testing.T, e *env) {
-		e.learn()
+		e.cachePolicy()
 		e.restart()
 		if _, err := e.policy().CheckMX("other.example"); !errors.Is(err, mtasts.ErrNotListed) {
 			t.Errorf("error is %v, want ErrNotListed", err)
@@ -248,16 +248,16 @@ func (s *readsStore) Get(ctx context.Context, key string) ([]byte, bool, error) 
 	return s.Store.Get(ctx, key)
 }
 
-// What is asked for now and then stays in memory, however many are asked for once.
-func TestStrangersDoNotPushOutWhatIsInUse(t *testing.T) {
+// A domain in use stays in memory, however many domains are asked for once.
+func TestAFloodOfDomainsDoesNotEvictDomainsInUse(t *testing.T) {
 	play(t, func(t *testing.T, e *env) {
 		store := &readsStore{Store: e.store}
 		e.store, e.opts.MemoryEntries = store, 100
 		e.restart()
-		e.learn()
+		e.cachePolicy()
 		for round := range 20 {
 			for i := range 80 {
-				e.policyFor(fmt.Sprintf("stranger%d.%d.example", round, i))
+				e.policyFor(fmt.Sprintf("flood%d.%d.example", round, i))
 			}
 			before := store.n.Load()
 			e.policy()
@@ -268,11 +268,11 @@ func TestStrangersDoNotPushOutWhatIsInUse(t *testing.T) {
 	})
 }
 
-func TestWhatMemoryForgetsTheStoreRemembers(t *testing.T) {
+func TestTheStoreKeepsWhatMemoryEvicts(t *testing.T) {
 	play(t, func(t *testing.T, e *env) {
 		e.opts.MemoryEntries = 10
 		e.restart()
-		e.learn()
+		e.cachePolicy()
 		for i := range 1000 { // mail to many other domains
 			e.policyFor(fmt.Sprintf("d%d.example", i))
 		}
@@ -283,7 +283,7 @@ func TestWhatMemoryForgetsTheStoreRemembers(t *testing.T) {
 
 func TestABlockedIDIsNotFetchedOnEveryDelivery(t *testing.T) {
 	play(t, func(t *testing.T, e *env) {
-		e.learn()
+		e.cachePolicy()
 		newID(mtaststest.PolicyHost{Delay: time.Hour})(e)
 		e.sleep(5 * time.Minute)
 		for range 100 {
@@ -336,13 +336,13 @@ func TestRFC8461_10_2_RepeatedFailuresToSeeTheLivePolicyAreReported(t *testing.T
 	}
 }
 
-func TestAPolicyThatExpiresDuringALookIsFetchedAgain(t *testing.T) {
+func TestAPolicyThatExpiresDuringACheckIsFetchedAgain(t *testing.T) {
 	play(t, func(t *testing.T, e *env) {
-		e.learn()
+		e.cachePolicy()
 		e.sleep(week - time.Second)
 		e.DNS.Set(txt, resolver.Records{TXT: []string{"v=STSv1; id=1;"}, Delay: 2 * time.Second})
 		e.want(e.policyNow(), mtasts.ModeEnforce, "1")
-		e.sleep(2 * time.Second) // the look began before the end, and ends after it
+		e.sleep(2 * time.Second) // the check began before the end, and ends after it
 		e.want(e.policy(), mtasts.ModeEnforce, "1")
 		if n := e.Requests(domain); n != 2 {
 			t.Errorf("%d requests, want 2", n)

@@ -11,9 +11,8 @@ import (
 	"github.com/mtasts/go-mtasts/mtasts/mtaststest"
 )
 
-// A policy that is asked for once a day stays alive, also where memory has forgotten it
-// each time.
-func TestUseIsNotedWhereMemoryHasForgotten(t *testing.T) {
+// A policy that is used once a day is refreshed, even if memory has evicted it each time.
+func TestUseIsNotedAfterAnEviction(t *testing.T) {
 	for _, how := range []string{"by restart", "by other domains"} {
 		t.Run(how, func(t *testing.T) {
 			play(t, func(t *testing.T, e *env) {
@@ -44,9 +43,9 @@ func TestUseIsNotedWhereMemoryHasForgotten(t *testing.T) {
 	}
 }
 
-// learnMany publishes policies that enforce, of a kilobyte each, for n domains of a kind,
-// and asks for them.
-func (e *env) learnMany(kind string, n int) (names []string) {
+// cacheMany publishes enforced policies of a kilobyte for n domains, and has the client cache
+// them.
+func (e *env) cacheMany(kind string, n int) (names []string) {
 	e.t.Helper()
 	for i := range n {
 		name := fmt.Sprintf("%s%d.example", kind, i)
@@ -57,7 +56,7 @@ func (e *env) learnMany(kind string, n int) (names []string) {
 	return names
 }
 
-// closedStore tells of writes after Close.
+// closedStore counts writes after Close.
 type closedStore struct {
 	mtasts.Store
 	closed    bool
@@ -77,7 +76,7 @@ func (s *closedStore) Close() error {
 	return nil
 }
 
-// A use is stored soon, and whatever Close finds is stored before the store is closed.
+// A use is stored soon, and Close stores unsaved uses before it closes the store.
 func TestAUseIsStored(t *testing.T) {
 	play(t, func(t *testing.T, e *env) {
 		store := &closedStore{Store: e.store}
@@ -106,25 +105,24 @@ func TestAUseIsStored(t *testing.T) {
 	})
 }
 
-// What the quota has taken does not come back because its refresh was planned, but when
-// somebody asks.
-func TestWhatTheQuotaTookComesBackOnlyWhenItIsUsed(t *testing.T) {
+// A policy that the quota has evicted is not refreshed, and is stored again when it is used.
+func TestAnEvictedPolicyIsNotRefreshed(t *testing.T) {
 	play(t, func(t *testing.T, e *env) {
 		e.opts.Quota = 300_000
 		e.opts.MemoryEntries = 30
 		e.restart()
 		stop := e.run()
 		defer stop()
-		e.learnMany("idle", 250)
+		e.cacheMany("idle", 250)
 		e.sleep(10 * day)
-		e.learnMany("new", 100)
+		e.cacheMany("new", 100)
 		e.sleep(20 * time.Minute)
 		taken := make(map[string]int)
 		for _, ev := range e.events(mtasts.EventEvicted) {
 			taken[ev.Domain] = e.Requests(ev.Domain)
 		}
 		if len(taken) == 0 {
-			t.Fatal("nothing was given up")
+			t.Fatal("nothing was evicted")
 		}
 		e.sleep(3 * day)
 		for name, before := range taken {
@@ -135,22 +133,22 @@ func TestWhatTheQuotaTookComesBackOnlyWhenItIsUsed(t *testing.T) {
 	})
 }
 
-func TestWhatTheQuotaTookIsStoredAgainWhenItIsUsed(t *testing.T) {
+func TestAnEvictedPolicyIsStoredAgainWhenItIsUsed(t *testing.T) {
 	play(t, func(t *testing.T, e *env) {
 		e.opts.Quota = 30_000
 		e.restart()
 		stop := e.run()
-		e.learnMany("idle", 25)
+		e.cacheMany("idle", 25)
 		e.sleep(10 * day)
-		e.learnMany("new", 10)
+		e.cacheMany("new", 10)
 		e.sleep(20 * time.Minute)
 		taken := e.events(mtasts.EventEvicted)
 		if len(taken) == 0 {
-			t.Fatal("nothing was given up")
+			t.Fatal("nothing was evicted")
 		}
 		name := taken[0].Domain
-		// A use is noted with a look behind the answer. There is none for five minutes if
-		// a refresh, of those that were planned, has just been made.
+		// A use is noted when a check ends. There is no check within five minutes of a
+		// refresh, which may have been planned before the eviction.
 		e.policyFor(name)
 		e.sleep(6 * time.Minute)
 		e.policyFor(name)
@@ -162,8 +160,8 @@ func TestWhatTheQuotaTookIsStoredAgainWhenItIsUsed(t *testing.T) {
 	})
 }
 
-// A use is noted once a day; the last one counts all the same.
-func TestTheQuotaTakesNothingThatWasInUseWithinADay(t *testing.T) {
+// A use is stored once a day. The last use counts even if it is not stored yet.
+func TestTheQuotaEvictsNothingThatWasInUseWithinADay(t *testing.T) {
 	for offset := range 10 {
 		play(t, func(t *testing.T, e *env) {
 			e.opts.Quota = 30_000
@@ -172,7 +170,7 @@ func TestTheQuotaTakesNothingThatWasInUseWithinADay(t *testing.T) {
 			defer stop()
 			last := make(map[string]time.Time)
 			ask := func(kind string, n int) {
-				for _, name := range e.learnMany(kind, n) {
+				for _, name := range e.cacheMany(kind, n) {
 					last[name] = time.Now()
 				}
 			}
@@ -186,7 +184,7 @@ func TestTheQuotaTakesNothingThatWasInUseWithinADay(t *testing.T) {
 			e.sleep(20 * time.Minute)
 			for _, ev := range e.events(mtasts.EventEvicted) {
 				if age := ev.Time.Sub(last[ev.Domain]); age < day {
-					t.Errorf("%s was given up %v after it was in use", ev.Domain, age)
+					t.Errorf("%s was evicted %v after it was in use", ev.Domain, age)
 				}
 			}
 		})

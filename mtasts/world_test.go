@@ -32,8 +32,8 @@ type env struct {
 	client *mtasts.Client
 }
 
-// play runs a test in a bubble in which time passes only when all wait, and in
-// which a goroutine that outlives the client fails the test.
+// play runs a test in a bubble, in which time passes only when all goroutines wait. A
+// goroutine that outlives the client fails the test.
 func play(t *testing.T, test func(t *testing.T, e *env)) {
 	synctest.Test(t, func(t *testing.T) {
 		w := mtaststest.NewWorld()
@@ -60,7 +60,7 @@ func (e *env) restart() {
 	e.start()
 }
 
-// policy asks for example.com, and lets what goes on behind the answer settle.
+// policy asks for example.com, and waits for checks in the background.
 func (e *env) policy() *mtasts.Policy {
 	e.t.Helper()
 	return e.policyFor(domain)
@@ -89,8 +89,8 @@ func (e *env) publish(id string, mx ...string) {
 	e.Publish(domain, id, mtaststest.Policy(mtasts.ModeEnforce, week, mx...))
 }
 
-// learn publishes such a policy under id 1 and lets the client learn it.
-func (e *env) learn() {
+// cachePolicy publishes such a policy under id 1 and has the client cache it.
+func (e *env) cachePolicy() {
 	e.t.Helper()
 	e.publish("1", "mx.example.com")
 	e.want(e.policy(), mtasts.ModeEnforce, "1")
@@ -105,8 +105,7 @@ func (e *env) sleep(d time.Duration) {
 // blockDNS makes each look-up of the TXT record fail.
 func (e *env) blockDNS(how resolver.Failure) { e.DNS.Set(txt, resolver.Records{Fail: how}) }
 
-// deliver hands a message to one MX host as an MTA does, and returns how the
-// policy ended it.
+// deliver delivers a message to one MX host as an MTA does, and returns the violation, if any.
 func (e *env) deliver(p *mtasts.Policy, mx string, base *tls.Config) error {
 	e.t.Helper()
 	h, err := p.CheckMX(mx)
@@ -129,7 +128,7 @@ func (e *env) session(h *mtasts.Host, mx string, base *tls.Config) error {
 		}
 		cs, _ := c.TLSConnectionState()
 		if err := h.Verify(cs); err != nil {
-			e.t.Errorf("Verify refuses what the handshake let pass: %v", err)
+			e.t.Errorf("Verify refuses what the handshake accepted: %v", err)
 		}
 		return nil
 	}
@@ -172,8 +171,8 @@ func (e *env) session(h *mtasts.Host, mx string, base *tls.Config) error {
 	return send(false)
 }
 
-// opportunistic is the base of a sender that takes any certificate where no policy
-// speaks.
+// opportunistic is the base of a sender that accepts any certificate where no policy
+// enforces.
 func (e *env) opportunistic() *tls.Config {
 	return &tls.Config{RootCAs: e.Roots(), InsecureSkipVerify: true}
 }

@@ -9,17 +9,16 @@ import (
 	"golang.org/x/net/dns/dnsmessage"
 )
 
-// netResolver returns a net.Resolver for one look-up, which ctx ends. An empty
-// server stands for those of the machine's configuration.
+// netResolver returns a net.Resolver for one look-up, which ctx ends. An empty server
+// stands for those of the machine's configuration.
 //
-// Its connections do two things that net leaves undone: they are closed when ctx
-// ends, for net would go on waiting for the answer to a query that was cancelled;
-// and a reply that says nothing reaches net as a server failure, for net takes
-// any reply without the wanted records for their absence. It then goes on to the
-// next server, as it does after a SERVFAIL.
+// Its connections add two things to net. They close when ctx ends; net would wait on for
+// the answer to a cancelled query. And they turn an inconclusive reply into a server
+// failure; net would treat any reply without the wanted records as their absence. After
+// a server failure, net asks the next server.
 func netResolver(ctx context.Context, server string) *net.Resolver {
 	return &net.Resolver{
-		PreferGo: true, // the C library has other errors, and cannot be given a server
+		PreferGo: true, // the C library has other errors, and no choice of server
 		Dial: func(dialCtx context.Context, network, address string) (net.Conn, error) {
 			if server != "" {
 				address = server
@@ -38,8 +37,8 @@ func netResolver(ctx context.Context, server string) *net.Resolver {
 	}
 }
 
-// datagramConn carries one message per Read. Being a net.PacketConn, which it has
-// from *net.UDPConn, is how it tells net so.
+// datagramConn carries one message per Read. net knows this because it is a
+// net.PacketConn, by way of *net.UDPConn.
 type datagramConn struct {
 	*net.UDPConn
 	stop func() bool
@@ -58,7 +57,7 @@ func (c *datagramConn) Close() error {
 	return c.UDPConn.Close()
 }
 
-// streamConn carries messages that follow their length in two octets (RFC 1035,
+// streamConn carries messages with their length in two octets in front (RFC 1035,
 // Section 4.2.2). net reads a single one.
 type streamConn struct {
 	net.Conn
@@ -76,8 +75,8 @@ func (c *streamConn) Read(b []byte) (int, error) {
 		if _, err := io.ReadFull(c.Conn, message); err != nil {
 			return 0, err
 		}
-		// A message that is cut even here has nowhere else to go, and half of the
-		// records are no answer: the missing half may hold a second policy record.
+		// There is no larger transport for a message that is truncated here. Some of
+		// the records are no answer: the others may hold a second policy record.
 		if truncated(message) || inconclusive(message) {
 			fail(message)
 		}
@@ -98,7 +97,7 @@ func fail(message []byte) {
 	message[3] = message[3]&^0x0f | byte(dnsmessage.RCodeServerFailure)
 }
 
-// records is how many records a message says that it has (RFC 1035, Section
+// records returns the number of records by the header of a message (RFC 1035, Section
 // 4.1.1).
 func records(message []byte) (n int) {
 	for i := 6; i < 12; i += 2 {
@@ -113,20 +112,19 @@ func truncated(message []byte) bool {
 	return err == nil && h.Truncated
 }
 
-// maxRecords is more than any name needs, and about twice what fits into a reply
-// over UDP. For each address in a reply net opens a socket, to learn which are
-// within reach; and two octets of a message can refer to a name of 255, which is
-// then read for each of thousands of records.
+// maxRecords is more than any name needs, and about twice what fits into a reply over
+// UDP. It bounds the cost of an untrusted reply: net opens a socket for each address, to
+// learn which have a route; and by compression, each of thousands of records can have a
+// name of 255 octets.
 const maxRecords = 200
 
-// inconclusive reports whether a message that claims success neither holds the
-// records asked for nor says that there are none. RFC 2308, Section 2.2, has the
-// forms of "there are none": an SOA record in the authority section, or else an
-// empty reply that is not a referral to other servers.
+// inconclusive reports whether a successful reply neither holds the records asked for
+// nor says that there are none. By RFC 2308, Section 2.2, a reply says so with an SOA
+// record in the authority section, or by being empty without a referral to other servers.
 //
-// Nor does a message say anything that has more than maxRecords, or that says
-// NXDOMAIN and then cannot be read. Replies with another code, and other ones
-// that cannot be read, are judged by net.
+// A reply with more than maxRecords is inconclusive too, and so is NXDOMAIN in a
+// malformed reply. Any other reply with an error code, or that is malformed, is left to
+// net.
 func inconclusive(message []byte) bool {
 	var p dnsmessage.Parser
 	h, err := p.Start(message)
@@ -146,7 +144,7 @@ func inconclusive(message []byte) bool {
 		return false
 	}
 
-	alias := false // the answer is a CNAME, or a chain of them, that leads nowhere
+	alias := false // the answer is only a CNAME, or a chain of them
 	for {
 		answer, err := p.AnswerHeader()
 		if err == dnsmessage.ErrSectionDone {
@@ -185,7 +183,7 @@ func inconclusive(message []byte) bool {
 	case h.RecursionAvailable && !referral:
 		return false
 	}
-	// A referral; a server that does not recurse, for a zone it does not have; or
-	// one that has the alias but not the zone to which it leads.
+	// It is a referral, or comes from a server that does not recurse: the zone of the
+	// name, or of the target of its alias, is on another server.
 	return true
 }

@@ -8,9 +8,9 @@ import (
 	"golang.org/x/net/dns/dnsmessage"
 )
 
-// FuzzInconclusive feeds any bytes to the judge of replies. Those that it fails
-// have too many records, or were successes without the wanted ones, or cannot be
-// read; and differ afterwards in their code alone.
+// FuzzInconclusive checks any bytes. An inconclusive reply has too many records, or is
+// malformed, or is successful without the wanted records. To fail it changes its code and
+// nothing else.
 func FuzzInconclusive(f *testing.F) {
 	question := dnsmessage.Question{Name: dnsmessage.MustNewName("_mta-sts.example."), Type: dnsmessage.TypeTXT, Class: dnsmessage.ClassINET}
 	header := dnsmessage.ResourceHeader{Name: question.Name, Class: dnsmessage.ClassINET}
@@ -68,7 +68,7 @@ func FuzzInconclusive(f *testing.F) {
 	})
 }
 
-// Without a server of its own, a System asks the one that net chose.
+// Without Server, a System asks the server that net chose.
 func TestNetResolverDials(t *testing.T) {
 	listen := func() string {
 		conn, err := net.ListenPacket("udp", "127.0.0.1:0")

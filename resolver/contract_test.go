@@ -20,7 +20,7 @@ type lookuper interface {
 	LookupNetIP(ctx context.Context, network, host string) ([]netip.Addr, error)
 }
 
-// Both are what a Client takes, System as a plain value.
+// A Client accepts both.
 var (
 	_ lookuper = resolver.System{}
 	_ lookuper = (*resolver.Fake)(nil)
@@ -32,7 +32,7 @@ var (
 	six   = netip.MustParseAddr("2001:db8::1")
 )
 
-// world is the DNS of the contract.
+// world is the content of the DNS.
 func world() map[string]resolver.Records {
 	zone := map[string]resolver.Records{
 		"_mta-sts.example.com.": {TXT: []string{"v=STSv1; id=20160831085700Z;"}},
@@ -100,7 +100,7 @@ func ip(network string) asker {
 	}
 }
 
-// cancelled asks with a context that is cancelled while the look-up waits.
+// cancelled makes a look-up whose context is cancelled while it waits.
 func cancelled(ask asker) asker {
 	return func(dns lookuper, ctx context.Context, name string) (any, error) {
 		ctx, cancel := context.WithCancel(ctx)
@@ -110,7 +110,7 @@ func cancelled(ask asker) asker {
 	}
 }
 
-// hurried asks with a context that has a deadline soon.
+// hurried makes a look-up with a short deadline.
 func hurried(ask asker) asker {
 	return func(dns lookuper, ctx context.Context, name string) (any, error) {
 		ctx, cancel := context.WithTimeout(ctx, 30*time.Millisecond)
@@ -119,7 +119,7 @@ func hurried(ask asker) asker {
 	}
 }
 
-// limited asks a System that gives up soon by itself. A Fake has no need of it.
+// limited makes a look-up with a short Limit. A Fake needs none.
 func limited(ask asker) asker {
 	return func(dns lookuper, ctx context.Context, name string) (any, error) {
 		if system, ok := dns.(resolver.System); ok {
@@ -129,7 +129,7 @@ func limited(ask asker) asker {
 	}
 }
 
-// testContract asks dns about world. Errors name the server.
+// testContract makes look-ups of world in dns. Errors must name the server.
 func testContract(t *testing.T, dns lookuper, server string) {
 	policy := []string{"v=STSv1; id=20160831085700Z;"}
 
@@ -217,7 +217,7 @@ func testContract(t *testing.T, dns lookuper, server string) {
 				if !ok || failed.Err != "not a domain name" || failed.IsNotFound || failed.IsTemporary || failed.IsTimeout {
 					t.Errorf("got error %#v", err)
 				} else if s := err.Error(); len(s) > 2000 || strings.ContainsAny(s, "\r\né") {
-					t.Errorf("the error holds what a stranger wrote: %.100q", s)
+					t.Errorf("the error holds untrusted text: %.100q", s)
 				}
 			}
 		})

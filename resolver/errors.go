@@ -6,8 +6,7 @@ import (
 	"time"
 )
 
-// The texts are those of package net, so that a log reads the same whether an
-// error was made there or here.
+// The texts are those of package net, so that a log has one text for one failure.
 
 func notFound(name string) *net.DNSError {
 	return &net.DNSError{Err: "no such host", Name: name, IsNotFound: true}
@@ -25,7 +24,7 @@ func timedOut(name string) *net.DNSError {
 	return &net.DNSError{Err: "i/o timeout", Name: name, IsTimeout: true, IsTemporary: true}
 }
 
-// ended returns the error of a look-up whose ctx is over, and nil while it is not.
+// ended returns the error of a look-up whose ctx has ended, or nil if it has not.
 func ended(ctx context.Context, name string) *net.DNSError {
 	switch endOf(ctx) {
 	case nil:
@@ -38,8 +37,8 @@ func ended(ctx context.Context, name string) *net.DNSError {
 	return &net.DNSError{Err: "operation was canceled", Name: name, IsTemporary: true, UnwrapErr: context.Canceled}
 }
 
-// endOf is ctx.Err, but exact at the deadline: a socket with the same deadline
-// may give up a moment before the timer of ctx fires.
+// endOf is ctx.Err, but exact at the deadline: a socket with the same deadline may time
+// out a moment before the timer of ctx fires.
 func endOf(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err

@@ -10,8 +10,8 @@ import (
 	"github.com/mtasts/go-mtasts/resolver"
 )
 
-// A relay with a validating resolver beside it asks that one, and keeps "there is
-// no record" apart from "I could not find out".
+// A relay asks its own validating resolver. It distinguishes a missing record from a
+// failed look-up.
 func Example() {
 	dns := resolver.System{Server: "127.0.0.1:53"}
 	records, err := dns.LookupTXT(context.Background(), "_mta-sts.example.com")
@@ -37,7 +37,7 @@ func ExampleFake() {
 		fmt.Println(dns.LookupTXT(ctx, name))
 	}
 
-	// The resolver breaks down.
+	// The resolver fails.
 	dns.Set("_mta-sts.example.com", resolver.Records{Fail: resolver.ServFail})
 	fmt.Println(dns.LookupTXT(ctx, "_mta-sts.example.com."))
 	fmt.Println(dns.Queries("_mta-sts.example.com"), "query")

@@ -5,13 +5,13 @@ import (
 	"time"
 )
 
-// WithLimit returns a System that gives up after d in place of Limit.
+// WithLimit returns a System with d instead of Limit.
 func (s System) WithLimit(d time.Duration) System {
 	s.limit = d
 	return s
 }
 
-// NewStream makes conn what a System reads from over TCP.
+// NewStream wraps conn like a TCP connection of a System.
 func NewStream(conn net.Conn) net.Conn {
 	return &streamConn{Conn: conn, stop: func() bool { return true }}
 }

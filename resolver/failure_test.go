@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// These errors of net come from a socket, the clock or the machine's files, at
-// moments that a test cannot choose.
+// These errors of net come from a socket, the clock or the machine's files. A test cannot
+// provoke them.
 func TestFailure(t *testing.T) {
 	const name = "mta-sts.example.com"
 	open := t.Context()

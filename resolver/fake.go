@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// Fake is a DNS in memory, for tests. It answers as [System] does, down to the
-// fields of its errors. Its zero value is ready for use, and knows no names:
+// Fake is a DNS in memory, for tests. It answers as [System] does, with the same errors.
+// The zero value is ready for use, and has no names:
 //
 //	dns := &resolver.Fake{Names: map[string]resolver.Records{
 //		"_mta-sts.example.com": {TXT: []string{"v=STSv1; id=20160831085700Z;"}},
@@ -22,13 +22,12 @@ import (
 //		"_mta-sts.example.net": {Fail: resolver.ServFail},
 //	}}
 //
-// All methods may be called concurrently. A Fake starts no goroutines, and works
-// in a bubble of testing/synctest, where waiting takes no time.
+// All methods may be called concurrently. A Fake starts no goroutines, so it works in a
+// bubble of testing/synctest.
 type Fake struct {
-	// Names holds what is in the DNS at the beginning. Case and a final dot make no
-	// difference between names; one name in two spellings is a mistake, and panics.
-	// The first look-up or Set reads the map; from then on it is [Fake.Set] that
-	// makes changes.
+	// Names is the initial content of the DNS. Case and a final dot make no
+	// difference between names; a name in two spellings panics. The first look-up
+	// or Set reads the map. Later changes are made by [Fake.Set].
 	Names map[string]Records
 
 	mu      sync.Mutex
@@ -36,51 +35,49 @@ type Fake struct {
 	queries map[string]int     // by key
 }
 
-// Records is what a [Fake] has for one name. A name with no records of the type
-// looked up gives the same error as a name that does not exist.
+// Records is what a [Fake] has for one name. A look-up of a type that the name has no
+// records of returns the same error as one of a name that does not exist.
 type Records struct {
 	TXT  []string     // one string for each record
 	MX   []net.MX     // in any order; Host may lack its final dot; "." is a null MX
 	Addr []netip.Addr // A and AAAA
 
-	// CNAME makes the name an alias, and the other fields of no effect but Delay.
-	// Chains are followed; one that is longer than 10, or a loop, is a SERVFAIL.
+	// CNAME makes the name an alias. Of the other fields only Delay then has an
+	// effect. Chains are followed; a loop, or a chain of more than 10, is a SERVFAIL.
 	CNAME string
 
 	// Fail makes each look-up of the name fail.
 	Fail Failure
 
-	// Delay is the time that the DNS takes for the answer, or the failure. An
-	// answer that is not there within Limit is a time-out; so with Delay: Limit a
-	// look-up hangs until its context ends, or Limit is over. Zero means at once.
+	// Delay is the time that the DNS takes for the answer, or the failure. With a
+	// Delay of Limit or more, a look-up hangs until its context ends or Limit is
+	// over, and is then a time-out.
 	Delay time.Duration
 }
 
-// Failure is a way in which a look-up in a [Fake] fails. Zero means that it does
-// not.
+// Failure is a way in which a look-up in a [Fake] fails. Zero is no failure.
 type Failure int
 
 const (
-	// ServFail is an answer with the code SERVFAIL: IsTemporary is true. It is
-	// also what a validating resolver answers for a forged record.
+	// ServFail is an answer with the code SERVFAIL: IsTemporary is true. A
+	// validating resolver gives this answer for a forged record.
 	ServFail Failure = iota + 1
 
 	// Refused is an answer with the code REFUSED: neither IsTemporary nor
 	// IsNotFound is true.
 	Refused
 
-	// Timeout is the error of a look-up that had no answer, without the wait:
-	// IsTimeout and IsTemporary are true. For a look-up that waits, see
+	// Timeout is the error of a look-up without an answer, but returned at once:
+	// IsTimeout and IsTemporary are true. For a look-up that waits, set
 	// Records.Delay.
 	Timeout
 )
 
-// maxChain is how many aliases a chain may have. Resolvers draw the line at
-// different lengths, most of them near this one.
+// maxChain is how many aliases a chain may have. Most resolvers have a similar limit.
 const maxChain = 10
 
-// Set replaces what the DNS has for name. Records{} removes it. Look-ups that
-// have begun are answered with what there was before.
+// Set replaces the records of name. Records{} removes the name. A look-up that has begun
+// returns the earlier records.
 func (f *Fake) Set(name string, records Records) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -88,10 +85,10 @@ func (f *Fake) Set(name string, records Records) {
 	f.names[key(name)] = records.clone()
 }
 
-// Queries returns how often name has been looked up, whatever the type and the
-// outcome; Queries("") counts the look-ups of all names. The target of an alias
-// is not counted when the alias is looked up, and neither is a look-up that asks
-// nothing: of what is not a domain name, or with a context that has ended.
+// Queries returns how often name has been looked up, whatever the type and the outcome.
+// Queries("") counts the look-ups of all names. The look-up of an alias does not count
+// for its target. A look-up of something other than a domain name, or with a context that
+// has ended, does not count at all.
 func (f *Fake) Queries(name string) int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -154,7 +151,7 @@ func (f *Fake) LookupNetIP(ctx context.Context, network, host string) ([]netip.A
 	return found(host, append(six, four...))
 }
 
-// found returns the records of a look-up, and if there are none the error.
+// found returns the records of a look-up, or an error if there are none.
 func found[T any](name string, records []T) ([]T, error) {
 	if len(records) == 0 {
 		return nil, notFound(name)
@@ -162,8 +159,8 @@ func found[T any](name string, records []T) ([]T, error) {
 	return records, nil
 }
 
-// lookup returns the records for name, at the end of any chain of aliases, or
-// the failure. Both come after their delay.
+// lookup follows aliases and returns the records for name or the failure, after the
+// delay.
 func (f *Fake) lookup(ctx context.Context, name string) (Records, error) {
 	fqdn, err := absolute(name)
 	if err != nil {
@@ -200,8 +197,8 @@ func (f *Fake) lookup(ctx context.Context, name string) (Records, error) {
 	return Records{}, serverFailure(name)
 }
 
-// resolve counts a query for name, a key, and returns a copy of the records to
-// which it leads, with the delays of all names on the way.
+// resolve counts a query for name, which is a key. It returns a copy of the records at
+// the end of the chain of aliases, with the sum of all delays.
 func (f *Fake) resolve(name string) Records {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -221,7 +218,7 @@ func (f *Fake) resolve(name string) Records {
 	return Records{Fail: ServFail, Delay: delay}
 }
 
-// load takes Names over, the first time. The lock is held.
+// load copies Names, the first time. The caller holds the lock.
 func (f *Fake) load() {
 	if f.names != nil {
 		return

@@ -14,7 +14,7 @@ import (
 	"github.com/mtasts/go-mtasts/resolver"
 )
 
-func TestFakeZeroValueKnowsNoNames(t *testing.T) {
+func TestFakeZeroValueHasNoNames(t *testing.T) {
 	var dns resolver.Fake
 	_, err := dns.LookupTXT(t.Context(), "_mta-sts.example.com.")
 	if err, ok := errors.AsType[*net.DNSError](err); !ok || !err.IsNotFound {
@@ -123,7 +123,7 @@ func TestFakeReturnsWhenCancelled(t *testing.T) {
 	})
 }
 
-// What a caller does with the records, on either side, is not seen by others.
+// A caller may change the records that it has set or received, without effect on others.
 func TestFakeSharesNoMemory(t *testing.T) {
 	txt, mx, addr := []string{"txt"}, []net.MX{{Host: "mx.example."}}, []netip.Addr{four}
 	dns := &resolver.Fake{}
@@ -143,7 +143,7 @@ func TestFakeSharesNoMemory(t *testing.T) {
 	}
 }
 
-func TestFakeIsForManyGoroutines(t *testing.T) {
+func TestFakeMayBeUsedConcurrently(t *testing.T) {
 	dns := &resolver.Fake{Names: world()}
 	var callers sync.WaitGroup
 	for i := range 8 {

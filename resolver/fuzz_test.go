@@ -15,7 +15,7 @@ import (
 	"github.com/mtasts/go-mtasts/resolver"
 )
 
-// A script is a connection with a server that sends octets whatever it is asked.
+// A script is a connection to a server that sends fixed octets.
 type script struct {
 	io.Reader
 	query []byte
@@ -29,9 +29,9 @@ func (s *script) SetDeadline(time.Time) error      { return nil }
 func (s *script) SetReadDeadline(time.Time) error  { return nil }
 func (s *script) SetWriteDeadline(time.Time) error { return nil }
 
-// FuzzStream reads messages from a stream of any octets, in pieces of any size.
-// Each arrives whole and as it was sent, but for the code of one that says
-// nothing; and what is cut off does not arrive at all.
+// FuzzStream reads messages from a stream of any octets, in pieces of any size. Each
+// message arrives whole and unchanged, except for the code of an inconclusive one. A
+// truncated message does not arrive.
 func FuzzStream(f *testing.F) {
 	for _, h := range hostile {
 		f.Add(framed(h.message(queryFor(dnsmessage.TypeTXT, "a"))), byte(1))
@@ -80,9 +80,9 @@ func readInPieces(r io.Reader, size int) (all []byte, err error) {
 	return all, err
 }
 
-// FuzzAnswer looks names up at a server that sends any message with the right id
-// and question. It is an answer or a *net.DNSError, and "there is none" only if
-// the message can be read and says so.
+// FuzzAnswer makes look-ups at a server that sends any message with the right id and
+// question. The result is an answer or a *net.DNSError. IsNotFound is true only for a
+// well-formed message that says so.
 func FuzzAnswer(f *testing.F) {
 	types := []dnsmessage.Type{dnsmessage.TypeTXT, dnsmessage.TypeMX, dnsmessage.TypeA, dnsmessage.TypeAAAA}
 	for i, kind := range types {
@@ -134,7 +134,7 @@ func lookUp(ctx context.Context, dns *net.Resolver, kind dnsmessage.Type, name s
 	return err
 }
 
-// answering is a script that is written when the query is known.
+// answering is a script that depends on the query.
 type answering struct {
 	script
 	answer func(query []byte) []byte

@@ -12,24 +12,23 @@ import (
 	"golang.org/x/net/dns/dnsmessage"
 )
 
-// A stranger is a DNS server on a loopback port that sends whatever octets it
-// likes.
-type stranger struct {
-	// datagrams answers a query over UDP. It returns when it has sent what it
-	// has to send, or when gone is closed. Nil refers every query to TCP.
+// A hostileServer is a DNS server on a loopback port that sends any octets.
+type hostileServer struct {
+	// datagrams answers a query over UDP. It returns when it is done, or when gone
+	// is closed. Nil refers every query to TCP.
 	datagrams func(query []byte, send func([]byte), gone <-chan struct{})
 
-	// stream answers a query over TCP. The connection is closed when it returns
-	// or the client is gone, which closes gone.
+	// stream answers a query over TCP. The connection is closed when it returns, or
+	// when the client has closed it, which also closes gone.
 	stream func(query []byte, conn net.Conn, gone <-chan struct{})
 }
 
 // start listens until the end of the test and returns the address.
-func (s stranger) start(t testing.TB) string {
+func (s hostileServer) start(t testing.TB) string {
 	t.Helper()
 	var tcp net.Listener
 	var udp net.PacketConn
-	for udp == nil { // the TCP port may be taken over UDP
+	for udp == nil { // the same port may be in use over UDP
 		var err error
 		if tcp, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
 			t.Fatal(err)
@@ -81,10 +80,10 @@ func (s stranger) start(t testing.TB) string {
 	return tcp.Addr().String()
 }
 
-// says is a stranger that sends one message, over UDP if overUDP and the message
+// says returns a hostileServer that sends one message, over UDP if overUDP and the message
 // fits, else over TCP.
-func says(overUDP bool, message func(query []byte) []byte) stranger {
-	s := stranger{stream: func(query []byte, conn net.Conn, _ <-chan struct{}) {
+func says(overUDP bool, message func(query []byte) []byte) hostileServer {
+	s := hostileServer{stream: func(query []byte, conn net.Conn, _ <-chan struct{}) {
 		conn.Write(framed(message(query)))
 	}}
 	if overUDP {
@@ -99,7 +98,7 @@ func says(overUDP bool, message func(query []byte) []byte) stranger {
 	return s
 }
 
-// maxDatagram is what net announces by EDNS.
+// maxDatagram is the size that net announces by EDNS.
 const maxDatagram = 1232
 
 func readMessage(r io.Reader) ([]byte, error) {
@@ -116,7 +115,7 @@ func framed(message []byte) []byte {
 	return append(binary.BigEndian.AppendUint16(nil, uint16(len(message))), message...)
 }
 
-// Messages are made by hand, for dnsmessage would refuse to make most of them.
+// Messages are encoded here, for dnsmessage does not encode malformed ones.
 
 // The flags of a header (RFC 1035, Section 4.1.1): a reply of a resolver to a
 // query that asked for recursion, with a response code in its last four bits.
@@ -128,7 +127,7 @@ const (
 
 const headerSize = 12
 
-// asked returns the question of a query, as octets and by its type.
+// asked returns the question of a query as octets, and its type.
 func asked(query []byte) (question []byte, kind dnsmessage.Type) {
 	end := headerSize
 	for query[end] != 0 {
@@ -138,8 +137,8 @@ func asked(query []byte) (question []byte, kind dnsmessage.Type) {
 	return query[headerSize:end], dnsmessage.Type(binary.BigEndian.Uint16(query[end-4:]))
 }
 
-// reply returns a message with the id and the question of query, and as many
-// records as there are in its sections.
+// reply returns a message with the id and the question of query, and with the records of
+// the sections.
 func reply(query []byte, flags uint16, answers, authorities, additionals [][]byte) []byte {
 	question, _ := asked(query)
 	be := binary.BigEndian
@@ -174,16 +173,16 @@ func rr(owner []byte, kind dnsmessage.Type, data []byte) []byte {
 	return rrOfSize(owner, kind, len(data), data)
 }
 
-// rrOfSize is rr with another length than that of data.
+// rrOfSize is rr with a length that may differ from that of data.
 func rrOfSize(owner []byte, kind dnsmessage.Type, size int, data []byte) []byte {
 	b := slices.Clone(owner)
 	b = binary.BigEndian.AppendUint16(b, uint16(kind))
-	b = append(b, 0, 1, 0, 0, 0, 60) // class IN, a minute to live
+	b = append(b, 0, 1, 0, 0, 0, 60) // class IN, a TTL of a minute
 	b = binary.BigEndian.AppendUint16(b, uint16(size))
 	return append(b, data...)
 }
 
-// wanted returns a good record of the type that was asked for.
+// wanted returns a valid record of the type of the query.
 func wanted(query, owner []byte) []byte {
 	_, kind := asked(query)
 	return rr(owner, kind, map[dnsmessage.Type][]byte{
@@ -198,12 +197,12 @@ func soa(owner []byte) []byte {
 	return rr(owner, dnsmessage.TypeSOA, slices.Concat(name("ns", "example"), name("root", "example"), make([]byte, 20)))
 }
 
-// good returns a good answer.
+// good returns a valid answer.
 func good(query []byte) []byte {
 	return reply(query, goodReply, [][]byte{wanted(query, here)}, nil, nil)
 }
 
-// absent and empty return the two forms of "there is none".
+// absent and empty return the two forms of an answer without records.
 func absent(query []byte) []byte {
 	return reply(query, nameError, nil, [][]byte{soa(here)}, nil)
 }
@@ -219,13 +218,13 @@ func queryFor(kind dnsmessage.Type, label string) []byte {
 	return append(query, 0, 1)
 }
 
-// questionEnd is where the question of a message ends.
+// questionEnd returns where the question of a message ends.
 func questionEnd(message []byte) int {
 	question, _ := asked(message)
 	return headerSize + len(question)
 }
 
-// altered returns what makes a message and then alters it in place.
+// altered returns a function that makes a message and alters it.
 func altered(message func([]byte) []byte, alter func([]byte)) func([]byte) []byte {
 	return func(query []byte) []byte {
 		m := slices.Clone(message(query))
@@ -234,8 +233,8 @@ func altered(message func([]byte) []byte, alter func([]byte)) func([]byte) []byt
 	}
 }
 
-// owner returns an answer whose record has a name of octets that make returns
-// for the place where they will stand. What they point to may stand behind them.
+// owner returns an answer with a record whose name consists of the octets that make
+// returns for their position. They may point to octets after them.
 func owner(octets func(at int) []byte) func([]byte) []byte {
 	return func(query []byte) []byte {
 		return reply(query, goodReply, [][]byte{wanted(query, octets(questionEnd(query)))}, nil, nil)
@@ -252,7 +251,7 @@ func pointers(n int) func(at int) []byte {
 	}
 }
 
-// withData returns an answer whose record says that its data has size octets.
+// withData returns an answer with a record that claims size octets of data.
 func withData(size int, data []byte) func([]byte) []byte {
 	return func(query []byte) []byte {
 		_, kind := asked(query)

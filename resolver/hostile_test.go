@@ -18,23 +18,23 @@ import (
 	"github.com/mtasts/go-mtasts/resolver"
 )
 
-// An outcome is what a look-up may come to.
+// An outcome is the result of a look-up.
 type outcome int
 
 const (
-	refused  outcome = iota // an error that is not "there is none"
-	ignored                 // the same; over UDP because the true answer may yet come
+	refused  outcome = iota // an error without IsNotFound
+	ignored                 // the same; over UDP after the wait for another answer
 	either                  // the records, or refused
 	answered                // the records
-	denied                  // "there is none"
+	denied                  // an error with IsNotFound
 )
 
-// kinds are the look-ups, by the one type of record that each asks for.
+// kinds are the look-ups, by the type of record.
 var kinds = map[dnsmessage.Type]asker{
 	dnsmessage.TypeTXT: txt, dnsmessage.TypeMX: mx, dnsmessage.TypeA: ip("ip4"), dnsmessage.TypeAAAA: ip("ip6"),
 }
 
-// hostile are messages in reply to a query of any type.
+// hostile are replies to a query of any type.
 var hostile = map[string]struct {
 	message func(query []byte) []byte
 	want    outcome
@@ -58,7 +58,7 @@ var hostile = map[string]struct {
 	"no records, query": {altered(empty, func(m []byte) { m[2] &^= 0x80 }), ignored},
 
 	"counts without records":     {altered(good, func(m []byte) { copy(m[6:], bytes.Repeat([]byte{0xff}, 6)); clear(m[questionEnd(m):]) }), refused},
-	"a count of answers too low": {altered(good, func(m []byte) { m[7] = 0 }), denied}, // what follows the last section is not looked at
+	"a count of answers too low": {altered(good, func(m []byte) { m[7] = 0 }), denied}, // what follows the last section is ignored
 	"no records, and a count":    {altered(empty, func(m []byte) { m[9] = 2 }), refused},
 	"NXDOMAIN, and a count":      {altered(absent, func(m []byte) { m[9] = 2 }), refused},
 	"a count without records":    {altered(empty, func(m []byte) { m[7] = 255 }), refused},
@@ -77,7 +77,7 @@ var hostile = map[string]struct {
 	"a name of 300 octets":        {owner(func(int) []byte { return name(slices.Repeat([]string{"123456789"}, 30)...) }), refused},
 	"a name of 1000 octets":       {owner(func(int) []byte { return name(slices.Repeat([]string{"123456789"}, 100)...) }), refused},
 	"a hundred pointers in a row": {owner(pointers(100)), refused},
-	"ten pointers in a row":       {owner(pointers(9)), refused}, // the name they lead to is not asked for by anybody
+	"ten pointers in a row":       {owner(pointers(9)), refused}, // they lead to another name than that of the query
 
 	"a record beyond the end":    {withData(1000, []byte{1, 2, 3, 4}), either}, // four octets are an address
 	"a record of no octets":      {withData(0, nil), either},                   // of type TXT, a record without strings is an empty one
@@ -98,7 +98,7 @@ var hostile = map[string]struct {
 		m := reply(q, goodReply, nil, nil, nil)
 		m[7] = 1
 		return append(m, rr(here, dnsmessage.TypeCNAME, pointer(len(m)+12))...)
-	}, denied}, // not followed: it is the server's work, and it says that this is all there is
+	}, denied}, // the server must follow the alias, and says that there is no more
 	"an SOA whose data is a loop": {func(q []byte) []byte {
 		m := reply(q, goodReply, nil, nil, nil)
 		m[9] = 1
@@ -106,7 +106,7 @@ var hostile = map[string]struct {
 	}, denied},
 }
 
-func TestSystemOfAHostileServer(t *testing.T) {
+func TestSystemWithAHostileServer(t *testing.T) {
 	for what, h := range hostile {
 		for transport, overUDP := range map[string]bool{"UDP": true, "TCP": false} {
 			t.Run(what+" over "+transport, func(t *testing.T) {
@@ -120,7 +120,7 @@ func TestSystemOfAHostileServer(t *testing.T) {
 				for kind, ask := range kinds {
 					asking.Go(func() {
 						got, err := ask(dns, t.Context(), "_mta-sts.example.com.")
-						judge(t, kind.String(), h.want, got, err)
+						checkOutcome(t, kind.String(), h.want, got, err)
 					})
 				}
 			})
@@ -128,8 +128,8 @@ func TestSystemOfAHostileServer(t *testing.T) {
 	}
 }
 
-// judge checks the outcome of a look-up.
-func judge(t *testing.T, what string, want outcome, got any, err error) {
+// checkOutcome checks the outcome of a look-up.
+func checkOutcome(t *testing.T, what string, want outcome, got any, err error) {
 	t.Helper()
 	if want == either && err == nil {
 		return
@@ -153,20 +153,20 @@ func judge(t *testing.T, what string, want outcome, got any, err error) {
 
 var goodAnswers = []string{"[v=STSv1; id=1;]", "[{mx.example. 10}]", "[192.0.2.1]", "[2001:db8::1]"}
 
-// checkText checks that the text of an error can be shown.
+// checkText checks that the text of an error is fit for a log.
 func checkText(t *testing.T, err error) {
 	t.Helper()
 	if s := err.Error(); len(s) > 1000 || strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r > '~' }) {
-		t.Errorf("the text of the error holds what a stranger wrote: %.1000q", s)
+		t.Errorf("the text of the error holds untrusted text: %.1000q", s)
 	}
 }
 
-// An answer that ends anywhere before its end is not the answer.
-func TestSystemOfAnAnswerCutAnywhere(t *testing.T) {
+// An answer that is truncated at any octet is not an answer.
+func TestSystemWithATruncatedAnswer(t *testing.T) {
 	for what, whole := range map[string]func([]byte) []byte{"records": good, "no records": empty, "NXDOMAIN": absent} {
 		for transport, overUDP := range map[string]bool{"UDP": true, "TCP": false} {
 			t.Run(what+" over "+transport, func(t *testing.T) {
-				// Where to cut is said by the name, x001. or x099. say.
+				// The name says where to truncate, such as x001. or x099.
 				server := says(overUDP, func(query []byte) []byte {
 					cut, err := strconv.Atoi(string(query[headerSize+2:][:3]))
 					if err != nil {
@@ -180,7 +180,7 @@ func TestSystemOfAnAnswerCutAnywhere(t *testing.T) {
 					sample := queryFor(kind, "x001")
 					cutTo := func(dns resolver.System, cut int) {
 						got, err := ask(dns, t.Context(), fmt.Sprintf("x%03d.", cut))
-						judge(t, fmt.Sprintf("type %s, cut to %d", kind, cut), refused, got, err)
+						checkOutcome(t, fmt.Sprintf("type %s, cut to %d", kind, cut), refused, got, err)
 					}
 					for cut := range questionEnd(sample) {
 						asking.Go(func() { cutTo(resolver.System{Server: server}.WithLimit(100*time.Millisecond), cut) })
@@ -194,9 +194,9 @@ func TestSystemOfAnAnswerCutAnywhere(t *testing.T) {
 	}
 }
 
-// Whatever comes, it is an answer or a *net.DNSError; and "there is none" only
-// from a message that can be read and says so.
-func TestSystemOfRandomOctets(t *testing.T) {
+// The result is an answer or a *net.DNSError. IsNotFound is true only for a well-formed
+// message that says so.
+func TestSystemWithRandomOctets(t *testing.T) {
 	const asking, each = 8, 100
 	var askers sync.WaitGroup
 	defer askers.Wait()
@@ -234,8 +234,8 @@ func TestSystemOfRandomOctets(t *testing.T) {
 	}
 }
 
-// garble returns random octets: alone, behind a good question, or in place of
-// some of those of a good message.
+// garble returns random octets: alone, after a valid question, or in place of some octets
+// of a valid message.
 func garble(random *rand.Rand, query []byte) []byte {
 	octets := func(n int) []byte {
 		b := make([]byte, n)
@@ -261,8 +261,8 @@ func garble(random *rand.Rand, query []byte) []byte {
 	return m
 }
 
-// saysNone reports whether a message is one from which it can be concluded that
-// there are no records: it has the code for it, or none of the type.
+// saysNone reports whether a message says that there are no records, by its code or by an
+// answer without records of the type.
 func saysNone(m []byte) bool {
 	var p dnsmessage.Parser
 	h, err := p.Start(m)

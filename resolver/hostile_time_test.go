@@ -18,9 +18,8 @@ import (
 	"github.com/mtasts/go-mtasts/resolver"
 )
 
-// tireless are servers that go on for as long as there is somebody to listen,
-// without ever giving an answer.
-var tireless = map[string]stranger{
+// endless are servers that send without end and never answer.
+var endless = map[string]hostileServer{
 	"a length and silence": {stream: func(_ []byte, conn net.Conn, gone <-chan struct{}) {
 		conn.Write([]byte{0xff, 0xff})
 		<-gone
@@ -66,8 +65,8 @@ var tireless = map[string]stranger{
 	}},
 }
 
-func TestSystemOfATirelessServer(t *testing.T) {
-	for what, server := range tireless {
+func TestSystemWithAnEndlessAnswer(t *testing.T) {
+	for what, server := range endless {
 		t.Run(what, func(t *testing.T) {
 			t.Parallel()
 			dns := resolver.System{Server: server.start(t)}
@@ -90,9 +89,9 @@ func TestSystemOfATirelessServer(t *testing.T) {
 	}
 }
 
-// Wrong answers do not keep the right one from being found.
-func TestSystemFindsTheAnswerInAFlood(t *testing.T) {
-	server := stranger{datagrams: func(query []byte, send func([]byte), _ <-chan struct{}) {
+// Wrong answers do not hide the right one.
+func TestSystemFindsTheAnswerAmongWrongOnes(t *testing.T) {
+	server := hostileServer{datagrams: func(query []byte, send func([]byte), _ <-chan struct{}) {
 		for i := range 100 { // a socket holds some 250
 			forged := good(query)
 			switch i % 4 {
@@ -112,12 +111,12 @@ func TestSystemFindsTheAnswerInAFlood(t *testing.T) {
 	dns := resolver.System{Server: server.start(t)}
 	for kind, ask := range kinds {
 		got, err := ask(dns, t.Context(), "_mta-sts.example.com.")
-		judge(t, kind.String(), answered, got, err)
+		checkOutcome(t, kind.String(), answered, got, err)
 	}
 }
 
-// The length of a TCP message may be 0, or less than what is sent; what comes
-// after the first message is not read.
+// The length of a TCP message may be 0, or less than what is sent. Nothing after the first
+// message is read.
 func TestSystemReadsOneMessage(t *testing.T) {
 	for what, test := range map[string]struct {
 		octets func(query []byte) []byte
@@ -131,17 +130,17 @@ func TestSystemReadsOneMessage(t *testing.T) {
 		}, answered},
 	} {
 		t.Run(what, func(t *testing.T) {
-			server := stranger{stream: func(query []byte, conn net.Conn, _ <-chan struct{}) { conn.Write(test.octets(query)) }}
+			server := hostileServer{stream: func(query []byte, conn net.Conn, _ <-chan struct{}) { conn.Write(test.octets(query)) }}
 			dns := resolver.System{Server: server.start(t)}
 			for kind, ask := range kinds {
 				got, err := ask(dns, t.Context(), "_mta-sts.example.com.")
-				judge(t, kind.String(), test.want, got, err)
+				checkOutcome(t, kind.String(), test.want, got, err)
 			}
 		})
 	}
 }
 
-// large are messages as large as they can be over TCP, 65535 octets.
+// large are messages of the largest size over TCP, 65535 octets.
 var large = map[string]struct {
 	kind    dnsmessage.Type
 	message func(query []byte) []byte
@@ -175,14 +174,14 @@ var large = map[string]struct {
 	"a thousand CNAMEs, each to the next, NXDOMAIN": {dnsmessage.TypeTXT, func(q []byte) []byte { return reply(q, nameError, chain(1000), nil, nil) }, nil},
 }
 
-// filled returns a message of 65535 octets at most, whose one answer octets
-// makes for the room there is.
+// filled returns a message of at most 65535 octets with one answer, which octets makes for
+// a given size.
 func filled(query []byte, octets func(room int) []byte) []byte {
 	head := reply(query, goodReply, [][]byte{nil}, nil, nil)
 	return append(head, octets(65535-len(head))...)
 }
 
-// full returns a message that has as many records as it can.
+// full returns a message with as many records as fit.
 func full(kind dnsmessage.Type, data []byte) func([]byte) []byte {
 	return func(query []byte) []byte {
 		record := rr(here, kind, data)
@@ -191,8 +190,8 @@ func full(kind dnsmessage.Type, data []byte) func([]byte) []byte {
 	}
 }
 
-// fullOfLongNames is full, with names of 254 octets: for the owners, and behind
-// data if there is to be one.
+// fullOfLongNames is full with names of 254 octets for the owners, and after data if it
+// is not nil.
 func fullOfLongNames(kind dnsmessage.Type, data []byte, named bool) func([]byte) []byte {
 	return func(query []byte) []byte {
 		at := questionEnd(query)
@@ -213,7 +212,7 @@ func TestSystemSpendsLittleOnAnyAnswer(t *testing.T) {
 			var message []byte
 			var tries atomic.Int32
 			server := says(false, func(query []byte) []byte {
-				if tries.Add(-1) < 0 { // net asks once more if it has no answer
+				if tries.Add(-1) < 0 { // net repeats the query once if there is no answer
 					return reply(query, goodReply|uint16(dnsmessage.RCodeRefused), nil, nil, nil)
 				}
 				if message == nil {
@@ -230,7 +229,7 @@ func TestSystemSpendsLittleOnAnyAnswer(t *testing.T) {
 			got, err := look()
 			switch {
 			case test.want == nil:
-				judge(t, what, refused, got, err)
+				checkOutcome(t, what, refused, got, err)
 			case err != nil || !test.want(got):
 				t.Errorf("got %.100q, %v", fmt.Sprint(got), err)
 			}

@@ -9,7 +9,7 @@ import (
 	"github.com/mtasts/go-mtasts/resolver"
 )
 
-// Each resolver of this package is one for a client of MTA-STS.
+// Each resolver of this package satisfies the contract of a Client.
 func TestContractOfAResolver(t *testing.T) {
 	system := func(tcpOnly bool) func(*testing.T, map[string]resolver.Records) mtasts.Resolver {
 		return func(t *testing.T, zone map[string]resolver.Records) mtasts.Resolver {

@@ -6,13 +6,12 @@ import (
 	"strings"
 )
 
-// maxName is the longest absolute name in text: 255 octets on the wire
-// (RFC 1035, Section 2.3.4) are 254 characters with the final dot.
+// maxName is the length of the longest name with its final dot. On the wire it has 255
+// octets (RFC 1035, Section 2.3.4).
 const maxName = 254
 
-// absolute returns name with a final dot, or an error if it is not a name that
-// the DNS can be asked for. The rules are those of package net, which reports
-// some of the other names as not found without having asked a server.
+// absolute returns name with a final dot, or an error if it is not a domain name. The
+// rules are those of package net, which reports some malformed names as not found.
 func absolute(name string) (string, error) {
 	fqdn := strings.TrimSuffix(name, ".") + "."
 	valid, numeric := len(fqdn) <= maxName, true
@@ -24,7 +23,7 @@ func absolute(name string) (string, error) {
 		return "", &net.DNSError{Err: "not a domain name", Name: quote(name)}
 	}
 	if strings.HasSuffix(key(name), ".onion.") {
-		return "", notFound(name) // RFC 7686, Section 2: never asked for, and not in the DNS
+		return "", notFound(name) // RFC 7686, Section 2: never in the DNS
 	}
 	return fqdn, nil
 }
@@ -45,19 +44,19 @@ func validLabel(label string) bool {
 	return true
 }
 
-// quote makes a name that may hold anything fit for an error string.
+// quote escapes an untrusted name for an error text.
 func quote(name string) string {
 	q := strconv.QuoteToASCII(name[:min(len(name), maxName)])
 	return q[1 : len(q)-1]
 }
 
-// key is the spelling under which names are equal: lower case, with a final dot.
-// Only ASCII letters fold (RFC 4343), which is all that absolute lets through.
+// key is the form in which names are compared: lower case, with a final dot. Case is
+// defined for ASCII letters only (RFC 4343), and absolute accepts no others.
 func key(name string) string {
 	return strings.ToLower(strings.TrimSuffix(name, ".")) + "."
 }
 
-// families tells which addresses a network name asks for.
+// families returns the address families that a network name stands for.
 func families(network string) (ip4, ip6 bool, err error) {
 	switch network {
 	case "ip":

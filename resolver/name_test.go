@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// A name without a final dot would have the machine's search list applied to it.
+// The machine's search list applies to a name without a final dot.
 func TestLookupPassesTheAbsoluteName(t *testing.T) {
 	for _, name := range []string{"host", "host.", "_mta-sts.example.com"} {
 		lookup(t.Context(), System{}, name, func(_ *net.Resolver, _ context.Context, fqdn string) (any, error) {
@@ -20,8 +20,8 @@ func TestLookupPassesTheAbsoluteName(t *testing.T) {
 	}
 }
 
-// FuzzAbsolute checks the rule for names against that of package net, which asks
-// a server exactly for the names that it accepts.
+// FuzzAbsolute compares the rule for names with that of package net, which sends a query
+// only for names that it accepts.
 func FuzzAbsolute(f *testing.F) {
 	label := strings.Repeat("a", 63)
 	for _, name := range []string{
@@ -38,7 +38,7 @@ func FuzzAbsolute(f *testing.F) {
 			t.Errorf("absolute(%q) = %q", name, fqdn)
 		}
 		if name == "" || name == "." {
-			return // net would ask for the root
+			return // net asks for the root
 		}
 		asks := false
 		r := &net.Resolver{PreferGo: true, Dial: func(context.Context, string, string) (net.Conn, error) {

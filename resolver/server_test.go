@@ -15,20 +15,20 @@ import (
 	"github.com/mtasts/go-mtasts/resolver"
 )
 
-// A dnsServer is a recursive DNS server on a loopback port, over UDP and TCP.
-// What is in its zone is what a Fake has, so that one test can ask both.
+// A dnsServer is a recursive DNS server on a loopback port, over UDP and TCP. Its zone has
+// the form of Fake.Names, so that one test can use both.
 type dnsServer struct {
 	addr    string
 	zone    map[string]resolver.Records // by lower-case absolute name
-	special map[string]handler          // before zone
+	special map[string]handler          // takes precedence over zone
 	tcpOnly bool                        // over UDP, answer with the TC bit and nothing else
 
 	mu    sync.Mutex
 	asked []string // "udp TXT name."
 }
 
-// A handler makes the messages that answer a query, none to drop it. reply has
-// the header and the question already.
+// A handler returns the messages that answer a query, or none to drop it. reply already
+// has the header and the question.
 type handler func(reply dnsmessage.Message, network string) [][]byte
 
 // start listens until the end of the test.
@@ -36,7 +36,7 @@ func (s *dnsServer) start(t *testing.T) *dnsServer {
 	t.Helper()
 	var tcp net.Listener
 	var udp net.PacketConn
-	for udp == nil { // the TCP port may be taken over UDP
+	for udp == nil { // the same port may be in use over UDP
 		var err error
 		if tcp, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
 			t.Fatal(err)
@@ -81,8 +81,8 @@ func (s *dnsServer) start(t *testing.T) *dnsServer {
 	return s
 }
 
-// serveStream answers one query. Without an answer it keeps the connection open
-// until the client leaves or the test ends.
+// serveStream answers one query. Without an answer it keeps the connection open until the
+// client closes it or the test ends.
 func (s *dnsServer) serveStream(conn net.Conn, done <-chan struct{}) {
 	size := make([]byte, 2)
 	if _, err := io.ReadFull(conn, size); err != nil {
@@ -138,14 +138,14 @@ func (s *dnsServer) answer(query []byte, network string) [][]byte {
 		return nil
 	}
 	packed := messages(reply)
-	if network == "udp" && len(packed[0]) > 1232 { // what net announces by EDNS
+	if network == "udp" && len(packed[0]) > 1232 { // the size that net announces by EDNS
 		reply.Truncated, reply.Answers = true, nil
 		return messages(reply)
 	}
 	return packed
 }
 
-// resolve puts into reply what the zone has; false means to drop the query.
+// resolve adds the records of the zone to reply. It returns false to drop the query.
 func (s *dnsServer) resolve(reply *dnsmessage.Message, name string, q dnsmessage.Question) bool {
 	for range 11 {
 		records, ok := s.zone[name]
@@ -175,7 +175,7 @@ func (s *dnsServer) resolve(reply *dnsmessage.Message, name string, q dnsmessage
 	return true
 }
 
-// bodies returns the records of one type as they go over the wire.
+// bodies returns the records of one type in their wire form.
 func bodies(records resolver.Records, want dnsmessage.Type) (list []dnsmessage.ResourceBody) {
 	switch want {
 	case dnsmessage.TypeTXT:
@@ -203,7 +203,7 @@ func address(addr netip.Addr) dnsmessage.ResourceBody {
 	return &dnsmessage.AAAAResource{AAAA: addr.As16()}
 }
 
-// characterStrings cuts the text of a TXT record into strings of 255 octets.
+// characterStrings divides the text of a TXT record into strings of 255 octets.
 func characterStrings(txt string) (list []string) {
 	for part := range slices.Chunk([]byte(txt), 255) {
 		list = append(list, string(part))
@@ -231,7 +231,7 @@ func messages(list ...dnsmessage.Message) (packed [][]byte) {
 
 func absolute(name string) string { return strings.TrimSuffix(name, ".") + "." }
 
-// queries returns what the server has been asked so far.
+// queries returns the queries that the server has received so far.
 func (s *dnsServer) queries() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -9,67 +9,65 @@ import (
 	"time"
 )
 
-// Limit is how long a look-up takes at most, whatever the machine's resolver
-// configuration says: the answer is there by then, or a time-out error. It gives
-// a lost query the two tries of five seconds that are usual in a resolv.conf.
+// Limit is the longest time that a look-up takes, whatever the configuration of the
+// machine's resolver says. It allows for two attempts of five seconds, as is usual in a
+// resolv.conf.
 const Limit = 10 * time.Second
 
-// System looks names up in the DNS, with Go's own resolver. Its zero value uses
-// the servers of the machine's configuration (resolv.conf). All methods may be
-// called concurrently.
+// System looks names up in the DNS with Go's own resolver. The zero value uses the
+// servers in the machine's configuration (resolv.conf). All methods may be called
+// concurrently.
 //
-// Each look-up ends within [Limit], or earlier with its context. An answer with
-// more than 200 records counts as a server failure. The package comment tells
-// what the errors mean.
+// Each look-up ends within [Limit], or earlier with its context. An answer with more
+// than 200 records is treated as a server failure. The package comment explains the
+// errors.
 type System struct {
 	// Server is the DNS server to ask, an IP address with an optional port:
 	// "127.0.0.1:53", "[::1]:5353", or "127.0.0.1" and "::1" for port 53. All
-	// look-ups go there, over UDP, and over TCP if an answer does not fit. It
-	// must be a resolver: one that only knows zones of its own refers us to
-	// other servers, and those are not asked. Empty means the machine's servers.
-	// Anything else makes each look-up fail with an error that says so.
+	// look-ups go there, over UDP, or over TCP if an answer is truncated. It must
+	// be a recursive resolver: a referral to other servers is not followed. Empty
+	// stands for the machine's servers. With any other value each look-up fails,
+	// with an error that says so.
 	Server string
 
-	limit time.Duration // in place of Limit, for tests
+	limit time.Duration // replaces Limit in tests
 }
 
-// LookupTXT returns the TXT records of name, each as one string: the
-// character-strings of a record are joined without spaces (RFC 8461, Section
-// 3.1). A record is up to 64 KiB of any bytes.
+// LookupTXT returns the TXT records of name, each as one string. It joins the
+// character-strings of a record without spaces (RFC 8461, Section 3.1). A record may
+// hold any bytes, up to 64 KiB.
 func (s System) LookupTXT(ctx context.Context, name string) ([]string, error) {
 	return lookup(ctx, s, name, (*net.Resolver).LookupTXT)
 }
 
-// LookupMX returns the MX records of name, the most preferred first and those of
-// equal preference in random order (RFC 5321, Section 5.1). Hosts have a final
-// dot. A null MX, by which a domain says that it takes no mail (RFC 7505), is a
-// record with Host ".".
+// LookupMX returns the MX records of name, the most preferred first. Records of equal
+// preference are in random order (RFC 5321, Section 5.1). Hosts have a final dot. A
+// record with Host "." is a null MX: the domain accepts no mail (RFC 7505).
 //
-// Records whose host is not a name are left out, for no mail can be delivered
-// there; if no other is left, that is an error, without IsNotFound. A host that
-// is spelt like an IP address is passed on.
+// LookupMX omits records whose host is not a name, for no mail can be delivered there.
+// If no other record is left, it returns an error without IsNotFound. It does not omit a
+// host that is spelt like an IP address.
 func (s System) LookupMX(ctx context.Context, name string) ([]*net.MX, error) {
 	return lookup(ctx, s, name, func(r *net.Resolver, ctx context.Context, fqdn string) ([]*net.MX, error) {
 		records, err := r.LookupMX(ctx, fqdn)
 		if len(records) > 0 {
-			// net returns an error beside the good records. A caller who looks at
-			// the error first, as callers do, would never reach the good hosts.
+			// If some hosts are invalid, net returns both an error and the valid
+			// records. A caller that checks the error first would miss them.
 			return records, nil
 		}
 		return nil, err
 	})
 }
 
-// LookupNetIP returns the addresses of host. network is "ip" for both families,
-// IPv6 first; "ip4" or "ip6" for one; any other is a [net.UnknownNetworkError].
-// IPv4 addresses are 4 bytes long, never mapped into IPv6. As everywhere in Go, an
-// entry in the machine's hosts file comes before the DNS, even if Server is set.
-// An address literal is not a name.
+// LookupNetIP returns the addresses of host. network is "ip" for both families, IPv6
+// first, or "ip4" or "ip6" for one. For any other network the error is a
+// [net.UnknownNetworkError]. IPv4 addresses are 4 bytes long, never mapped into IPv6. As
+// everywhere in Go, the machine's hosts file takes precedence over the DNS, even if
+// Server is set. An address literal is not a name.
 //
-// If the addresses of one family are found and the others cannot be, because
-// their look-up fails, the ones found are the result: a policy host proves who
-// it is by its certificate, whichever way it was reached. If none are found,
-// IsNotFound is true only if neither family exists.
+// If the look-up of one family fails, the addresses of the other are returned without an
+// error: a policy host proves its identity by its certificate, by whatever address it is
+// reached. If there are none, IsNotFound is true only if neither family exists.
 func (s System) LookupNetIP(ctx context.Context, network, host string) ([]netip.Addr, error) {
 	ip4, ip6, err := families(network)
 	if err != nil {
@@ -79,9 +77,9 @@ func (s System) LookupNetIP(ctx context.Context, network, host string) ([]netip.
 		return s.lookupFamily(ctx, network, host)
 	}
 
-	// net would ask for both families at once, but then a REFUSED beside an empty
-	// answer is not found or not, depending on which comes first; and its
-	// StrictErrors, which settles that for SERVFAIL, gives up the good addresses.
+	// net can ask for both families at once. But then IsNotFound depends on which
+	// answer comes first, if one is REFUSED and the other empty. Its StrictErrors
+	// settles that for SERVFAIL, but discards the good addresses.
 	type result struct {
 		addrs []netip.Addr
 		err   error
@@ -108,13 +106,13 @@ func (s System) lookupFamily(ctx context.Context, network, host string) ([]netip
 		return r.LookupNetIP(ctx, network, fqdn)
 	})
 	for i, addr := range addrs {
-		addrs[i] = addr.Unmap() // from the hosts file, net gives mapped ones
+		addrs[i] = addr.Unmap() // net maps those of the hosts file
 	}
 	return addrs, err
 }
 
-// lookup asks one question and sees to what all of them have in common: the
-// absolute name, the server, the time limit and the error.
+// lookup calls ask with what all look-ups have in common: the absolute name, the server
+// and the time limit. It puts the error into the form of this package.
 func lookup[T any](ctx context.Context, s System, name string, ask func(*net.Resolver, context.Context, string) (T, error)) (T, error) {
 	var none T
 	fqdn, err := absolute(name)
@@ -143,14 +141,14 @@ func lookup[T any](ctx context.Context, s System, name string, ask func(*net.Res
 
 	failed := failure(ctx, limited, err, name)
 	if server != "" {
-		failed.Server = server // net names the server that it believes it asked
+		failed.Server = server // net names the one in its configuration
 	}
 	return none, failed
 }
 
-// failure makes the error of a look-up from the one that net returned.
+// failure turns an error of net into an error of this package.
 func failure(ctx, limited context.Context, err error, name string) *net.DNSError {
-	// When a context ends, net reports how that looked on a socket.
+	// When a context ends, net reports an error of the socket.
 	if ended := ended(ctx, name); ended != nil {
 		return ended
 	}
@@ -165,11 +163,11 @@ func failure(ctx, limited context.Context, err error, name string) *net.DNSError
 		return &net.DNSError{Err: err.Error(), Name: name}
 	}
 	if dns.IsTimeout {
-		failed := timedOut(name) // without the numbers of passing ports in its text
+		failed := timedOut(name) // net's text has a port number that changes
 		failed.Server = dns.Server
 		return failed
 	}
-	failed := *dns // net may share the one it returned among callers
+	failed := *dns // net may share it among callers
 	failed.Name = name
 	return &failed
 }

@@ -95,9 +95,9 @@ func TestSystemIgnoresAnswersToOtherQuestions(t *testing.T) {
 	}
 }
 
-// Only an answer that says so is absence. To package net alone, most of the rows
-// that are temporary are "no such host".
-func TestSystemTellsAbsenceFromIgnorance(t *testing.T) {
+// Records are absent only if an answer says so. Package net reports most of the temporary
+// failures here as "no such host".
+func TestSystemDistinguishesAbsenceFromFailure(t *testing.T) {
 	const name = "_mta-sts.example.com."
 	soa := record("example.com.", &dnsmessage.SOAResource{NS: dnsmessage.MustNewName("ns.example.com."), MBox: dnsmessage.MustNewName("root.example.com.")})
 	ns := record("com.", &dnsmessage.NSResource{NS: dnsmessage.MustNewName("ns.example.net.")})
@@ -155,7 +155,7 @@ func TestSystemTellsAbsenceFromIgnorance(t *testing.T) {
 	}
 }
 
-// An answer that cannot be read, or not in full, is no absence, and no answer.
+// A malformed or truncated answer is neither an answer nor an absence.
 func TestSystemRejectsDamagedAnswers(t *testing.T) {
 	const name = "_mta-sts.example.com."
 	full := func(reply dnsmessage.Message) dnsmessage.Message {
@@ -208,8 +208,8 @@ func TestSystemRejectsDamagedAnswers(t *testing.T) {
 	}
 }
 
-// One family fails while the other is fine, or absent.
-func TestSystemLookupNetIPOfHalfAFailure(t *testing.T) {
+// One family fails. The other has addresses, or none.
+func TestSystemLookupNetIPWithOneFamilyFailing(t *testing.T) {
 	const name = "mta-sts.example.com."
 	for _, test := range []struct {
 		what    string
@@ -252,7 +252,7 @@ func TestSystemLookupNetIPOfHalfAFailure(t *testing.T) {
 	}
 }
 
-func TestSystemLookupMXLeavesOutInvalidHosts(t *testing.T) {
+func TestSystemLookupMXOmitsInvalidHosts(t *testing.T) {
 	answer := func(hosts ...string) handler {
 		return func(reply dnsmessage.Message, _ string) [][]byte {
 			for i, host := range hosts {
@@ -282,7 +282,7 @@ func TestSystemLookupMXLeavesOutInvalidHosts(t *testing.T) {
 	}
 }
 
-func TestSystemGivesUpAtItsLimit(t *testing.T) {
+func TestSystemTimesOutAtLimit(t *testing.T) {
 	server := (&dnsServer{zone: world()}).start(t)
 	begin := time.Now()
 	_, err := resolver.System{Server: server.addr}.WithLimit(100*time.Millisecond).LookupTXT(t.Context(), "timeout.example.")
@@ -297,7 +297,7 @@ func TestSystemGivesUpAtItsLimit(t *testing.T) {
 	}
 }
 
-// net itself notices a cancelled context only when its own time-out is over.
+// net notices a cancelled context only after its own time-out.
 func TestSystemReturnsWhenCancelled(t *testing.T) {
 	for _, network := range []string{"udp", "tcp"} {
 		t.Run(network, func(t *testing.T) {
@@ -318,7 +318,7 @@ func TestSystemReturnsWhenCancelled(t *testing.T) {
 	}
 }
 
-func TestSystemAsksNothingWithAnEndedContext(t *testing.T) {
+func TestSystemSendsNothingWithAnEndedContext(t *testing.T) {
 	server := (&dnsServer{zone: world()}).start(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -337,7 +337,7 @@ func TestSystemAsksNothingWithAnEndedContext(t *testing.T) {
 	}
 }
 
-func TestSystemWithAServerThatIsNotThere(t *testing.T) {
+func TestSystemWithAnUnreachableServer(t *testing.T) {
 	closed, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -352,7 +352,7 @@ func TestSystemWithAServerThatIsNotThere(t *testing.T) {
 
 func TestSystemServer(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
-	cancel() // so that nothing is sent, and errors still name the server
+	cancel() // nothing is sent, and errors still name the server
 	for server, want := range map[string]string{
 		"127.0.0.1:53":     "127.0.0.1:53",
 		"127.0.0.1:5353":   "127.0.0.1:5353",

@@ -1,21 +1,21 @@
-// Quickstart shows what MTA-STS does for a sending mail server, on this machine
-// alone, without network or set-up:
+// Quickstart shows what MTA-STS does for a sending mail server. It needs no network and no
+// set-up:
 //
 //	go run ./examples/quickstart
 //
-// It delivers nine messages, of which four must not arrive: an attacker is on the
-// way. The Internet around it is made up: DNS, policy hosts and a certificate
-// authority in memory, and mail servers on loopback TCP sockets. The sender is real:
-// the library's client over a bbolt file in a temporary directory, and net/smtp.
+// It sends nine messages. Four of them must not arrive, because of an attacker. The Internet is
+// simulated: DNS, policy hosts and a certificate authority in memory, and mail servers on
+// loopback TCP sockets. The sender is real: the library's client with a bbolt file in a
+// temporary directory, and net/smtp.
 //
-// Nothing that it prints of them is taken on trust. After each message it opens the
-// mailboxes of all the mail servers, reads what was reported, and compares that with
-// what must be. The exit status is 0 if all nine went as they must, else 1. Only the
-// week at the end, which takes a week, is printed as a test has played it.
+// Quickstart verifies what it prints. After each message it reads the mailboxes of all mail
+// servers and the reported events, and compares them with what it expects. The exit status is 0
+// if all nine outcomes are as expected, else 1. The week at the end would take a week: its
+// output is that of a test.
 //
-// Reading order: steps.go has the nine messages, stage.go the world in which they
-// are sent, outcome.go the comparison, week.go the week. The delivery is the one of
-// examples/send, in examples/internal/delivery.
+// Start with steps.go, which has the nine messages. stage.go has the world in which they are
+// sent, outcome.go the comparison, week.go the week. The delivery is that of examples/send, in
+// examples/internal/delivery.
 package main
 
 import (
@@ -36,8 +36,8 @@ func main() {
 	}
 }
 
-// run plays the steps, tells of them on w, and returns the numbers of those that
-// did not go as they must. The error says why it could not go on.
+// run plays the steps and prints them to w. It returns the numbers of those with an unexpected
+// outcome. It stops at an error.
 func run(ctx context.Context, w io.Writer, steps []step) (wrong []int, err error) {
 	dir, err := os.MkdirTemp("", "quickstart-")
 	if err != nil {
@@ -59,8 +59,8 @@ func run(ctx context.Context, w io.Writer, steps []step) (wrong []int, err error
 		if step.scene != "" {
 			fmt.Fprintln(w, step.scene)
 		}
-		decision := "held back"
-		if got.takenBy != "" {
+		decision := "deferred"
+		if got.receivedBy != "" {
 			decision = "delivered"
 		}
 		fmt.Fprintf(w, "%3d  %-40s %-20s %s\n", i+1, step.title, got.mx, decision)
@@ -69,19 +69,19 @@ func run(ctx context.Context, w io.Writer, steps []step) (wrong []int, err error
 		}
 		if got.outcome != step.want {
 			wrong = append(wrong, i+1)
-			fmt.Fprintln(w, wrap(fmt.Sprintf("WRONG: it is %v; expected: %v", got.outcome, step.want)))
+			fmt.Fprintln(w, wrap(fmt.Sprintf("WRONG: %v; expected: %v", got.outcome, step.want)))
 		}
 	}
 	if len(wrong) > 0 {
-		fmt.Fprintf(w, "\n%d of %d messages did not go as they must.\n", len(wrong), len(steps))
+		fmt.Fprintf(w, "\n%d of %d outcomes are not as expected.\n", len(wrong), len(steps))
 		return wrong, nil
 	}
-	fmt.Fprintf(w, "\nAll %d went as they must, say the mailboxes of the receiving servers.\n", len(steps))
+	fmt.Fprintf(w, "\nThe mailboxes of the receiving servers confirm all %d outcomes.\n", len(steps))
 	fmt.Fprint(w, weekAhead, weekPlayed, readNext)
 	return nil, nil
 }
 
-// wrap indents s, in lines of at most 80 columns.
+// wrap indents s and breaks it into lines of at most 80 columns.
 func wrap(s string) string {
 	const indent, width = "     ", 80
 	line := indent + s
@@ -97,8 +97,8 @@ func wrap(s string) string {
 
 const readNext = `
 What to read next:
-  mtasts/doc.go               what to call, what to rely on, which way it fails
-  examples/internal/delivery  the delivery loop that was at work here
-  examples/send               the same as a program, for the real Internet
-  examples/unittest           how to test your own, attacks and years included
+  mtasts/doc.go               what to call, what is guaranteed, how it fails
+  examples/internal/delivery  the delivery loop of these nine messages
+  examples/send               a program with this loop, for the real Internet
+  examples/unittest           how to test your own mail server
 `

@@ -7,8 +7,7 @@ import (
 	"testing"
 )
 
-// play runs steps, and returns the numbers of those that went wrong and what was
-// printed.
+// play runs steps. It returns the numbers of those with an unexpected outcome, and the output.
 func play(t *testing.T, steps []step) ([]int, string) {
 	t.Helper()
 	var out strings.Builder
@@ -19,18 +18,18 @@ func play(t *testing.T, steps []step) ([]int, string) {
 	return wrong, out.String()
 }
 
-func TestAllGoAsTheyMust(t *testing.T) {
+func TestAllOutcomesAreAsExpected(t *testing.T) {
 	wrong, out := play(t, steps)
 	if len(wrong) > 0 {
 		t.Errorf("wrong: %v", wrong)
 	}
-	for text, want := range map[string]int{"delivered\n": 5, "held back\n": 4, "WRONG": 0} {
+	for text, want := range map[string]int{"delivered\n": 5, "deferred\n": 4, "WRONG": 0} {
 		if got := strings.Count(out, text); got != want {
 			t.Errorf("%q is printed %d times, want %d", text, got, want)
 		}
 	}
 	if lines := strings.Count(out, "\n"); lines > 55 {
-		t.Errorf("%d lines are printed, which is more than a screenful", lines)
+		t.Errorf("%d lines are printed, which is more than a screen", lines)
 	}
 	for _, part := range []string{
 		"Alarm: policy sts-policy-fetch-error: ",
@@ -58,13 +57,13 @@ func wantNarrow(t *testing.T, out string) {
 	}
 }
 
-// Each part of each expectation is compared with what has happened.
-func TestWrongExpectationIsSeen(t *testing.T) {
+// Quickstart compares each part of each expectation.
+func TestWrongExpectationIsReported(t *testing.T) {
 	for name, change := range map[string]func(*outcome){
-		"taken by another":  func(o *outcome) { o.takenBy += attackerMX },
-		"TLS or none":       func(o *outcome) { o.overTLS = !o.overTLS },
-		"reported as other": func(o *outcome) { o.reported += "sts-policy-invalid" },
-		"other news":        func(o *outcome) { o.news += "sts-policy-invalid" },
+		"received by another":  func(o *outcome) { o.receivedBy += attackerMX },
+		"TLS or none":          func(o *outcome) { o.overTLS = !o.overTLS },
+		"reported differently": func(o *outcome) { o.reported += "sts-policy-invalid" },
+		"another notice":       func(o *outcome) { o.notice += "sts-policy-invalid" },
 	} {
 		t.Run(name, func(t *testing.T) {
 			changed := slices.Clone(steps)
@@ -80,16 +79,16 @@ func TestWrongExpectationIsSeen(t *testing.T) {
 	}
 }
 
-// A sender that does not obey MTA-STS is found out.
-func TestBrokenRuleIsSeen(t *testing.T) {
+// Quickstart detects a sender that does not obey MTA-STS.
+func TestBrokenRuleIsReported(t *testing.T) {
 	t.Run("the policy is not discovered", func(t *testing.T) {
 		changed := slices.Clone(steps)
-		changed[0].change = nil // the same as nothing published
+		changed[0].change = nil // nothing is published
 		if wrong, out := play(t, changed); !slices.Equal(wrong, []int{1, 2, 3, 4, 5, 6, 7}) {
 			t.Errorf("wrong: %v, want 1 to 7\n%s", wrong, out)
 		}
 	})
-	t.Run("a restart forgets", func(t *testing.T) {
+	t.Run("a restart loses the policy", func(t *testing.T) {
 		changed := slices.Clone(steps)
 		attack := changed[4].change
 		changed[4].change = func(s *stage) {

@@ -10,40 +10,40 @@ import (
 	"github.com/mtasts/go-mtasts/mtasts"
 )
 
-// An outcome is what has become of a message, as others than the sender saw it.
+// An outcome is what the receivers and the reports show of a message.
 type outcome struct {
-	takenBy  string // the host in whose mailbox it is; "" if it is in none
-	overTLS  bool   // it came there over TLS
-	reported string // the result of the last session for a TLSRPT report; "" if there is none
-	news     string // what was reported about the policy, for the operator; "" if nothing
+	receivedBy string // the host in whose mailbox it is; "" if it is in none
+	overTLS    bool   // that host received it over TLS
+	reported   string // the result of the last session for a TLSRPT report; "" if no policy applied
+	notice     string // the event about the policy, for the operator; "" if there was none
 }
 
 func (o outcome) String() string {
 	s := "in no mailbox"
 	switch {
 	case o.overTLS:
-		s = "taken over TLS by " + o.takenBy
-	case o.takenBy != "":
-		s = "taken in clear text by " + o.takenBy
+		s = "received over TLS by " + o.receivedBy
+	case o.receivedBy != "":
+		s = "received in clear text by " + o.receivedBy
 	}
 	if o.reported != "" {
 		s += ", reported as " + o.reported
 	}
-	if o.news != "" {
-		s += ", with the news " + o.news
+	if o.notice != "" {
+		s += ", with the notice " + o.notice
 	}
 	return s
 }
 
-// A finding is an outcome with what belongs to its story.
+// A finding is an outcome with its explanation.
 type finding struct {
 	outcome
 	mx  string // the host that was tried
 	why []string
 }
 
-// find searches all mailboxes for the message with this subject, and events for what was
-// reported meanwhile. failure is what the sender says.
+// find searches all mailboxes for the message with this subject. events are those that the
+// message caused, and failure is the error of the sender.
 func (s *stage) find(subject string, events []mtasts.Event, failure error) finding {
 	var f finding
 	var hosts []string // two, if it was delivered twice
@@ -58,8 +58,8 @@ func (s *stage) find(subject string, events []mtasts.Event, failure error) findi
 			}
 		}
 	}
-	f.takenBy = strings.Join(hosts, " and ")
-	f.mx = f.takenBy
+	f.receivedBy = strings.Join(hosts, " and ")
+	f.mx = f.receivedBy
 
 	var session, other *mtasts.Event
 	for i, e := range events {
@@ -73,36 +73,36 @@ func (s *stage) find(subject string, events []mtasts.Event, failure error) findi
 	case session == nil && failure != nil:
 		f.why = []string{failure.Error()}
 	case session == nil:
-		f.why = []string{how + ", any certificate will do: there is no policy"}
+		f.why = []string{how + ", not verified: there is no policy"}
 	case session.Err == nil:
 		f.reported = "success"
 		f.why = []string{how + ", certificate verified"}
-	case f.takenBy == "":
+	case f.receivedBy == "":
 		f.reported = string(session.Result)
 		f.mx = session.MX
 		f.why = []string{fmt.Sprintf("%s: %v", f.reported, root(session.Err))}
 	default:
 		f.reported = string(session.Result)
-		f.why = []string{how + ", not verified; mode testing lets that pass, and reports " + f.reported}
+		f.why = []string{how + ", not verified; mode testing allows and reports " + f.reported}
 	}
 	if other == nil {
 		return f
 	}
-	f.news = strings.TrimSpace(fmt.Sprint(other.Kind, " ", cmp.Or(string(other.Result), other.Reason)))
+	f.notice = strings.TrimSpace(fmt.Sprint(other.Kind, " ", cmp.Or(string(other.Result), other.Reason)))
 	if other.Previous != nil {
-		f.why = append(f.why, "News: "+f.news, "  from "+brief(other.Previous), "  to   "+brief(other.Policy))
+		f.why = append(f.why, "Notice: "+f.notice, "  from "+brief(other.Previous), "  to   "+brief(other.Policy))
 	} else {
-		f.why = append(f.why, fmt.Sprintf("Alarm: %s: %v", f.news, root(other.Err)))
+		f.why = append(f.why, fmt.Sprintf("Alarm: %s: %v", f.notice, root(other.Err)))
 	}
 	return f
 }
 
-// brief is a policy in a few words.
+// brief returns a summary of a policy.
 func brief(p *mtasts.Policy) string {
 	return fmt.Sprintf("id %s, %s, %s", p.ID, p.Mode, strings.Join(p.MX, " "))
 }
 
-// root returns the error at the bottom of err, which says it in the fewest words.
+// root returns the innermost error of err, which has the shortest text.
 func root(err error) error {
 	for errors.Unwrap(err) != nil {
 		err = errors.Unwrap(err)

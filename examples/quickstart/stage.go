@@ -14,8 +14,7 @@ import (
 	"github.com/mtasts/go-mtasts/resolver"
 )
 
-// The recipients' domains, and the MX host of each; and another host that would like
-// to have their mail.
+// The recipients' domains, their MX hosts, and the attacker's MX host.
 const (
 	enforceDomain = "enforce.example"
 	testingDomain = "testing.example"
@@ -32,7 +31,7 @@ var allMX = []string{enforceMX, movedMX, testingMX, withoutMX, attackerMX}
 
 const week = 7 * 24 * time.Hour
 
-// A stage is the world in which the steps are played, and the sender.
+// A stage is the world of the steps, and the sender.
 type stage struct {
 	world  *mtaststest.World
 	net    *loopback.Network
@@ -42,8 +41,8 @@ type stage struct {
 	sent int // messages so far
 }
 
-// newStage sets the stage. Its mail servers are up, its domains have MX records, and
-// none has a policy yet.
+// newStage starts the mail servers and the sender. The domains have MX records, but no policies
+// yet.
 func newStage(dir string) (*stage, error) {
 	w := mtaststest.NewWorld()
 	s := &stage{
@@ -76,7 +75,7 @@ func newStage(dir string) (*stage, error) {
 	return s, nil
 }
 
-// start starts the sender, with what its file holds.
+// start starts the sender with the policies in its file.
 func (s *stage) start() error {
 	policies, err := mtasts.Open(s.db, s.world.Options())
 	if err != nil {
@@ -99,19 +98,17 @@ func (s *stage) close() {
 	s.net.Close()
 }
 
-// publish publishes a policy for domain, by which hosts take its mail.
+// publish publishes a policy for domain that lists hosts.
 func (s *stage) publish(domain, id string, mode mtasts.Mode, hosts ...string) {
 	s.world.Publish(domain, id, mtaststest.Policy(mode, week, hosts...))
 }
 
-// setMX makes host the MX host of domain in the DNS, as its owner can, and whoever
-// forges DNS.
+// setMX makes host the MX host of domain in the DNS, as its owner or an attacker does.
 func (s *stage) setMX(domain, host string) {
 	s.world.DNS.Set(domain, resolver.Records{MX: []net.MX{{Host: host, Pref: 10}}})
 }
 
-// play makes the changes of a step, sends its message, and finds out what has become
-// of that.
+// play makes the changes of a step, sends its message, and finds the outcome.
 func (s *stage) play(ctx context.Context, step step) (finding, error) {
 	if step.restart {
 		if err := s.restart(); err != nil {
@@ -130,8 +127,8 @@ func (s *stage) play(ctx context.Context, step step) (finding, error) {
 		Data: []byte(subject + "\nHello.\n"),
 	})
 	found := s.find(subject, s.world.Events()[earlier:], err)
-	if delivered := found.takenBy != ""; delivered != (err == nil) {
-		return found, fmt.Errorf("message %d is %v, but the sender says: %v", s.sent, found, err)
+	if delivered := found.receivedBy != ""; delivered != (err == nil) {
+		return found, fmt.Errorf("message %d: %v, but the sender returned: %v", s.sent, found, err)
 	}
 	return found, nil
 }

@@ -8,10 +8,10 @@ import (
 
 // A step is one message.
 type step struct {
-	scene   string // what is new from here on; "" if it is as before
+	scene   string // what has changed; "" if nothing has
 	title   string
-	restart bool         // the sender starts anew
-	change  func(*stage) // what happens in the world before
+	restart bool         // the sender restarts
+	change  func(*stage) // of the world, before the message
 	to      string       // the recipient's domain
 	want    outcome
 }
@@ -24,10 +24,10 @@ var steps = []step{
 			s.publish(enforceDomain, "1", mtasts.ModeEnforce, enforceMX)
 		},
 		to:   enforceDomain,
-		want: outcome{takenBy: enforceMX, overTLS: true, reported: "success"},
+		want: outcome{receivedBy: enforceMX, overTLS: true, reported: "success"},
 	},
 	{
-		scene: "An attacker gets between the two.",
+		scene: "An attacker gets between sender and receiver.",
 		title: "STARTTLS is stripped",
 		change: func(s *stage) {
 			s.world.AddMX(enforceMX, mtaststest.MX{NoSTARTTLS: true})
@@ -39,13 +39,13 @@ var steps = []step{
 		title: "the MX record is forged",
 		change: func(s *stage) {
 			s.world.AddMX(enforceMX, mtaststest.MX{})
-			s.setMX(enforceDomain, attackerMX) // which has a good certificate, for its own name
+			s.setMX(enforceDomain, attackerMX) // has a valid certificate for its own name
 		},
 		to:   enforceDomain,
 		want: outcome{reported: "validation-failure"},
 	},
 	{
-		title: "the certificate is another host's",
+		title: "the certificate is for another host",
 		change: func(s *stage) {
 			s.setMX(enforceDomain, enforceMX)
 			s.world.AddMX(enforceMX, mtaststest.MX{Certificate: mtaststest.WrongName})
@@ -54,7 +54,7 @@ var steps = []step{
 		want: outcome{reported: "certificate-host-mismatch"},
 	},
 	{
-		scene:   "The sender restarts, and the attacker blocks the policy: no DNS, no policy host.",
+		scene:   "The sender restarts. The attacker blocks the policy: no DNS, no policy host.",
 		title:   "the MX record is forged",
 		restart: true,
 		change: func(s *stage) {
@@ -64,7 +64,7 @@ var steps = []step{
 			s.world.SetPolicyHost(enforceDomain, mtaststest.PolicyHost{Unreachable: true})
 		},
 		to:   enforceDomain,
-		want: outcome{reported: "validation-failure", news: "policy sts-policy-fetch-error"},
+		want: outcome{reported: "validation-failure", notice: "policy sts-policy-fetch-error"},
 	},
 	{
 		title: "the MX record is genuine",
@@ -72,17 +72,17 @@ var steps = []step{
 			s.setMX(enforceDomain, enforceMX)
 		},
 		to:   enforceDomain,
-		want: outcome{takenBy: enforceMX, overTLS: true, reported: "success"},
+		want: outcome{receivedBy: enforceMX, overTLS: true, reported: "success"},
 	},
 	{
-		scene: "The block ends. enforce.example adds mx2 to its policy, under a new id.",
+		scene: "The block ends. enforce.example adds mx2 to its policy, with a new id.",
 		title: "the mail goes to mx2",
 		change: func(s *stage) {
 			s.publish(enforceDomain, "2", mtasts.ModeEnforce, enforceMX, movedMX)
 			s.setMX(enforceDomain, movedMX)
 		},
 		to:   enforceDomain,
-		want: outcome{takenBy: movedMX, overTLS: true, reported: "success", news: "change patterns-added"},
+		want: outcome{receivedBy: movedMX, overTLS: true, reported: "success", notice: "change patterns-added"},
 	},
 	{
 		scene: "testing.example publishes a policy of mode testing.",
@@ -92,7 +92,7 @@ var steps = []step{
 			s.world.AddMX(testingMX, mtaststest.MX{Certificate: mtaststest.Expired})
 		},
 		to:   testingDomain,
-		want: outcome{takenBy: testingMX, overTLS: true, reported: "certificate-expired"},
+		want: outcome{receivedBy: testingMX, overTLS: true, reported: "certificate-expired"},
 	},
 	{
 		scene: "without.example publishes no policy.",
@@ -101,6 +101,6 @@ var steps = []step{
 			s.world.AddMX(withoutMX, mtaststest.MX{Certificate: mtaststest.SelfSigned})
 		},
 		to:   withoutDomain,
-		want: outcome{takenBy: withoutMX, overTLS: true},
+		want: outcome{receivedBy: withoutMX, overTLS: true},
 	},
 }

@@ -16,7 +16,7 @@ import (
 
 const day = 24 * time.Hour
 
-// A week of a policy that is in use, and what Run does and reports.
+// Run refreshes a policy that is in use, and reports when it cannot.
 func TestWeek(t *testing.T) {
 	var out strings.Builder
 	synctest.Test(t, func(t *testing.T) {
@@ -41,12 +41,12 @@ func TestWeek(t *testing.T) {
 		time.Sleep(day)
 		last := policy().Fetched
 		if last.After(first) {
-			fmt.Fprintln(&out, "  Within a day: refreshed, whatever the TXT record says.")
+			fmt.Fprintln(&out, "  The policy is refreshed within a day, though its TXT record is gone.")
 		}
 
 		world.DNS.Set("_mta-sts."+enforceDomain, resolver.Records{Fail: resolver.ServFail})
 		world.SetPolicyHost(enforceDomain, mtaststest.PolicyHost{Unreachable: true})
-		fmt.Fprintln(&out, "  Now no DNS answers, and no policy host. Alarms, by days since the last fetch:")
+		fmt.Fprintln(&out, "  Then DNS and policy host fail. Alarms, by days since the last fetch:")
 		severity := slog.LevelInfo - 1 // of the last alarm that was printed
 		for seen, blocked := 0, true; ; time.Sleep(time.Hour) {
 			policy()
@@ -56,7 +56,7 @@ func TestWeek(t *testing.T) {
 				switch {
 				case e.Kind != mtasts.EventRefresh:
 				case e.Err == nil:
-					fmt.Fprintf(&out, "  %d  Both answer again: refreshed. The policy has been enforced all the time.\n", days)
+					fmt.Fprintf(&out, "  %d  Both answer again, and the policy is refreshed. It was enforced throughout.\n", days)
 					return
 				case e.Severity > severity:
 					severity = e.Severity
@@ -69,8 +69,8 @@ func TestWeek(t *testing.T) {
 			}
 		}
 	})
-	t.Logf("in mode enforce, with a week to live:\n%s", &out)
+	t.Logf("a policy of mode enforce that is valid for a week:\n%s", &out)
 	if out.String() != weekPlayed {
-		t.Errorf("week.go has\n%s", weekPlayed)
+		t.Errorf("that differs from week.go:\n%s", weekPlayed)
 	}
 }

@@ -13,7 +13,7 @@ import (
 	"strings"
 )
 
-// config is what the command line says.
+// config is the parsed command line.
 type config struct {
 	from, to string
 	db       string
@@ -28,13 +28,16 @@ type config struct {
 const usage = `usage: send -from address -to address [flags] < message
 
 Send delivers one message to one recipient, under the MTA-STS policy of the
-recipient's domain. Standard error tells each decision, and its last line the
-outcome. The exit status is 0 if the message was delivered, 75 if it is to be
-tried again later, 69 if it can never be delivered, 64 for a wrong command line.
+recipient's domain. Standard error has a line for each decision. Its last line
+is the outcome.
 
+The exit status is 0 if the message was delivered, 75 if it is deferred, 69 if
+it can never be delivered, and 64 if the command line is wrong.
+
+Flags:
 `
 
-// parse reads the command line. Its errors have been written to stderr; for -h it is
+// parse parses the command line. It writes its errors to stderr. For -h it returns
 // flag.ErrHelp.
 func parse(args []string, stderr io.Writer) (*config, error) {
 	c := &config{}
@@ -46,23 +49,23 @@ func parse(args []string, stderr io.Writer) (*config, error) {
 	}
 	f.StringVar(&c.from, "from", "", "`address` of the sender, such as a@sender.example")
 	f.StringVar(&c.to, "to", "", "`address` of the recipient")
-	f.StringVar(&c.db, "db", "", "`file` in which policies are cached\n"+
+	f.StringVar(&c.db, "db", "", "`file` for cached policies\n"+
 		"(default go-mtasts/send.db in the user's cache directory)")
 	f.UintVar(&c.port, "port", 25, "`port` of the MX hosts")
 	f.StringVar(&c.helo, "helo", "", "`name` of this host in EHLO (default its host name)")
-	f.BoolVar(&c.report, "report", false, "write what a TLSRPT report is made of to standard output,\n"+
+	f.BoolVar(&c.report, "report", false, "write the events for a TLSRPT report to standard output,\n"+
 		"one JSON object a line")
-	f.Func("dns", "`address:port` of the DNS resolver to ask (default the system's)", func(s string) error {
+	f.Func("dns", "`address:port` of the DNS resolver (default the system's)", func(s string) error {
 		server, err := netip.ParseAddrPort(s)
 		c.dns = server.String()
 		return err
 	})
-	f.Func("roots", "PEM `file` of CAs to trust besides the system's,\n"+
+	f.Func("roots", "PEM `file` of additional trusted CAs,\n"+
 		"for policy hosts and MX hosts", func(s string) (err error) {
 		c.roots, err = readRoots(s)
 		return err
 	})
-	f.Func("allow", "`networks`, separated by commas, in which policy hosts may live\n"+
+	f.Func("allow", "`networks`, separated by commas, where policy hosts are allowed\n"+
 		"besides the public Internet, such as 10.0.0.0/8,fd00::/8", func(s string) error {
 		for field := range strings.SplitSeq(s, ",") {
 			prefix, err := netip.ParsePrefix(field)
@@ -83,11 +86,11 @@ func parse(args []string, stderr io.Writer) (*config, error) {
 	return c, nil
 }
 
-// check looks at what the flag package cannot judge, and fills in what depends on
-// the machine.
+// check validates what the flag package does not, and sets the defaults that depend on the
+// machine.
 func (c *config) check(rest []string) error {
 	if len(rest) > 0 {
-		return fmt.Errorf("unexpected argument %q: the message comes from standard input", rest[0])
+		return fmt.Errorf("unexpected argument %q: the message is read from standard input", rest[0])
 	}
 	if c.port == 0 || c.port > 65535 {
 		return fmt.Errorf("-port %d: must be 1 to 65535", c.port)
@@ -119,8 +122,8 @@ func (c *config) check(rest []string) error {
 	return nil
 }
 
-// checkAddress refuses what is not a plain a@example.com. A name outside ASCII
-// would need SMTPUTF8 (RFC 6531), a literal has no MX records.
+// checkAddress accepts only a plain address such as a@example.com. An address outside ASCII
+// needs SMTPUTF8 (RFC 6531). An address literal has no MX records.
 func checkAddress(s string) error {
 	parsed, err := mail.ParseAddress(s)
 	if err != nil {
@@ -128,7 +131,7 @@ func checkAddress(s string) error {
 	}
 	for _, r := range s {
 		if r <= ' ' || r > '~' || r == '[' {
-			return errors.New("must be ASCII, with a domain name: write an international one in its xn-- form")
+			return errors.New("must be ASCII, with a domain name in its xn-- form")
 		}
 	}
 	if parsed.Address != s {
@@ -148,7 +151,7 @@ func readRoots(file string) (*x509.CertPool, error) {
 		return nil, err
 	}
 	if !pool.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("%s holds no certificate in PEM form", file)
+		return nil, fmt.Errorf("%s has no certificate in PEM form", file)
 	}
 	return pool, nil
 }

@@ -3,17 +3,16 @@
 //
 //	go run ./examples/send -from a@sender.example -to b@example.com < message
 //
-// It needs port 25 to the outside, which many networks block. What it learns about
-// policies it caches in a file, so that the next run knows it. Standard error
-// tells each decision, and its last line the outcome; with -report, standard
-// output has what a TLSRPT report is made of, one JSON object a line.
+// It connects to port 25 of other networks, which many networks block. It caches policies in a
+// file, for later runs. Standard error has a line for each decision. Its last line is the
+// outcome. With -report, standard output has the events for a TLSRPT report, one JSON object a
+// line.
 //
-// The exit status is that of sysexits.h: 0 delivered, 75 try again later, which
-// includes everything that a policy holds back, 69 the message can never be
-// delivered, 64 the command line is wrong. ("go run" turns each but 0 into 1; use
-// "go build".)
+// The exit status is that of sysexits.h: 0 if the message was delivered, 75 if it is deferred,
+// also because of a policy, 69 if it can never be delivered, and 64 if the command line is
+// wrong. ("go run" replaces all but 0 with 1. Use "go build".)
 //
-// The delivery itself is examples/internal/delivery; begin with its deliver.go.
+// The delivery is in examples/internal/delivery. Start with its deliver.go.
 package main
 
 import (
@@ -49,7 +48,7 @@ func main() {
 	os.Exit(run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }
 
-// run is main with all that it touches, and returns the exit status.
+// run is main without global state. It returns the exit status.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	log := func(format string, args ...any) {
 		fmt.Fprintln(stderr, printable(fmt.Sprintf(format, args...)))
@@ -63,7 +62,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	}
 	var message bytes.Buffer
 	if _, err := message.ReadFrom(stdin); err != nil {
-		log("deferred: the message: %v", err)
+		log("deferred: read the message: %v", err)
 		return exitDeferred
 	}
 
@@ -115,9 +114,8 @@ func send(ctx context.Context, sender *delivery.Sender, m delivery.Message) int 
 // maxLine bounds a line of the log, in octets.
 const maxLine = 1000
 
-// printable makes s, which may hold text from the network in any form, one line that is
-// safe on a terminal. It leaves a backslash alone: texts of package mtasts have been
-// escaped before.
+// printable returns s as one line that is safe on a terminal: s may have untrusted text. It does
+// not escape a backslash, since package mtasts has escaped its own texts.
 func printable(s string) string {
 	var b strings.Builder
 	for _, r := range s {

@@ -14,17 +14,17 @@ type event struct {
 	Kind   mtasts.EventKind `json:"kind"`
 	Time   time.Time        `json:"time"`
 	Domain string           `json:"domain"`
-	Mode   mtasts.Mode      `json:"mode,omitempty"` // of the policy that was applied, if one was
+	Mode   mtasts.Mode      `json:"mode,omitempty"` // of the policy, if one was applied
 	ID     string           `json:"id,omitempty"`   // likewise
 	MX     string           `json:"mx,omitempty"`
-	Result mtasts.Result    `json:"result"` // "" is success, if error is too
+	Result mtasts.Result    `json:"result"` // "" with an empty error is success
 	Reason string           `json:"reason,omitempty"`
 	Error  string           `json:"error,omitempty"`
 }
 
 // reporter returns a function for mtasts.Options.Report that writes to w.
 func reporter(w io.Writer) func(mtasts.Event) {
-	var mu sync.Mutex // reports are concurrent
+	var mu sync.Mutex // calls are concurrent
 	out := json.NewEncoder(w)
 	return func(e mtasts.Event) {
 		line := event{Kind: e.Kind, Time: e.Time, Domain: e.Domain, MX: e.MX, Result: e.Result, Reason: e.Reason}
@@ -36,6 +36,6 @@ func reporter(w io.Writer) func(mtasts.Event) {
 		}
 		mu.Lock()
 		defer mu.Unlock()
-		out.Encode(line) // whoever reads it may have gone, and the mail goes on
+		out.Encode(line) // an error does not stop the delivery
 	}
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/mtasts/go-mtasts/mtasts"
 )
 
-// command runs the program. Nobody answers DNS there.
+// command runs the program without a DNS server.
 func command(t *testing.T, args ...string) (status int, stderr string) {
 	t.Helper()
 	var out, log strings.Builder
@@ -60,7 +60,7 @@ func TestHelp(t *testing.T) {
 	}
 }
 
-// What may be better next time is no reason to give the message back.
+// An error that may be temporary defers the message.
 func TestDeferred(t *testing.T) {
 	for name, args := range map[string][]string{
 		"DNS is down":           nil,
@@ -77,8 +77,8 @@ func TestDeferred(t *testing.T) {
 	}
 }
 
-// Texts from the network stay on one line, leave the terminal alone, and are escaped once,
-// whoever has escaped them before.
+// Untrusted text stays on one line and cannot control the terminal. It is escaped once, also if
+// package mtasts has escaped it before.
 func TestPrintable(t *testing.T) {
 	reply := &textproto.Error{Code: 550, Msg: "\x1b[2J \u202eno"}
 	held := &mtasts.Error{Domain: "example.com", Err: reply}

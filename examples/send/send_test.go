@@ -22,7 +22,7 @@ const (
 	mx     = "mx.example.com"
 )
 
-// listen has serve called for each connection to a port of 127.0.0.1.
+// listen calls serve for each connection to a port of 127.0.0.1.
 func listen(t *testing.T, serve func(net.Conn)) (port string) {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -42,8 +42,8 @@ func listen(t *testing.T, serve func(net.Conn)) (port string) {
 	return strconv.Itoa(listener.Addr().(*net.TCPAddr).Port)
 }
 
-// sendIn delivers a message to example.com in world, where its MX host is at a port
-// of 127.0.0.1. It returns the exit status and what was logged.
+// sendIn delivers a message to example.com in world, with its MX host at a port of 127.0.0.1.
+// It returns the exit status and the log.
 func sendIn(t *testing.T, world *mtaststest.World, port string) (status int, log []string) {
 	t.Helper()
 	world.DNS.Set(mx, resolver.Records{Addr: []netip.Addr{netip.MustParseAddr("127.0.0.1")}})
@@ -70,7 +70,7 @@ func TestOutcome(t *testing.T) {
 		records resolver.Records // of the domain
 		host    mtaststest.MX
 		want    int
-		last    string // how the last line begins
+		last    string // the beginning of the last line
 	}{
 		{"delivered", listed, mtaststest.MX{}, exitDelivered, "delivered"},
 		{"certificate expired", listed, mtaststest.MX{Certificate: mtaststest.Expired}, exitDeferred,
@@ -82,7 +82,7 @@ func TestOutcome(t *testing.T) {
 		{"no answer about the MX", resolver.Records{Fail: resolver.ServFail}, mtaststest.MX{}, exitDeferred,
 			"deferred: lookup example.com: "},
 		{"null MX", resolver.Records{MX: []net.MX{{Host: "."}}}, mtaststest.MX{}, exitRejected,
-			"failed: rejected: example.com takes no mail"},
+			"failed: rejected: example.com does not accept mail"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			world := mtaststest.NewWorld()

@@ -1,12 +1,12 @@
-// Package unittest shows how the author of a mail server tests its outbound path
-// against MTA-STS, without a socket and without waiting:
+// Package unittest shows how to test the outbound side of a mail server with MTA-STS, without
+// sockets and without waiting:
 //
 //	go test -v ./examples/unittest
 //
-// outbound.go is the mail server, cut down to what delivers a message. All that it
-// needs of the outside is handed to it, so that outbound_test.go can hand it a
-// [github.com/mtasts/go-mtasts/mtasts/mtaststest.World] instead. (What a real one
-// does about several addresses, time limits and duplicates is in examples/send.)
+// outbound.go is the mail server, reduced to the delivery of a message. Its fields are all that
+// it needs of the outside: outbound_test.go sets them to those of a
+// [github.com/mtasts/go-mtasts/mtasts/mtaststest.World]. (examples/send also handles several
+// addresses, time limits and duplicates, as a real mail server must.)
 package unittest
 
 import (
@@ -28,19 +28,19 @@ type Outbound struct {
 	Policies *mtasts.Client
 	LookupMX func(ctx context.Context, domain string) ([]*net.MX, error)
 	Dial     func(ctx context.Context, network, address string) (net.Conn, error)
-	TLS      *tls.Config // base of each session's configuration
+	TLS      *tls.Config // base for each session
 }
 
-// A Rejection is a host's 5xx reply to MAIL, RCPT, DATA or the message. Any other reply
-// is about the host, and another may take the message.
+// A Rejection is a host's 5xx reply to MAIL, RCPT, DATA or the message. After any other reply,
+// another host may accept the message.
 type Rejection struct{ Err error }
 
 func (r *Rejection) Error() string { return "rejected: " + r.Err.Error() }
 
 var errNoHosts = errors.New("the domain has no MX host")
 
-// Deliver takes a message to the first MX host that may have it, and has it. After
-// a [*Rejection] send it back; after any other error it stays in the queue.
+// Deliver delivers a message to the first MX host that the policy allows and that accepts it.
+// After a [*Rejection] the message bounces. After any other error it stays in the queue.
 func (o *Outbound) Deliver(ctx context.Context, from, to string, message []byte) error {
 	domain := to[strings.LastIndexByte(to, '@')+1:]
 	policy, err := o.Policies.PolicyFor(ctx, domain)
@@ -68,8 +68,7 @@ func (o *Outbound) Deliver(ctx context.Context, from, to string, message []byte)
 	return errors.Join(failures...)
 }
 
-// session delivers to one host, with TLS or, where that fails and the policy does
-// not mind, without.
+// session delivers to one host: with TLS or, if TLS fails and the policy allows it, without.
 func (o *Outbound) session(ctx context.Context, host *mtasts.Host, secure bool, from, to string, message []byte) error {
 	conn, err := o.Dial(ctx, "tcp", net.JoinHostPort(host.Name, "25"))
 	if err != nil {
@@ -109,7 +108,7 @@ func (o *Outbound) session(ctx context.Context, host *mtasts.Host, secure bool, 
 	return o.session(ctx, host, false, from, to, message)
 }
 
-// transact has a host take the message.
+// transact sends the message in a session.
 func transact(c *smtp.Client, from, to string, message []byte) error {
 	err := c.Mail(from)
 	if err == nil {
@@ -123,7 +122,7 @@ func transact(c *smtp.Client, from, to string, message []byte) error {
 		return err
 	}
 	if _, inTLS := c.TLSConnectionState(); !inTLS && reply.Code == 530 {
-		return err // RFC 3207, Section 4: the host demands STARTTLS, another may not
+		return err // RFC 3207, Section 4: this host requires STARTTLS, another may not
 	}
 	return &Rejection{err}
 }

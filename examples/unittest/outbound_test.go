@@ -22,19 +22,19 @@ const (
 	year = 365 * 24 * time.Hour
 
 	good     = "mx.example.com"      // the MX host of example.com
-	attacker = "mx.attacker.example" // another, with a certificate of its own
+	attacker = "mx.attacker.example" // another host, with a valid certificate for its name
 )
 
-// A server is an Outbound, with the World in which it delivers.
+// A server is an Outbound and its World.
 type server struct {
 	*mtaststest.World
 	t        *testing.T
-	store    mtasts.Store // what outlives a restart
+	store    mtasts.Store // outlives a restart
 	outbound *Outbound
 }
 
-// inWorld runs test in a bubble of testing/synctest, where a year passes as soon as
-// everybody waits for its end. example.com has one MX host there.
+// inWorld runs test in a testing/synctest bubble, where time is simulated. example.com has one
+// MX host.
 func inWorld(t *testing.T, test func(s *server)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -54,23 +54,23 @@ func inWorld(t *testing.T, test func(s *server)) {
 	})
 }
 
-// publish publishes a policy for example.com that lasts for a year.
+// publish publishes a policy for example.com that is valid for a year.
 func (s *server) publish(mode mtasts.Mode) {
 	s.Publish("example.com", "1", mtaststest.Policy(mode, year, good))
 }
 
-// forgeMX is what an attacker does who controls the DNS.
+// forgeMX is an attack by DNS.
 func (s *server) forgeMX() {
 	s.DNS.Set("example.com", resolver.Records{MX: []net.MX{{Host: attacker}}})
 }
 
-// blockPolicy makes it impossible to find the policy.
+// blockPolicy makes DNS and policy host fail.
 func (s *server) blockPolicy() {
 	s.DNS.Set("_mta-sts.example.com", resolver.Records{Fail: resolver.ServFail})
 	s.SetPolicyHost("example.com", mtaststest.PolicyHost{Unreachable: true})
 }
 
-// restart ends the process and begins another.
+// restart replaces the client, as a new process does.
 func (s *server) restart() {
 	s.outbound.Policies.Close()
 	s.outbound.Policies = mtasts.New(s.store, s.Options())
@@ -80,7 +80,7 @@ func (s *server) deliver() error {
 	return s.outbound.Deliver(s.t.Context(), "a@sender.example", "b@example.com", []byte("Subject: test\n\nHello.\n"))
 }
 
-// mustArrive delivers a message, which must then be in the mailbox of host.
+// mustArrive delivers a message and asserts that it is in the mailbox of host.
 func (s *server) mustArrive(host string, overTLS bool) {
 	s.t.Helper()
 	before := len(s.Mail(host))
@@ -93,9 +93,8 @@ func (s *server) mustArrive(host string, overTLS bool) {
 	}
 }
 
-// mustBeHeldBack tries to deliver a message, which must stay in the queue, and in no
-// mailbox, because the policy forbids it.
-func (s *server) mustBeHeldBack(result mtasts.Result) {
+// mustBeDeferred asserts that the policy defers a message and that no mailbox has it.
+func (s *server) mustBeDeferred(result mtasts.Result) {
 	s.t.Helper()
 	before := len(s.Mail(good)) + len(s.Mail(attacker))
 	err := s.deliver()
@@ -114,7 +113,7 @@ func TestEnforced(t *testing.T) {
 	})
 }
 
-func TestAttacksAreHeldBack(t *testing.T) {
+func TestAttacksAreDeferred(t *testing.T) {
 	for _, attack := range []struct {
 		name  string
 		begin func(s *server)
@@ -132,7 +131,7 @@ func TestAttacksAreHeldBack(t *testing.T) {
 				s.publish(mtasts.ModeEnforce)
 				s.mustArrive(good, true)
 				attack.begin(s)
-				s.mustBeHeldBack(attack.want)
+				s.mustBeDeferred(attack.want)
 			})
 		})
 	}
@@ -158,14 +157,14 @@ func (c *lowerCase) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// Only a 5xx reply to the transaction is an answer to the message.
+// Only a 5xx reply to the transaction is a rejection of the message.
 func TestWhatIsARejection(t *testing.T) {
 	for _, test := range []struct {
-		replies []string // to nothing, EHLO, EHLO once more, MAIL, RCPT
+		replies []string // greeting, then to EHLO, EHLO again, MAIL, RCPT
 		want    bool
 	}{
 		{[]string{"554 no"}, false},
-		{[]string{"220 hello", "550 no", "550 no"}, false}, // HELO is tried then
+		{[]string{"220 hello", "550 no", "550 no"}, false}, // the client then tries HELO
 		{[]string{"220 hello", "250 hello", "250 hello", "530 Must issue a STARTTLS command first"}, false},
 		{[]string{"220 hello", "250 hello", "250 hello", "550 no"}, true},
 		{[]string{"220 hello", "250 hello", "250 hello", "250 ok", "450 later"}, false},
@@ -192,7 +191,7 @@ func TestWhatIsARejection(t *testing.T) {
 	}
 }
 
-// Under mode testing everything arrives, and the domain hears of what would not have.
+// Under mode testing each message arrives, and failures are reported.
 func TestTestingModeReports(t *testing.T) {
 	inWorld(t, func(s *server) {
 		s.publish(mtasts.ModeTesting)
@@ -216,12 +215,12 @@ func TestPolicySurvivesRestart(t *testing.T) {
 		s.blockPolicy()
 		s.mustArrive(good, true)
 		s.forgeMX()
-		s.mustBeHeldBack(mtasts.ResultValidationFailure)
+		s.mustBeDeferred(mtasts.ResultValidationFailure)
 	})
 }
 
-// A policy that cannot be fetched again holds to the end of its year, and no longer.
-func TestPolicyEndsAfterItsYear(t *testing.T) {
+// A policy that cannot be refreshed applies for a year, and no longer.
+func TestPolicyExpiresAfterAYear(t *testing.T) {
 	inWorld(t, func(s *server) {
 		s.publish(mtasts.ModeEnforce)
 		s.mustArrive(good, true)
@@ -229,7 +228,7 @@ func TestPolicyEndsAfterItsYear(t *testing.T) {
 		s.forgeMX()
 
 		time.Sleep(year - time.Minute) // takes no time, in the bubble
-		s.mustBeHeldBack(mtasts.ResultValidationFailure)
+		s.mustBeDeferred(mtasts.ResultValidationFailure)
 
 		time.Sleep(2 * time.Minute)
 		s.mustArrive(attacker, true)

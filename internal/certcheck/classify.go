@@ -21,13 +21,12 @@ const (
 	failure      = "validation-failure"
 )
 
-// Classify puts the error of a TLS client, or of the SMTP client around it,
-// into words that can be reported: a result type of RFC 8460, Section 4.3, and
-// a failure-reason-code, which is one of the Reason constants, "smtp-NNN" or
-// "tls-alert-N". Both are empty if err is nil, and the reason is empty where it
-// could only repeat the result.
+// Classify returns the result type of RFC 8460, Section 4.3, and the
+// failure-reason-code for an error of a TLS client, or of the SMTP client around it. The
+// reason is one of the Reason constants, "smtp-NNN" or "tls-alert-N". It is empty where
+// it would repeat the result. Both are empty if err is nil.
 //
-// A certificate's fault comes before any other that err wraps.
+// A fault of a certificate takes precedence over anything else that err wraps.
 func Classify(err error) (result, reason string) {
 	if err == nil {
 		return "", ""
@@ -47,10 +46,9 @@ func Classify(err error) (result, reason string) {
 	return failure, failureReason(err)
 }
 
-// ClassifyWith is Classify for a client that trusts roots; nil stands for the
-// system's. Where there are none, every authority is unknown, and the server is
-// not to blame: ReasonNoAuthorities takes the place of ReasonUnknownAuthority and
-// ReasonSelfSigned.
+// ClassifyWith is Classify for a client that trusts roots; nil stands for the system's.
+// If roots is empty, every authority is unknown and the server is not to blame:
+// ReasonNoAuthorities replaces ReasonUnknownAuthority and ReasonSelfSigned.
 func ClassifyWith(err error, roots *x509.CertPool) (result, reason string) {
 	result, reason = Classify(err)
 	if (reason == ReasonUnknownAuthority || reason == ReasonSelfSigned) && empty(roots) {
@@ -59,8 +57,8 @@ func ClassifyWith(err error, roots *x509.CertPool) (result, reason string) {
 	return result, reason
 }
 
-// empty reports whether nothing can be verified against roots. On Linux and the
-// BSDs the system's pool is empty, and not an error, if no file of it exists.
+// empty reports whether nothing can be verified against roots. On Linux and the BSDs, a
+// system without any file of roots has an empty pool, and reports no error.
 func empty(roots *x509.CertPool) bool {
 	if roots == nil {
 		system, err := x509.SystemCertPool()
@@ -72,8 +70,7 @@ func empty(roots *x509.CertPool) bool {
 	return roots.Equal(x509.NewCertPool())
 }
 
-// failureReason names what kept a session from coming about, certificates
-// aside.
+// failureReason is the reason for a failure that no certificate caused.
 func failureReason(err error) string {
 	var (
 		record  tls.RecordHeaderError
@@ -103,9 +100,9 @@ func failureReason(err error) string {
 	return ReasonUnspecified
 }
 
-// alert returns the number of the TLS alert that err is about. Outside QUIC,
-// crypto/tls keeps the type of an alert to itself, but an AlertError of the
-// same number has the same text.
+// alert returns the number of the TLS alert that err reports. Outside QUIC, crypto/tls
+// reports an alert by an unexported type. A tls.AlertError of the same number has the
+// same text.
 func alert(err error) (number int, ok bool) {
 	if quic, ok := errors.AsType[tls.AlertError](err); ok {
 		return int(quic), true

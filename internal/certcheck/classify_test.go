@@ -80,17 +80,16 @@ func TestClassify(t *testing.T) {
 	}
 }
 
-// A caller may pass what it collected of an attempt: the certificate is what
-// the report is about.
-func TestClassifyPutsTheCertificateFirst(t *testing.T) {
+// An error may wrap several failures of an attempt. That of the certificate is reported.
+func TestACertificateFaultTakesPrecedence(t *testing.T) {
 	err := errors.Join(io.EOF, &textproto.Error{Code: 454}, x509.HostnameError{Host: mx})
 	if result, _ := Classify(err); result != hostMismatch {
 		t.Errorf("%q", result)
 	}
 }
 
-// The errors that crypto/tls itself makes, as opposed to those built above.
-func TestClassifyReadsTheErrorsOfARealSession(t *testing.T) {
+// These errors come from crypto/tls itself.
+func TestClassifyErrorsOfCryptoTLS(t *testing.T) {
 	cert := testpki.Must(testpki.SelfSigned(mx))
 	for name, test := range map[string]struct {
 		server func(net.Conn)
@@ -156,8 +155,8 @@ func TestClassifyReadsTheErrorsOfARealSession(t *testing.T) {
 	}
 }
 
-// The sender's own end may be what is closed.
-func TestClassifyReadsAConnectionThatIsClosedHere(t *testing.T) {
+// The sender may itself close the connection.
+func TestClassifyAConnectionClosedLocally(t *testing.T) {
 	pipe, far := net.Pipe()
 	far.Close()
 	for name, conn := range map[string]net.Conn{
@@ -175,8 +174,8 @@ func TestClassifyReadsAConnectionThatIsClosedHere(t *testing.T) {
 	}
 }
 
-// Only a client that still offers the RSA key exchange sees these.
-func TestClassifyReadsTheErrorsOfTheRSAKeyExchange(t *testing.T) {
+// These occur only in a client that still offers the RSA key exchange.
+func TestClassifyErrorsOfTheRSAKeyExchange(t *testing.T) {
 	f := forger{testpki.Must(testpki.New())}
 	small := rsaKey(768)
 	for reason, cert := range map[string]tls.Certificate{
@@ -199,9 +198,9 @@ func rsaKeyExchange(config *tls.Config) *tls.Config {
 	return config
 }
 
-// A stranger chooses names, replies and bytes, and a report must not carry
-// them.
-func TestReasonsAreOfAClosedVocabulary(t *testing.T) {
+// Names, replies and bytes from the network are untrusted, and must not be part of a
+// report.
+func TestReasonsAreFromAFixedSet(t *testing.T) {
 	token := regexp.MustCompile(`^[a-z0-9-]{0,32}$`)
 	hostile := "</html>\r\n\"policy\": \x00é"
 	cert := &x509.Certificate{DNSNames: []string{hostile}}

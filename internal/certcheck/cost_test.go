@@ -14,8 +14,8 @@ import (
 	"github.com/mtasts/go-mtasts/internal/testpki"
 )
 
-// An error tree grows with what the caller's code wraps and joins, and its texts
-// with what a stranger sends. Neither makes it costly to classify.
+// A caller can wrap and join errors without limit, and an untrusted server chooses their
+// texts. Neither makes an error costly to classify.
 func TestAnyErrorIsCheapToClassify(t *testing.T) {
 	text := strings.Repeat("\x1b", 1<<20)
 	deep := errors.New("deep")
@@ -24,7 +24,7 @@ func TestAnyErrorIsCheapToClassify(t *testing.T) {
 	}
 	wide := errors.Join(slices.Repeat([]error{errors.New(text)}, 1000)...)
 	both := errors.Join(slices.Repeat([]error{fmt.Errorf("a: %w", fmt.Errorf("b: %w", errors.New("c")))}, 1000)...)
-	// The largest key and exponent that crypto/tls lets pass, many times.
+	// The largest key and exponent that crypto/tls accepts, many times.
 	f := forger{testpki.Must(testpki.New())}
 	cert := f.issuer(key(&rsa.PublicKey{N: rsaKey(8192).N, E: 1<<31 - 1}))
 	leaf := testpki.Must(f.Forge(cert.Certificate[0], algorithm(1, 2, 840, 113549, 1, 1, 11)))

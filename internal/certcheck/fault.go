@@ -10,12 +10,11 @@ import (
 	"time"
 )
 
-// certificateFault classifies the errors that have a type. cert is the certificate
-// at fault, or nil if that is not known. The result is "" for an error that is
-// not about a certificate.
+// certificateFault classifies an error about a certificate by its type. cert is the
+// certificate at fault, or nil if that is not known. The result is "" for any other
+// error.
 func certificateFault(err error) (result, reason string, cert *x509.Certificate) {
 	var (
-		wrapper    *tls.CertificateVerificationError
 		hostname   x509.HostnameError
 		invalid    x509.CertificateInvalidError
 		unknown    x509.UnknownAuthorityError
@@ -25,7 +24,7 @@ func certificateFault(err error) (result, reason string, cert *x509.Certificate)
 		noRoots    x509.SystemRootsError
 	)
 	var chain []*x509.Certificate
-	verification := errors.As(err, &wrapper)
+	wrapper, verification := errors.AsType[*tls.CertificateVerificationError](err)
 	if verification {
 		chain = wrapper.UnverifiedCertificates
 	}
@@ -52,7 +51,7 @@ func certificateFault(err error) (result, reason string, cert *x509.Certificate)
 	case errors.As(err, &insecure):
 		return notTrusted, ReasonInsecureSignature, nil
 	case errors.As(err, &noRoots):
-		// The fault is this machine's: nothing is wrong with the certificate.
+		// This machine is at fault, not the certificate.
 		return failure, ReasonNoAuthorities, nil
 	case verification:
 		return notTrusted, ReasonInvalidChain, nil
@@ -90,11 +89,9 @@ func invalidFault(invalid x509.CertificateInvalidError, chain []*x509.Certificat
 	return notTrusted, ReasonInvalidChain
 }
 
-// notYetValid reports whether invalid, of reason Expired, is about the beginning
-// of the validity. Go has one reason for both ends. Its Detail holds the time at
-// which the certificate was judged, which need not be the time now, and nothing
-// of the certificate's but its own time. The verifiers of other systems leave it
-// without either word.
+// notYetValid reports whether a certificate that is invalid for the reason Expired has
+// yet to become valid. crypto/x509 has one reason for both ends. Its verifier says in
+// Detail which it is, by the clock of the client. The verifiers of other systems do not.
 func notYetValid(invalid x509.CertificateInvalidError) bool {
 	if strings.Contains(invalid.Detail, " is before ") {
 		return true
@@ -103,16 +100,16 @@ func notYetValid(invalid x509.CertificateInvalidError) bool {
 		invalid.Cert != nil && time.Now().Before(invalid.Cert.NotBefore)
 }
 
-// unknownFault says why no issuer was found for the certificate at which the
-// chain broke off. crypto/x509 tells only in the error's text which issuers it
-// did find, and why it took none of them.
+// unknownFault says why no issuer was found for the certificate at which the chain
+// ends. crypto/x509 only says in the text of its error which issuers it rejected, and
+// why.
 func unknownFault(unknown x509.UnknownAuthorityError, chain []*x509.Certificate) (reason string, culprit *x509.Certificate) {
 	cert := unknown.Cert
 	if cert == nil {
 		return ReasonUnknownAuthority, nil
 	}
 	if bytes.Equal(cert.RawIssuer, cert.RawSubject) {
-		// Nobody checks the signature of a root that came with the chain.
+		// Nobody verifies the signature of a root that the server sent.
 		if len(chain) == 0 || isLeaf(cert, chain) {
 			return ReasonSelfSigned, cert
 		}
@@ -129,7 +126,7 @@ func unknownFault(unknown x509.UnknownAuthorityError, chain []*x509.Certificate)
 			return issuerFault(cert, issuer)
 		}
 	}
-	// The issuer can only be one of the roots, which are not at hand.
+	// The rejected issuer can only be one of the roots, which are not available here.
 	const hint = "x509: certificate signed by unknown authority (possibly because of "
 	if strings.HasPrefix(unknown.Error(), hint+strconv.Quote(x509.ConstraintViolationError{}.Error())) {
 		return ReasonIssuerNotACA, nil
@@ -137,17 +134,18 @@ func unknownFault(unknown x509.UnknownAuthorityError, chain []*x509.Certificate)
 	return ReasonUnknownAuthority, cert
 }
 
-// issuerFault says why issuer, whose name cert gives for its issuer, is not. One
-// is enough: a check of a signature is what a stranger can make us spend.
+// issuerFault says why cert does not chain to issuer, which has the name that cert
+// gives for its issuer. Only one issuer is tried: an untrusted server could send many,
+// and each costs the verification of a signature.
 func issuerFault(cert, issuer *x509.Certificate) (reason string, culprit *x509.Certificate) {
 	err := cert.CheckSignatureFrom(issuer)
 	var constraint x509.ConstraintViolationError
 	switch {
-	case err == nil: // two that sign each other, and no root signs either
+	case err == nil: // the two sign each other, and no root signs either
 		return ReasonUnknownAuthority, cert
 	case errors.As(err, &constraint):
 		return ReasonIssuerNotACA, issuer
-	case errors.Is(err, x509.ErrUnsupportedAlgorithm): // which that of the signature is not
+	case errors.Is(err, x509.ErrUnsupportedAlgorithm): // of the key; unknownFault has checked the signature's
 		return ReasonUnsupportedKey, issuer
 	case smallKey(err.Error()):
 		return ReasonKeyTooSmall, issuer
@@ -159,10 +157,9 @@ func isLeaf(cert *x509.Certificate, chain []*x509.Certificate) bool {
 	return cert.Equal(chain[0])
 }
 
-// IssuerAtFault names the certificate that err is about, where that is not the
-// server's own but an intermediate or a root, as in "issuer-expired". It is a
-// quoted string of printable ASCII, of at most some hundred bytes, for the text
-// of an error; "" if there is no such certificate or it is not known.
+// IssuerAtFault returns the name of the intermediate or root that err is about, as with
+// ReasonIssuerExpired. The name is a quoted string of printable ASCII and of bounded
+// length, for the text of an error. It is "" if the fault is not known to be an issuer's.
 func IssuerAtFault(err error) string {
 	wrapper, ok := errors.AsType[*tls.CertificateVerificationError](err)
 	if !ok || len(wrapper.UnverifiedCertificates) == 0 {

@@ -66,10 +66,10 @@ func signatureFaults(f forger) map[string]fault {
 	renewed := issue(below(f.CA, "Faulty", nothing))
 	renewed.Certificate[1] = issue(below(f.CA, "Faulty", nothing)).Certificate[1]
 
-	// The signature of a root is the one that nobody checks.
-	stranger := testpki.Must(testpki.New())
-	oldRoot := withRoot(stranger)
-	oldRoot.Certificate[1] = testpki.Must(stranger.Forge(oldRoot.Certificate[1], algorithm(1, 2, 840, 113549, 1, 1, 5)))
+	// Nobody verifies the signature of a root.
+	other := testpki.Must(testpki.New())
+	oldRoot := withRoot(other)
+	oldRoot.Certificate[1] = testpki.Must(other.Forge(oldRoot.Certificate[1], algorithm(1, 2, 840, 113549, 1, 1, 5)))
 	rootName := strconv.Quote(oldRoot.Leaf.Issuer.CommonName)
 
 	return map[string]fault{
@@ -86,12 +86,12 @@ func signatureFaults(f forger) map[string]fault {
 		"Ed448, of an issuer":        {f.issuer(algorithm(1, 3, 101, 113)), notTrusted, ReasonUnsupportedSignature, `"Faulty"`},
 		"DSA with SHA-256":           {f.leaf(algorithm(2, 16, 840, 1, 101, 3, 4, 3, 2)), notTrusted, ReasonUnsupportedSignature, ""},
 		"by another key":             {renewed, notTrusted, ReasonInvalidSignature, ""},
-		"by nobody known":            {issue(below(stranger, "Unknown", nothing)), notTrusted, ReasonUnknownAuthority, `"Unknown"`},
+		"by nobody known":            {issue(below(other, "Unknown", nothing)), notTrusted, ReasonUnknownAuthority, `"Unknown"`},
 		"by nobody known, and SHA-1": {oldRoot, notTrusted, ReasonUnknownAuthority, rootName},
 	}
 }
 
-// keyFaults are keys that crypto/tls does not take, and what it cannot parse.
+// keyFaults are keys that crypto/tls does not accept, and certificates that it cannot parse.
 func keyFaults(f forger) map[string]fault {
 	small := rsaKey(768)
 	smallIssuer := f.issuer(key(small))
@@ -163,8 +163,8 @@ func TestEveryFaultHasItsReasonInARealHandshake(t *testing.T) {
 	}
 }
 
-// A root is judged as well, and it is the operator who chose it.
-func TestAFaultOfARoot(t *testing.T) {
+// A root is verified as well. The operator has chosen it.
+func TestFaultsOfARoot(t *testing.T) {
 	ca := testpki.Must(testpki.New())
 	for name, test := range map[string]struct {
 		change                 func(*x509.Certificate)
@@ -188,7 +188,7 @@ func TestAFaultOfARoot(t *testing.T) {
 	}
 }
 
-// A private authority that was made anew has the name of the old one.
+// An operator who renews a private authority may keep its name.
 func TestARootOfTheSameNameIsAnUnknownAuthority(t *testing.T) {
 	ca := testpki.Must(testpki.New())
 	old, renewed := below(ca, "Root", nothing), below(ca, "Root", nothing)
@@ -202,8 +202,8 @@ func TestARootOfTheSameNameIsAnUnknownAuthority(t *testing.T) {
 	}
 }
 
-// The clock of the client decides, not that of this machine when it classifies.
-func TestWhetherACertificateHasBegunIsJudgedByTheClockOfTheHandshake(t *testing.T) {
+// The clock of the handshake counts, not the time of the classification.
+func TestValidityIsClassifiedByTheClockOfTheHandshake(t *testing.T) {
 	ca := testpki.Must(testpki.New())
 	cert := issue(below(ca, "Faulty", nothing))
 	for years, result := range map[int]string{-100: notTrusted, 100: expired} {
@@ -217,7 +217,7 @@ func TestWhetherACertificateHasBegunIsJudgedByTheClockOfTheHandshake(t *testing.
 	}
 }
 
-// A stranger chooses the name of an issuer, and its text goes into logs.
+// The name of an issuer is untrusted, and becomes part of a log.
 func TestTheNameOfAnIssuerIsShortAndPrintable(t *testing.T) {
 	ca := testpki.Must(testpki.New())
 	printable := regexp.MustCompile(`^"[ -~]{1,1000}"$`)

@@ -16,27 +16,27 @@ import (
 	"github.com/mtasts/go-mtasts/internal/testpki"
 )
 
-// A fault is what a server presents that has one, and what is to be said of it.
+// A fault is a certificate with a fault, and its classification.
 type fault struct {
 	cert           tls.Certificate
 	result, reason string
-	issuer         string // as IssuerAtFault has it
+	issuer         string // the result of IssuerAtFault
 }
 
 // A forger makes certificates for mx.
 type forger struct{ *testpki.CA }
 
-// issue returns a good certificate of authority.
+// issue returns a valid certificate of authority.
 func issue(authority *testpki.CA) tls.Certificate { return testpki.Must(authority.Issue(mx)) }
 
-// sign returns a certificate that change alters before crypto/x509 makes it.
+// sign returns a certificate whose template change alters.
 func sign(authority *testpki.CA, change func(*x509.Certificate)) tls.Certificate {
 	template := x509.Certificate{DNSNames: []string{mx}}
 	change(&template)
 	return testpki.Must(authority.Sign(template))
 }
 
-// below returns an intermediate of this name, which change gives a fault.
+// below returns an intermediate of this name, whose template change alters.
 func below(authority *testpki.CA, name string, change func(*x509.Certificate)) *testpki.CA {
 	return testpki.Must(authority.Intermediate(func(c *x509.Certificate) {
 		c.Subject = pkix.Name{CommonName: name}
@@ -46,27 +46,28 @@ func below(authority *testpki.CA, name string, change func(*x509.Certificate)) *
 
 func nothing(*x509.Certificate) {}
 
-// leaf returns a certificate that change alters in its encoding.
+// leaf returns a certificate whose encoding change alters.
 func (f forger) leaf(change func(*testpki.TBS)) tls.Certificate {
 	cert := issue(f.CA)
 	cert.Certificate[0] = testpki.Must(f.Forge(cert.Certificate[0], change))
 	return cert
 }
 
-// issuer returns one whose intermediate, "Faulty", change alters.
+// issuer returns a certificate with an intermediate, "Faulty", whose encoding change
+// alters.
 func (f forger) issuer(change func(*testpki.TBS)) tls.Certificate {
 	cert := issue(below(f.CA, "Faulty", nothing))
 	cert.Certificate[1] = testpki.Must(f.Forge(cert.Certificate[1], change))
 	return cert
 }
 
-// withKey is cert in the hands of a server with this private key.
+// withKey returns cert with another private key.
 func withKey(cert tls.Certificate, private crypto.PrivateKey) tls.Certificate {
 	cert.PrivateKey = private
 	return cert
 }
 
-// A fakeKey stands for a private key of any kind. Its signatures are nonsense.
+// A fakeKey is a private key for any public key. Its signatures are invalid.
 type fakeKey struct{ public crypto.PublicKey }
 
 func (k fakeKey) Public() crypto.PublicKey { return k.public }
@@ -88,13 +89,13 @@ func rsaKey(bits uint) *rsa.PublicKey {
 	return &rsa.PublicKey{N: n.SetBit(n, 0, 1), E: 65537}
 }
 
-// key puts a public key into a certificate that crypto/x509 can encode.
+// key sets a public key that crypto/x509 can encode.
 func key(public crypto.PublicKey) func(*testpki.TBS) {
 	der := testpki.Must(x509.MarshalPKIXPublicKey(public))
 	return func(tbs *testpki.TBS) { tbs.Key = asn1.RawValue{FullBytes: der} }
 }
 
-// otherKey puts one that it cannot encode.
+// otherKey sets a public key that crypto/x509 cannot encode.
 func otherKey(algorithm asn1.ObjectIdentifier, parameters any, public []byte) func(*testpki.TBS) {
 	var info struct {
 		Algorithm pkix.AlgorithmIdentifier
@@ -109,7 +110,7 @@ func otherKey(algorithm asn1.ObjectIdentifier, parameters any, public []byte) fu
 	return func(tbs *testpki.TBS) { tbs.Key = asn1.RawValue{FullBytes: der} }
 }
 
-// algorithm says that another algorithm made the signature.
+// algorithm sets the algorithm of the signature.
 func algorithm(arcs ...int) func(*testpki.TBS) {
 	return func(tbs *testpki.TBS) { tbs.Algorithm = pkix.AlgorithmIdentifier{Algorithm: arcs} }
 }

@@ -31,8 +31,8 @@ func checkWords(t *testing.T, err error) {
 	}
 }
 
-// FuzzVerify verifies any certificate, for any name. Only the one that the root
-// has signed is ever valid, and the words for all others are our own.
+// FuzzVerify verifies any certificate, for any name. Only the certificate that the root
+// has signed is valid. Any other has a known result and reason.
 func FuzzVerify(f *testing.F) {
 	ca := testpki.Must(testpki.New())
 	for _, p := range everyCertificate() {
@@ -54,9 +54,9 @@ func FuzzVerify(f *testing.F) {
 	})
 }
 
-// FuzzClassify classifies what an SMTP client may have to say.
+// FuzzClassify classifies errors of an SMTP client.
 func FuzzClassify(f *testing.F) {
-	for reason := range x509.NoValidChains + 2 { // all that a certificate can be invalid for
+	for reason := range x509.NoValidChains + 2 { // every reason of crypto/x509
 		f.Add(int(reason), "text", "read")
 	}
 	f.Add(454, "4.7.0 TLS not available", "remote error")

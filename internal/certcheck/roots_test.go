@@ -12,10 +12,10 @@ import (
 	"github.com/mtasts/go-mtasts/internal/testpki"
 )
 
-// verdictsVariable makes the test a program that shakes hands and prints verdicts.
+// verdictsVariable makes the test binary do handshakes and print their classification.
 const verdictsVariable = "CERTCHECK_PRINT_VERDICTS"
 
-// A process loads the system's roots once, so each case is a process of its own.
+// A process loads the system's roots only once, so each case runs in a new process.
 func TestAMachineWithoutAuthoritiesBlamesNoServer(t *testing.T) {
 	if os.Getenv(verdictsVariable) != "" {
 		printVerdicts(t)
@@ -77,8 +77,8 @@ func printVerdicts(t *testing.T) {
 	}
 }
 
-func TestAPoolOfTheOperatorsThatIsEmptyBlamesNoServer(t *testing.T) {
-	ca, stranger := testpki.Must(testpki.New()), testpki.Must(testpki.New())
+func TestAnEmptyPoolBlamesNoServer(t *testing.T) {
+	ca, other := testpki.Must(testpki.New()), testpki.Must(testpki.New())
 	for _, test := range []struct {
 		cert           tls.Certificate
 		roots          *x509.CertPool
@@ -88,7 +88,7 @@ func TestAPoolOfTheOperatorsThatIsEmptyBlamesNoServer(t *testing.T) {
 		{issue(below(ca, "Fine", nothing)), x509.NewCertPool(), failure, ReasonNoAuthorities},
 		{testpki.Must(testpki.SelfSigned(mx)), x509.NewCertPool(), failure, ReasonNoAuthorities},
 		{testpki.Must(ca.Issue("mx.example.net")), x509.NewCertPool(), hostMismatch, ""},
-		{issue(ca), stranger.Pool(), notTrusted, ReasonUnknownAuthority},
+		{issue(ca), other.Pool(), notTrusted, ReasonUnknownAuthority},
 		{issue(ca), ca.Pool(), "", ""},
 	} {
 		_, err := handshake(t, test.cert, &tls.Config{ServerName: mx, RootCAs: test.roots})

@@ -2,9 +2,9 @@ package certcheck
 
 import "strings"
 
-// textFault classifies the faults of a server that crypto/tls tells by text alone.
-// A test makes each in a real handshake, to see when Go changes a text. The result
-// is "" for every other error.
+// textFault classifies the faults of a server that crypto/tls reports by text alone.
+// A test provokes each in a real handshake, and fails when Go changes a text. The
+// result is "" for any other error.
 func textFault(err error) (result, reason string) {
 	switch e := err.(type) {
 	case interface{ Unwrap() error }:
@@ -49,7 +49,7 @@ func textFault(err error) (result, reason string) {
 	return "", ""
 }
 
-// smallKey reports whether crypto/rsa refused a key for its size.
+// smallKey reports whether crypto/rsa rejected a key for its size.
 func smallKey(text string) bool {
 	return strings.HasPrefix(text, "crypto/rsa: ") && strings.Contains(text, "-bit keys are insecure")
 }

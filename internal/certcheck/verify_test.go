@@ -16,17 +16,17 @@ import (
 
 const mx = "mx.example.com"
 
-// A presented certificate is what a server shows to a client that trusts
-// roots and asks for name.
+// A presented certificate is what a server presents to a client that trusts roots and
+// expects name.
 type presented struct {
 	cert  tls.Certificate
 	roots *x509.CertPool
 	name  string
 
-	result, reason string // what Classify makes of the verdict
+	result, reason string // of Classify
 }
 
-// everyCertificate is each kind of certificate that testpki makes, and more.
+// everyCertificate returns each kind of certificate that testpki makes, and more.
 func everyCertificate() map[string]presented {
 	ca := testpki.Must(testpki.New())
 	roots := ca.Pool()
@@ -72,7 +72,7 @@ func everyCertificate() map[string]presented {
 	}
 }
 
-// withRoot is a certificate of ca with the root in its chain.
+// withRoot returns a certificate of ca with the root in its chain.
 func withRoot(ca *testpki.CA) tls.Certificate {
 	cert := testpki.Must(ca.Issue(mx))
 	root, _ := pem.Decode(ca.PEM())
@@ -80,8 +80,8 @@ func withRoot(ca *testpki.CA) tls.Certificate {
 	return cert
 }
 
-// connect returns a connection on whose other end server runs. The test ends
-// after both.
+// connect returns a connection to server. The test does not end before the connection
+// and server.
 func connect(t *testing.T, server func(net.Conn)) net.Conn {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -110,8 +110,8 @@ func connect(t *testing.T, server func(net.Conn)) net.Conn {
 	return client
 }
 
-// handshake presents cert to a client and returns the certificates that the
-// client saw and what became of the handshake.
+// handshake presents cert to a client. It returns the certificates that the client
+// received and the error of the handshake.
 func handshake(t *testing.T, cert tls.Certificate, config *tls.Config) ([]*x509.Certificate, error) {
 	t.Helper()
 	client := tls.Client(connect(t, func(conn net.Conn) {
@@ -122,8 +122,8 @@ func handshake(t *testing.T, cert tls.Certificate, config *tls.Config) ([]*x509.
 	return client.ConnectionState().PeerCertificates, err
 }
 
-// Mode testing must see what mode enforce would have seen: crypto/tls is the
-// judge of the one, and Verify of the other.
+// Mode testing must find the faults that mode enforce would find. crypto/tls verifies for
+// enforce, and Verify for testing.
 func TestRFC8461_4_2_VerifyAgreesWithTheHandshakeOfEnforceMode(t *testing.T) {
 	for name, p := range everyCertificate() {
 		t.Run(name, func(t *testing.T) {
@@ -150,7 +150,7 @@ func TestRFC8461_4_2_VerifyAgreesWithTheHandshakeOfEnforceMode(t *testing.T) {
 }
 
 // RFC 8461, Section 4.2: the name is a DNS-ID. crypto/tls would accept these.
-func TestRFC8461_4_2_AnIPAddressIsNoName(t *testing.T) {
+func TestRFC8461_4_2_AnIPAddressIsNotADNSName(t *testing.T) {
 	ca := testpki.Must(testpki.New())
 	certs := []*x509.Certificate{testpki.Must(ca.Issue("127.0.0.1", "::1", "192.0.2.1")).Leaf}
 	for _, name := range []string{"127.0.0.1", "::1", "[::1]", "192.0.2.1", "[192.0.2.1]"} {
@@ -161,7 +161,7 @@ func TestRFC8461_4_2_AnIPAddressIsNoName(t *testing.T) {
 	}
 }
 
-func TestRFC8461_4_2_ValidityIsJudgedAtTheTimeGiven(t *testing.T) {
+func TestRFC8461_4_2_ValidityIsVerifiedAtTheGivenTime(t *testing.T) {
 	ca := testpki.Must(testpki.New())
 	certs := []*x509.Certificate{testpki.Must(ca.Issue(mx)).Leaf}
 	for now, valid := range map[time.Time]bool{

@@ -14,11 +14,10 @@ import (
 	"time"
 )
 
-// The tests named TestHarness use the standard library only: they show that
-// the servers behave as described, so that a failure elsewhere is one of the
-// sender.
+// The tests named TestHarness use the standard library only. They show that the servers behave
+// as described, so that a failure of another test is one of the sender.
 
-// get fetches a URL as a plain HTTPS client in this world does.
+// get fetches a URL by HTTPS. The fields of header are pairs of name and value.
 func (w *world) get(t *testing.T, url string, config *tls.Config, header ...string) (*http.Response, string) {
 	t.Helper()
 	if config == nil {
@@ -84,7 +83,7 @@ func (w *world) dial(t *testing.T, host string) *smtp.Client {
 	return c
 }
 
-// startTLS runs the handshake to its end: net/smtp does it late.
+// startTLS completes the handshake, which net/smtp leaves to the next command.
 func (w *world) startTLS(c *smtp.Client, host string, config *tls.Config) error {
 	config.ServerName, config.RootCAs = host, w.ca.Pool()
 	if err := c.StartTLS(config); err != nil {

@@ -10,8 +10,8 @@ import (
 	"github.com/mtasts/go-mtasts/mtasts"
 )
 
-// A message reaches each of the five publishers as their policies demand: over
-// TLS, and with success reported.
+// A message reaches each of the five publishers over TLS, as their policies demand, and
+// success is reported.
 func TestPublishers(t *testing.T) {
 	w := newWorld(t)
 	for _, p := range []struct {
@@ -33,21 +33,21 @@ func TestPublishers(t *testing.T) {
 		t.Run(p.what, func(t *testing.T) {
 			t.Parallel()
 			s := w.sender(t)
-			for _, to := range []string{"first", "second"} { // fetched, remembered
+			for _, to := range []string{"first", "second"} { // fetched, cached
 				s.send(t, to+"@"+p.domain).delivered(t, p.mx, "TLSv1.3").
 					sessions(t, under(p.domain, p.mode, p.id).session(p.mx, "", ""))
 			}
 		})
 	}
 
-	t.Run("delegated, but the certificate has no name for it", func(t *testing.T) {
+	t.Run("delegated, but the certificate does not have the name", func(t *testing.T) {
 		t.Parallel()
 		w.sender(t).send(t, "someone@example.edu").delivered(t, "mail.example.net", "TLSv1.3").sessions(t).
 			policyTrouble(t, under("example.edu", "", "").policy(mtasts.ResultWebPKIInvalid, "certificate-host-mismatch"))
 	})
 }
 
-// Under mode enforce the hosts that a publisher does not list get nothing.
+// Under mode enforce, a host that the publisher does not list gets no message.
 func TestPublishersEnforce(t *testing.T) {
 	w := newWorld(t)
 	for _, p := range []struct {
@@ -56,22 +56,21 @@ func TestPublishersEnforce(t *testing.T) {
 		id     string
 		mx     string // in place of the right one; sound in itself
 	}{
-		{"a wildcard stands for one label", "naut.ca", "20160831085700Z", "in.mail.naut.ca"},
-		{"a wildcard does not stand for none", "naut.ca", "20160831085700Z", "naut.ca"},
+		{"a wildcard matches one label only", "naut.ca", "20160831085700Z", "in.mail.naut.ca"},
+		{"a wildcard does not match the parent", "naut.ca", "20160831085700Z", "naut.ca"},
 		{"a provider", "example.net", "20230101000000", "mx.attacker.test"},
 		{"delegated by CNAME", "example.org", "20230101000000", "mx.attacker.test"},
 	} {
 		t.Run(p.what, func(t *testing.T) {
 			w.dns.replace(t, p.domain, "MX", "10 "+p.mx+".")
-			w.sender(t).send(t, "someone@"+p.domain).heldBack(t).
+			w.sender(t).send(t, "someone@"+p.domain).deferred(t).
 				sessions(t, under(p.domain, mtasts.ModeEnforce, p.id).session(p.mx, mtasts.ResultValidationFailure, "mx-not-listed"))
 		})
 	}
 }
 
-// Under mode testing mail goes on while something is wrong, and the failure is
-// reported. Once the publisher goes to mode enforce, a sender that remembers the
-// old policy holds mail back.
+// Under mode testing a failure is reported and the message is delivered. After the publisher
+// has changed to mode enforce, a sender that has the old policy in its cache defers mail.
 func TestPublishersGoFromTestingToEnforce(t *testing.T) {
 	w := newWorld(t)
 	for _, p := range []struct {
@@ -96,7 +95,7 @@ func TestPublishersGoFromTestingToEnforce(t *testing.T) {
 			s.send(t, "trouble@"+p.domain).delivered(t, other, "").
 				sessions(t, testing.session(other, mtasts.ResultValidationFailure, "mx-not-listed"))
 
-			// The first process applies what is remembered and looks behind it.
+			// The first process applies the cached policy, and revalidates it in the background.
 			w.publish(t, p.domain, p.id, p.policy)
 			n := 0
 			eventually(t, "the new policy is applied", func() error {
@@ -108,7 +107,7 @@ func TestPublishersGoFromTestingToEnforce(t *testing.T) {
 						sessions(t, testing.session(other, mtasts.ResultValidationFailure, "mx-not-listed"))
 					return errors.New("delivered under the old policy")
 				}
-				a.heldBack(t).sessions(t, enforce.session(other, mtasts.ResultValidationFailure, "mx-not-listed"))
+				a.deferred(t).sessions(t, enforce.session(other, mtasts.ResultValidationFailure, "mx-not-listed"))
 				return nil
 			})
 

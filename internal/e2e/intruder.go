@@ -11,10 +11,10 @@ import (
 	"golang.org/x/net/dns/dnsmessage"
 )
 
-// intruder is somebody on the way between a sender and the DNS server who lets
-// every query pass but those for TXT records, and so has the forged MX records
-// found and the policy not. It returns the host:port at which the sender meets
-// it. A query for TXT is answered with rcode, or not at all if that is dropped.
+// intruder is an attacker between a sender and the DNS server who passes on all queries
+// but those for TXT records: forged MX records are found, the policy is not. It returns
+// the host:port that the sender asks. A query for TXT is answered with rcode, or not at
+// all if that is dropped.
 func (w *world) intruder(t *testing.T, host byte, rcode dnsmessage.RCode) string {
 	t.Helper()
 	socket, err := net.ListenPacket("udp", net.JoinHostPort(w.addr(host), "53"))
@@ -34,7 +34,7 @@ func (w *world) intruder(t *testing.T, host byte, rcode dnsmessage.RCode) string
 				return // closed
 			}
 			work.Go(func() {
-				if answer := w.pass(query[:n], rcode); answer != nil {
+				if answer, err := w.pass(query[:n], rcode); err == nil && answer != nil {
 					socket.WriteTo(answer, from)
 				}
 			})
@@ -43,46 +43,33 @@ func (w *world) intruder(t *testing.T, host byte, rcode dnsmessage.RCode) string
 	return socket.LocalAddr().String()
 }
 
-// dropped is no code of the DNS: there is no answer that could carry it.
+// dropped is not a code of the DNS: no answer could carry it.
 const dropped = dnsmessage.RCode(0xffff)
 
 // pass returns the answer to a query, nil for none.
-func (w *world) pass(query []byte, rcode dnsmessage.RCode) []byte {
-	var p dnsmessage.Parser
-	header, err := p.Start(query)
-	if err != nil {
-		return nil
+func (w *world) pass(query []byte, rcode dnsmessage.RCode) ([]byte, error) {
+	var m dnsmessage.Message
+	if err := m.Unpack(query); err != nil {
+		return nil, err
 	}
-	question, err := p.Question()
-	if err != nil {
-		return nil
-	}
-	if question.Type == dnsmessage.TypeTXT {
+	if len(m.Questions) == 1 && m.Questions[0].Type == dnsmessage.TypeTXT {
 		if rcode == dropped {
-			return nil
+			return nil, nil
 		}
-		header.Response, header.RCode = true, rcode
-		reply := dnsmessage.Message{Header: header, Questions: []dnsmessage.Question{question}}
-		answer, err := reply.Pack()
-		if err != nil {
-			return nil
-		}
-		return answer
+		reply := dnsmessage.Message{Header: m.Header, Questions: m.Questions}
+		reply.Response, reply.RCode = true, rcode
+		return reply.Pack()
 	}
-
 	conn, err := net.Dial("udp", w.dns.addr)
 	if err != nil {
-		return nil
+		return nil, err
 	}
 	defer conn.Close()
 	conn.SetDeadline(time.Now().Add(patience))
 	if _, err := conn.Write(query); err != nil {
-		return nil
+		return nil, err
 	}
 	answer := make([]byte, 4096)
 	n, err := conn.Read(answer)
-	if err != nil {
-		return nil
-	}
-	return answer[:n]
+	return answer[:n], err
 }

@@ -15,9 +15,9 @@ import (
 
 func TestPolicyFileWithoutLength(t *testing.T) {
 	w := newWorld(t)
-	client := w.open(t, filepath.Join(t.TempDir(), "policies.db"), 0)
+	client := w.open(t, filepath.Join(t.TempDir(), "policies.db"), w.dns.addr, 0)
 	for _, minor := range []int{2, 3} {
-		for _, way := range lengthlessWays() {
+		for way := range lengthlessWays() {
 			domain := lengthlessDomain(way, minor)
 			t.Run(domain, func(t *testing.T) {
 				header := w.rawHeader(t, w.lengthlessAddr(minor), "mta-sts."+domain, tls.VersionTLS10+uint16(minor))

@@ -32,7 +32,7 @@ func runWithSendProgram(m *testing.M) int {
 	}
 	defer os.RemoveAll(dir)
 	sendProgram = filepath.Join(dir, "send")
-	// As root, git may refuse to tell about a checkout that another user owns.
+	// As root, git may refuse to read a checkout of another user.
 	build := exec.Command("go", "build", "-buildvcs=false", "-o", sendProgram, "../../examples/send")
 	build.Stdout, build.Stderr = os.Stderr, os.Stderr
 	if err := build.Run(); err != nil {
@@ -48,8 +48,7 @@ const (
 	statusDeferred  = 75
 )
 
-// A sender runs examples/send, a process for each message. What one process
-// learns, the next one remembers.
+// A sender runs examples/send, a process for each message. All processes share a store.
 type sender struct {
 	*world
 	db    string
@@ -57,7 +56,7 @@ type sender struct {
 	allow []string // networks
 }
 
-// sender returns a sender that has seen nothing of the world yet.
+// sender returns a sender with an empty store.
 func (w *world) sender(t *testing.T) *sender {
 	return &sender{
 		world: w,
@@ -88,8 +87,8 @@ type report struct {
 	Error  string
 }
 
-// send runs examples/send with a message for an address. The address tells the
-// message from others: use each for one attempt.
+// send runs examples/send with a message for an address. Use each address once: it identifies
+// the message.
 func (s *sender) send(t *testing.T, to string) *attempt {
 	t.Helper()
 	args := []string{"-from", "sender@sender.example", "-to", to,
@@ -119,8 +118,8 @@ func (s *sender) send(t *testing.T, to string) *attempt {
 	return a
 }
 
-// delivered demands that the message is in the mailbox and came by way of mx,
-// over the given version of TLS or, if that is "", without.
+// delivered asserts that the message is in the mailbox and that mx received it, over this
+// version of TLS or, if that is "", without TLS.
 func (a *attempt) delivered(t *testing.T, mx, tls string) *attempt {
 	t.Helper()
 	if a.status != statusDelivered {
@@ -137,20 +136,19 @@ func (a *attempt) delivered(t *testing.T, mx, tls string) *attempt {
 	return a
 }
 
-// heldBack demands that the message is to be tried again later, and that no
-// server has it.
-func (a *attempt) heldBack(t *testing.T) *attempt {
+// deferred asserts that the message is to be tried again later and that no server has it.
+func (a *attempt) deferred(t *testing.T) *attempt {
 	t.Helper()
 	if a.status != statusDeferred {
 		t.Errorf("exit status %d, want %d:\n%s", a.status, statusDeferred, a.log)
 	}
 	if got := a.mta.mailbox(t, a.to); len(got) != 0 {
-		t.Errorf("%s was handed to %s over %q:\n%s", a.to, got[0].by, got[0].tls, a.log)
+		t.Errorf("%s was delivered to %s over %q:\n%s", a.to, got[0].by, got[0].tls, a.log)
 	}
 	return a
 }
 
-// sessions demands that these and no other outcomes of sessions were reported.
+// sessions asserts that the reports about sessions are these and no others.
 func (a *attempt) sessions(t *testing.T, want ...report) *attempt {
 	t.Helper()
 	var got []report
@@ -165,8 +163,7 @@ func (a *attempt) sessions(t *testing.T, want ...report) *attempt {
 	return a
 }
 
-// policyTrouble demands that want was reported about the policy, and nothing
-// else.
+// policyTrouble asserts that the reports about the policy are want and no others.
 func (a *attempt) policyTrouble(t *testing.T, want report) *attempt {
 	t.Helper()
 	var got []report
@@ -181,7 +178,7 @@ func (a *attempt) policyTrouble(t *testing.T, want report) *attempt {
 	return a
 }
 
-// brief is r without the text, which is for people.
+// brief is r without the text of the error.
 func (r report) brief() report {
 	r.Error = ""
 	return r
@@ -198,7 +195,7 @@ func (r report) session(mx string, result mtasts.Result, reason string) report {
 	return r
 }
 
-// policy is r about a policy that could not be had.
+// policy is r about a policy that could not be fetched.
 func (r report) policy(result mtasts.Result, reason string) report {
 	r.Kind, r.Result, r.Reason = mtasts.EventPolicy, result, reason
 	return r

@@ -11,12 +11,11 @@ import (
 	"github.com/mtasts/go-mtasts/mtasts"
 )
 
-// An attacker who controls the DNS and the way to the policy host sends a
-// domain's mail to a host of his own, which proves to be what its name says, and
-// does what he can to have the policy forgotten. A process that finds the policy
-// in the file holds the mail back. That it is the remembered policy which does
-// so shows a sender that meets the domain for the first time: it delivers.
-func TestRememberedPolicyOutlives(t *testing.T) {
+// The attacker controls the DNS and the network of the policy host. He publishes his own MX
+// host, which has a valid certificate, and tries to get the policy dropped. A sender that has
+// the policy in its store defers the mail. A sender with an empty store delivers: this shows
+// that the stored policy made the difference.
+func TestCachedPolicyOutlivesAttacks(t *testing.T) {
 	w := newWorld(t)
 	set := func(typ string, contents ...string) func(*testing.T, string) {
 		return func(t *testing.T, domain string) { w.dns.replace(t, "_mta-sts."+domain, typ, contents...) }
@@ -25,7 +24,7 @@ func TestRememberedPolicyOutlives(t *testing.T) {
 		set("TXT")(t, domain)
 		set("CNAME", "_mta-sts."+domain)(t, domain)
 	}
-	onTheWay := func(*testing.T, string) {} // the DNS server itself is well
+	onTheWay := func(*testing.T, string) {} // the intruder does it
 	newID := func(t *testing.T, domain string) {
 		fault, _, _ := strings.Cut(domain, ".")
 		w.dns.replace(t, "mta-sts."+domain, "A", w.broken[fault])
@@ -36,11 +35,11 @@ func TestRememberedPolicyOutlives(t *testing.T) {
 		what   string
 		label  string
 		happen func(t *testing.T, domain string)
-		dns    string        // where the sender's queries go from then on
+		dns    string        // the DNS server of the sender during the attack
 		result mtasts.Result // what is reported about the policy
 		reason string
 	}{
-		// Each look-up takes 10 seconds, so this comes first.
+		// This comes first, since each look-up takes 10 seconds.
 		{"queries without an answer", "dropped", onTheWay, w.intruder(t, 61, dropped),
 			mtasts.ResultPolicyFetchError, "dns-failure"},
 		{"REFUSED", "refused", onTheWay, w.intruder(t, 62, dnsmessage.RCodeRefused),
@@ -67,29 +66,29 @@ func TestRememberedPolicyOutlives(t *testing.T) {
 		t.Run(attack.what, func(t *testing.T) {
 			t.Parallel()
 			domain := attack.label + ".test"
-			remembers, stranger := w.sender(t), w.sender(t)
-			remembers.send(t, "before@"+domain).delivered(t, "mx.victims.test", "TLSv1.3")
+			cached, empty := w.sender(t), w.sender(t)
+			cached.send(t, "before@"+domain).delivered(t, "mx.victims.test", "TLSv1.3")
 
 			w.dns.replace(t, domain, "MX", "10 mx.attacker.test.")
 			attack.happen(t, domain)
-			remembers.dns, stranger.dns = attack.dns, attack.dns
+			cached.dns, empty.dns = attack.dns, attack.dns
 
-			t.Run("a sender that remembers", func(t *testing.T) {
+			t.Run("policy in the store", func(t *testing.T) {
 				t.Parallel()
 				known := under(domain, mtasts.ModeEnforce, "1")
-				remembers.send(t, "after@"+domain).heldBack(t).
+				cached.send(t, "after@"+domain).deferred(t).
 					sessions(t, known.session("mx.attacker.test", mtasts.ResultValidationFailure, "mx-not-listed")).
 					policyTrouble(t, known.policy(attack.result, attack.reason))
 			})
-			t.Run("a sender that does not", func(t *testing.T) {
+			t.Run("empty store", func(t *testing.T) {
 				t.Parallel()
-				stranger.send(t, "stranger@"+domain).delivered(t, "mx.attacker.test", "TLSv1.3").sessions(t)
+				empty.send(t, "empty@"+domain).delivered(t, "mx.attacker.test", "TLSv1.3").sessions(t)
 			})
 		})
 	}
 
-	// Other ways to take the mail, while the policy cannot be looked up anew.
-	t.Run("NXDOMAIN, and the MX host has an address of the attacker's", func(t *testing.T) {
+	// The attacker can also take over the address of a listed MX host.
+	t.Run("NXDOMAIN, and the MX host has an address of the attacker", func(t *testing.T) {
 		t.Parallel()
 		const domain, host = "ipv6.example", "mx.ipv6.example"
 		s := w.sender(t)
@@ -98,12 +97,12 @@ func TestRememberedPolicyOutlives(t *testing.T) {
 		w.dns.replace(t, host, "AAAA")
 		known := under(domain, mtasts.ModeEnforce, "1")
 
-		w.dns.replace(t, host, "A", w.addrOf(t, "mx.attacker.test"))
-		s.send(t, "misled@"+domain).heldBack(t).
+		w.dns.replace(t, host, "A", w.mxAddr["mx.attacker.test"])
+		s.send(t, "misled@"+domain).deferred(t).
 			sessions(t, known.session(host, mtasts.ResultCertificateHostMismatch, ""))
 
-		w.dns.replace(t, host, "A", w.addrOf(t, "mx.plain.example"))
-		s.send(t, "stripped@"+domain).heldBack(t).
+		w.dns.replace(t, host, "A", w.mxAddr["mx.plain.example"])
+		s.send(t, "stripped@"+domain).deferred(t).
 			sessions(t, known.session(host, mtasts.ResultSTARTTLSNotSupported, "starttls-not-offered"))
 	})
 }

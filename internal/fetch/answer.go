@@ -1,48 +1,48 @@
 package fetch
 
 import (
+	"compress/gzip"
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
 	"strings"
 )
 
-// sizeLimit is in bytes after decoding. RFC 8461, Section 3.3: "a suggested
-// maximum policy size 64 kilobytes".
+// sizeLimit is in bytes after decoding. RFC 8461, Section 3.3: "a suggested maximum
+// policy size 64 kilobytes".
 const sizeLimit = 64 << 10
 
-// readPolicy returns the body of resp if resp is an answer that can be a
-// policy file. What it refuses is an *Error of KindAnswer.
+// readPolicy returns the body of resp if resp can be a policy file. For any other
+// answer, the error has Refused set.
 func readPolicy(resp *http.Response) (string, error) {
-	// RFC 8461, Section 3.3: "Policies fetched via HTTPS are only valid if the
-	// HTTP response code is 200 (OK). HTTP 3xx redirects MUST NOT be
-	// followed".
+	// RFC 8461, Section 3.3: "Policies fetched via HTTPS are only valid if the HTTP
+	// response code is 200 (OK). HTTP 3xx redirects MUST NOT be followed".
 	if resp.StatusCode != http.StatusOK {
-		hint := ""
-		if resp.StatusCode/100 == 3 {
-			hint = ", and redirects are not followed"
-		}
-		return "", refuse("the status is %d, not 200%s", resp.StatusCode, hint)
+		return "", refuse("the status is %d; it must be 200, without a redirect", resp.StatusCode)
 	}
-	// RFC 8461, Section 3.2: the media type is text/plain, lest whoever may
-	// upload a picture to a host could publish a policy there. A host that
-	// states none makes no such promise of something else.
+	// RFC 8461, Section 3.2: whoever may only upload a picture must not be able to
+	// publish a policy. An answer without a media type is accepted.
 	if mediaType := mediaType(resp.Header); mediaType != "" && !strings.EqualFold(mediaType, "text/plain") {
-		return "", refuse("the media type is %s, not text/plain", quote(mediaType))
-	}
-	// The transport asks for gzip and decodes it by itself. What is left was
-	// not asked for.
-	if coding := resp.Header.Get("Content-Encoding"); !plain(coding) {
-		return "", refuse("the content coding is %s, which was not asked for", quote(coding))
+		return "", refuse("the media type is %+.80q, not text/plain", mediaType)
 	}
 	if resp.Body == nil {
 		return "", nil
 	}
-	// A body is refused for its length, never cut: the beginning of a policy
-	// is another policy. The limit is on what was decoded, so that a small
-	// body that unfolds to gigabytes costs no more than another.
-	body, err := io.ReadAll(io.LimitReader(resp.Body, sizeLimit+1))
+	content := io.Reader(resp.Body)
+	switch coding := resp.Header.Get("Content-Encoding"); strings.ToLower(coding) {
+	case "", "identity", "none", "utf-8": // servers write all of these for no coding
+	case "gzip", "x-gzip": // RFC 9110, Section 8.4.1.3: the two are equivalent
+		z, err := gzip.NewReader(resp.Body)
+		if err != nil {
+			return "", fmt.Errorf("decode the body: %w", err)
+		}
+		content = z
+	default:
+		return "", refuse("the content coding is %+.80q, which was not asked for", coding)
+	}
+	// A longer body is refused, never truncated: the beginning of a policy is another
+	// policy. The limit is on decoded bytes, so that no body unfolds to gigabytes.
+	body, err := io.ReadAll(io.LimitReader(content, sizeLimit+1))
 	if err != nil {
 		return "", fmt.Errorf("read the body: %w", err)
 	}
@@ -52,23 +52,9 @@ func readPolicy(resp *http.Response) (string, error) {
 	return string(body), nil
 }
 
-// redirected returns the URL that resp is the answer for, if a transport of the
-// caller's has gone elsewhere than asked, and else "".
-func redirected(resp *http.Response, asked *url.URL) string {
-	if resp.Request == nil || resp.Request.URL == nil {
-		return ""
-	}
-	if got := resp.Request.URL.String(); got != asked.String() {
-		return got
-	}
-	return ""
-}
-
-// mediaType returns the media type without its parameters, which say nothing
-// about the file and are sometimes malformed; "" if there is none.
-//
-// RFC 9110, Section 8.3, allows one, and names what a list of several comes from:
-// a field that was added a second time. The last is what the administrator added.
+// mediaType returns the media type without its parameters, or "" if there is none. RFC
+// 9110, Section 8.3 allows one, and says that several come from a field that was added a
+// second time. The last is the one that the administrator added.
 func mediaType(header http.Header) (last string) {
 	for _, list := range header.Values("Content-Type") {
 		for list != "" {
@@ -83,8 +69,8 @@ func mediaType(header http.Header) (last string) {
 	return last
 }
 
-// cutMember cuts a list at its first comma outside a quoted string (RFC 9110,
-// Sections 5.6.1 and 5.6.4).
+// cutMember cuts a list at its first comma outside a quoted string (RFC 9110, Sections
+// 5.6.1 and 5.6.4).
 func cutMember(list string) (first, rest string) {
 	quoted := false
 	for i := 0; i < len(list); i++ {
@@ -100,24 +86,12 @@ func cutMember(list string) (first, rest string) {
 	return list, ""
 }
 
-// plain reports whether a content coding leaves the body as it is. Only identity is
-// one; but servers also say none, or put the charset here.
-func plain(coding string) bool {
-	switch strings.ToLower(coding) {
-	case "", "identity", "none", "utf-8":
-		return true
-	}
-	return false
-}
-
-// checkEnd makes sure that resp, an answer in HTTP/1 by a transport of the caller's,
-// said where its body ends. The end of the connection does not say so: anyone on the
-// way can bring it about, and what had come by then would pass for the whole. RFC
-// 9112, Section 9.8, asks for a closure alert in that case, and a transport does not
-// tell whether there was one: see [bounded].
+// checkEnd returns an error unless resp, an answer in HTTP/1 from Config.Transport, says
+// where its body ends. An attacker on the path can end the connection, and what has come
+// by then would pass for the whole. RFC 9112, Section 9.8 asks for a closure alert in
+// that case, and a transport does not report whether there was one: see [bounded].
 func checkEnd(resp *http.Response, body string) error {
-	// A body in gzip has an end of its own, which has been checked; nothing at
-	// all has none.
+	// The transport has verified the end of a body in gzip, if there was any.
 	if resp.ContentLength < 0 && len(resp.TransferEncoding) == 0 && !(resp.Uncompressed && body != "") {
 		return refuse("the body has neither a length nor chunks, so that a part could pass for the whole")
 	}

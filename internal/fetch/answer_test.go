@@ -60,7 +60,7 @@ func TestRFC8461_3_3_OnlyStatus200IsAPolicy(t *testing.T) {
 func TestRFC8461_3_2_TheMediaTypeIsTextPlain(t *testing.T) {
 	for _, test := range []struct {
 		fields  []string // each a Content-Type
-		refused string   // the media type, where it is another
+		refused string   // the media type, if it is refused
 	}{
 		{nil, ""},
 		{[]string{"text/plain"}, ""},
@@ -81,8 +81,8 @@ func TestRFC8461_3_2_TheMediaTypeIsTextPlain(t *testing.T) {
 		{[]string{"application/octet-stream"}, "application/octet-stream"},
 		{[]string{"image/png; text/plain"}, "image/png"},
 
-		// The field that a web server adds beside that of its file, or of a server
-		// behind it. The last counts.
+		// A web server adds the field to that of the file, or of an upstream server.
+		// The last counts.
 		{[]string{"text/plain, text/plain"}, ""},
 		{[]string{"text/plain,TEXT/plain"}, ""},
 		{[]string{"text/plain; charset=utf-8, text/plain"}, ""},
@@ -96,7 +96,7 @@ func TestRFC8461_3_2_TheMediaTypeIsTextPlain(t *testing.T) {
 		{[]string{"text/html, text/html", "text/html, text/plain"}, ""},
 		{[]string{"text/plain", "image/png", "text/html; charset=utf-8"}, "text/html"},
 
-		// Empty members are none (RFC 9110, Section 5.6.1).
+		// Empty members do not count (RFC 9110, Section 5.6.1).
 		{[]string{"text/plain,"}, ""},
 		{[]string{",text/plain"}, ""},
 		{[]string{" ,\t, text/plain , ,"}, ""},
@@ -136,7 +136,7 @@ func TestRFC8461_3_2_TheMediaTypeIsTextPlain(t *testing.T) {
 	}
 }
 
-func TestRFC8461_3_3_ABodyAbove64KiBIsRefusedNotCut(t *testing.T) {
+func TestRFC8461_3_3_ABodyAbove64KiBIsRefusedNotTruncated(t *testing.T) {
 	const limit = 65536
 	whole := policy + strings.Repeat("#", limit-len(policy))
 	for name, send := range map[string]func(w http.ResponseWriter, body string){
@@ -189,8 +189,7 @@ func TestGzipIsAskedForAndDecoded(t *testing.T) {
 	wantPolicy(t, body, err)
 }
 
-// A megabyte that unfolds to a gigabyte is refused once 64 KiB of it have been
-// seen.
+// A megabyte that decodes to a gigabyte is refused after 64 KiB of output.
 func TestAGzipBombCostsNoMemory(t *testing.T) {
 	bomb := zipped(make([]byte, 1<<20), 1024)
 	var before, after runtime.MemStats
@@ -207,7 +206,7 @@ func TestAGzipBombCostsNoMemory(t *testing.T) {
 	}
 }
 
-func TestAContentCodingThatNobodyAskedForIsRefused(t *testing.T) {
+func TestAnUnknownContentCodingIsRefused(t *testing.T) {
 	for _, coding := range []string{"br", "deflate", "gzip, gzip"} {
 		body, err := get(t, func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "text/plain")
@@ -218,8 +217,8 @@ func TestAContentCodingThatNobodyAskedForIsRefused(t *testing.T) {
 	}
 }
 
-// Some servers name the charset, or say that there is no coding.
-func TestAContentCodingThatChangesNothingIsNone(t *testing.T) {
+// Some servers send the charset, or state that there is no coding.
+func TestAContentCodingWithoutEffectIsAccepted(t *testing.T) {
 	for _, coding := range []string{"", "identity", "Identity", "none", "UTF-8"} {
 		body, err := get(t, func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Content-Encoding", coding)
@@ -232,8 +231,8 @@ func TestAContentCodingThatChangesNothingIsNone(t *testing.T) {
 	}
 }
 
-// What comes before a connection is lost may be a policy by itself.
-func TestAnAnswerThatEndsTooEarlyIsRefused(t *testing.T) {
+// The part of an answer before a lost connection may itself be a valid policy.
+func TestAnIncompleteAnswerIsRefused(t *testing.T) {
 	const head = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n"
 	packed := string(zipped([]byte(policy), 1))
 	for name, answer := range map[string]string{
@@ -271,7 +270,7 @@ func TestAHugeHeaderIsRefused(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			body, err := getRaw(t, "HTTP/1.1 200 OK\r\n"+header+"Content-Length: 0\r\n\r\n")
-			wantError(t, body, err, KindTransport, "65536")
+			wantError(t, body, err, KindAnswer, "more than 81920 bytes in all")
 		})
 	}
 }
@@ -319,7 +318,7 @@ func TestNoCookieIsKept(t *testing.T) {
 	}
 }
 
-// A message may end up in a log, a report or a terminal.
+// A message may be shown in a log, a report or a terminal.
 func TestMessagesAreShortAndPrintable(t *testing.T) {
 	evil := "\x1b]0;x\x07\u202e\xff" + strings.Repeat("é", 4000)
 	head := "Content-Length: 0\r\n"

@@ -4,8 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
-	"io"
 	"net"
 	"net/netip"
 	"slices"
@@ -16,18 +14,17 @@ import (
 )
 
 const (
-	// attemptDelay is how long an address may keep silent before the next one
-	// is tried beside it. RFC 8305, Section 8: "Connection Attempt Delay ...
-	// Recommended to be 250 milliseconds".
+	// attemptDelay is how long one address may be silent before the next is tried
+	// beside it. RFC 8305, Section 8: "Connection Attempt Delay ... Recommended to be
+	// 250 milliseconds".
 	attemptDelay = 250 * time.Millisecond
 
 	// maxAttempts bounds the connections that one name can cause.
 	maxAttempts = 8
 )
 
-// A dialer connects to the policy host. It resolves the name once, judges the
-// addresses and dials those, so that a name which changes its address in
-// between gains nothing.
+// A dialer connects to policy hosts. It resolves a name once, checks the addresses and
+// dials those, so that a name gains nothing by a change of address in between.
 type dialer struct {
 	lookup  func(ctx context.Context, network, host string) ([]netip.Addr, error)
 	guard   guard
@@ -38,16 +35,12 @@ type dialer struct {
 func newDialer(config Config) *dialer {
 	d := &dialer{
 		lookup: config.LookupNetIP,
-		guard:  guard{allowed: slices.Clone(config.AllowNets)},
+		guard:  slices.Clone(config.AllowNets),
 		port:   cmp.Or(config.Port, 443),
 	}
-	if d.lookup == nil {
-		d.lookup = net.DefaultResolver.LookupNetIP
-	}
 	tcp := &net.Dialer{
-		KeepAlive: -1, // the connection does not last
-		// The address has been judged before; here it is judged as the kernel
-		// gets it.
+		KeepAlive: -1, // the connection is short
+		// A second check, at the socket: no address is dialled without one.
 		Control: func(_, address string, _ syscall.RawConn) error {
 			addrPort, err := netip.ParseAddrPort(address)
 			if err != nil {
@@ -57,6 +50,9 @@ func newDialer(config Config) *dialer {
 		},
 	}
 	d.connect = tcp.DialContext
+	if d.lookup == nil {
+		d.lookup = net.DefaultResolver.LookupNetIP
+	}
 	return d
 }
 
@@ -92,19 +88,19 @@ func (d *dialer) dial(ctx context.Context, host string) (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	if addrs, err = d.guard.filter(addrs); err != nil {
-		return nil, err
-	}
 	if len(addrs) == 0 {
 		return nil, errors.New("the name has no address")
+	}
+	if addrs, err = d.guard.filter(addrs); err != nil {
+		return nil, err
 	}
 	addrs = alternate(addrs)
 	return d.race(ctx, addrs[:min(len(addrs), maxAttempts)])
 }
 
-// race dials addrs, which is not empty, in order, the next one as soon as one
-// has failed or kept silent for a while, and returns the first connection that
-// comes about (RFC 8305, Section 5).
+// race dials addrs in order and returns the first connection (RFC 8305, Section 5). It
+// tries the next address as soon as one has failed or been silent for attemptDelay. There
+// is at least one address.
 func (d *dialer) race(ctx context.Context, addrs []netip.Addr) (net.Conn, error) {
 	type result struct {
 		conn net.Conn
@@ -113,7 +109,7 @@ func (d *dialer) race(ctx context.Context, addrs []netip.Addr) (net.Conn, error)
 	var (
 		results = make(chan result)
 		pending int
-		failed  error
+		failed  error // of the first address that failed
 	)
 	ctx, cancel := context.WithCancel(ctx)
 	defer func() {
@@ -155,32 +151,9 @@ func (d *dialer) race(ctx context.Context, addrs []netip.Addr) (net.Conn, error)
 	return nil, failed
 }
 
-// bounded is the connection below TLS. No more than left octets can be read from it,
-// and its end is an error. crypto/tls passes on an io.EOF that comes between two
-// records as if the peer had sent close_notify, though anyone on the way can bring it
-// about. With none from below, an io.EOF from a TLS session is that alert, which is
-// authenticated (RFC 8446, Section 6.1).
-type bounded struct {
-	net.Conn
-	left int
-}
-
-func (b *bounded) Read(p []byte) (int, error) {
-	if b.left == 0 {
-		return 0, refuse("the host sends more than %d bytes in all", wireLimit)
-	}
-	n, err := b.Conn.Read(p[:min(len(p), b.left)])
-	b.left -= n
-	if err == io.EOF {
-		// Not io.ErrUnexpectedEOF itself, which crypto/tls takes back to io.EOF.
-		err = fmt.Errorf("the connection ended without close_notify: %w", io.ErrUnexpectedEOF)
-	}
-	return n, err
-}
-
-// alternate returns addrs with the families in turn, beginning with that of
-// the first address and otherwise in the resolver's order (RFC 8305, Section
-// 4), so that one family that leads nowhere delays but does not prevent.
+// alternate returns addrs with IPv4 and IPv6 in turn, so that a family without a route
+// delays the connection but does not prevent it. The family of the first address comes
+// first (RFC 8305, Section 4).
 func alternate(addrs []netip.Addr) []netip.Addr {
 	var families [2][]netip.Addr // that of the first address, and the other
 	for _, addr := range addrs {
@@ -190,7 +163,7 @@ func alternate(addrs []netip.Addr) []netip.Addr {
 		}
 		families[other] = append(families[other], addr)
 	}
-	ordered := make([]netip.Addr, 0, len(addrs))
+	var ordered []netip.Addr
 	for i := range addrs {
 		for _, family := range families {
 			if i < len(family) {

@@ -20,8 +20,8 @@ type attempt struct {
 	after time.Duration
 }
 
-// race runs a dialer over addrs in a bubble. What becomes of an attempt is up
-// to outcome: "fail" at once, "silent" until given up, or "ok".
+// race runs a dialer over addrs in a bubble. outcome says what an attempt does: it is to
+// "fail" at once, to be "silent" until its context ends, to be "late", or to succeed.
 func race(t *testing.T, addrs []string, outcome map[string]string) (attempts []attempt, winner string, err error) {
 	t.Helper()
 	var found []netip.Addr
@@ -42,7 +42,7 @@ func race(t *testing.T, addrs []string, outcome map[string]string) (attempts []a
 		case "silent":
 			<-ctx.Done()
 			return nil, ctx.Err()
-		case "late": // connected, although the race was over
+		case "late": // it connects after the race is over
 			<-ctx.Done()
 		}
 		client, server := net.Pipe()
@@ -123,7 +123,7 @@ func TestALosingConnectionIsClosed(t *testing.T) {
 	})
 }
 
-// Whoever owns a name can give it hundreds of addresses.
+// The owner of a name can give it hundreds of addresses.
 func TestANameCausesAtMostEightConnections(t *testing.T) {
 	for _, outcome := range []string{"fail", "silent"} {
 		synctest.Test(t, func(t *testing.T) {
@@ -150,7 +150,7 @@ func TestLookup(t *testing.T) {
 	}{
 		"no such name": {nil, notFound, "no such host"},
 		"no address":   {nil, nil, "the name has no address"},
-		"not one":      {[]netip.Addr{{}}, nil, "not an address"},
+		"not one":      {[]netip.Addr{{}}, nil, "invalid IP is refused"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			client := New(Config{LookupNetIP: func(_ context.Context, network, name string) ([]netip.Addr, error) {
@@ -168,8 +168,7 @@ func TestLookup(t *testing.T) {
 	}
 }
 
-// Whoever sets a proxy for other programs does not thereby choose who carries
-// policies.
+// The proxy in the environment is for other programs. It must not carry policies.
 func TestTheEnvironmentsProxyIsNotUsed(t *testing.T) {
 	proxy, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

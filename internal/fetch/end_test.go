@@ -17,7 +17,7 @@ var versions = []uint16{tls.VersionTLS12, tls.VersionTLS13}
 // closeNotify is the content of the alert (RFC 8446, Section 6).
 const closeNotify = "\x01\x00"
 
-// inRecords returns text in records of the greatest size.
+// inRecords returns text in records of the maximum size.
 func (s *sealer) inRecords(text string) (all []byte) {
 	for part := range slices.Chunk([]byte(text), 16<<10) {
 		all = append(all, s.record(recordData, part)...)
@@ -25,12 +25,12 @@ func (s *sealer) inRecords(text string) (all []byte) {
 	return all
 }
 
-// hear reads until the client closes, so that the server is not the first to.
-func (s *sealer) hear() { io.Copy(io.Discard, s.Conn) }
+// drain reads until the client closes, so that the server does not close first.
+func (s *sealer) drain() { io.Copy(io.Discard, s.Conn) }
 
 // RFC 9112, Section 6.3: a body with neither a length nor chunks ends with the
 // connection. Section 9.8: it is whole if a closure alert came, and only then.
-func TestRFC9112_9_8_ABodyToTheEndOfTheSessionIsWholeWithCloseNotify(t *testing.T) {
+func TestRFC9112_9_8_ABodyWithoutALengthNeedsCloseNotify(t *testing.T) {
 	const (
 		limit = 65536
 		start = head + "\r\n"
@@ -62,7 +62,7 @@ func TestRFC9112_9_8_ABodyToTheEndOfTheSessionIsWholeWithCloseNotify(t *testing.
 		}, true},
 		"close_notify without FIN": {func(s *sealer, data []byte) {
 			s.Write(append(data, s.record(recordAlert, []byte(closeNotify))...))
-			s.hear()
+			s.drain()
 		}, true},
 		"close_notify behind an empty record": {func(s *sealer, data []byte) {
 			s.Write(append(data, s.records(recordData, "")...))
@@ -101,7 +101,7 @@ func TestRFC9112_9_8_ABodyToTheEndOfTheSessionIsWholeWithCloseNotify(t *testing.
 					switch tooLong := len(content.answer) > limit+len(start); {
 					case tooLong && ending.whole:
 						wantError(t, body, err, KindAnswer, "longer than 65536 bytes")
-					case tooLong && err != nil: // whichever is seen first
+					case tooLong && err != nil: // whichever comes first
 					case !ending.whole:
 						wantRefused(t, body, err, KindTransport)
 					case err != nil || body != content.body:
@@ -113,8 +113,8 @@ func TestRFC9112_9_8_ABodyToTheEndOfTheSessionIsWholeWithCloseNotify(t *testing.
 	}
 }
 
-// No beginning of an answer passes for the whole, wherever its last record ends.
-func TestABodyToTheEndOfTheSessionIsRefusedWhereverItIsCut(t *testing.T) {
+// A truncated answer is never accepted, wherever its last record ends.
+func TestABodyWithoutALengthIsRefusedIfTruncatedAnywhere(t *testing.T) {
 	answer := head + "\r\n" + policy
 	for _, version := range versions {
 		for cut := 1; cut <= len(answer); cut++ {
@@ -124,8 +124,8 @@ func TestABodyToTheEndOfTheSessionIsRefusedWhereverItIsCut(t *testing.T) {
 	}
 }
 
-// A person, and a report, are told that the connection was cut.
-func TestAnErrorSaysThatTheConnectionWasCut(t *testing.T) {
+// Users and reports must be able to tell a truncated connection from other failures.
+func TestTheErrorSaysThatCloseNotifyIsMissing(t *testing.T) {
 	for _, version := range versions {
 		body, err := getAt(t, sealed(t, version, func(s *sealer) { s.Write(s.inRecords(head + "\r\n" + policy)) }))
 		wantError(t, body, err, KindTransport, "without close_notify")
@@ -135,7 +135,7 @@ func TestAnErrorSaysThatTheConnectionWasCut(t *testing.T) {
 	}
 }
 
-// Where the answer says where it ends, the end of the session is not waited for.
+// If the answer says where it ends, Get does not wait for the end of the session.
 func TestALengthOrChunksNeedNoCloseNotify(t *testing.T) {
 	for name, answer := range map[string]string{
 		"a length":                sized,
@@ -154,22 +154,22 @@ func TestALengthOrChunksNeedNoCloseNotify(t *testing.T) {
 			t.Run(tls.VersionName(version)+", "+name, func(t *testing.T) {
 				body, err := getAt(t, sealed(t, version, func(s *sealer) { s.Write(s.inRecords(answer)) }))
 				wantPolicy(t, body, err)
-				body, err = getAt(t, sealed(t, version, func(s *sealer) { s.Write(s.inRecords(answer)); s.hear() }))
+				body, err = getAt(t, sealed(t, version, func(s *sealer) { s.Write(s.inRecords(answer)); s.drain() }))
 				wantPolicy(t, body, err)
 			})
 		}
 	}
 }
 
-// inChunks is a body with the border of two chunks in a pattern: what takes their
-// sizes for text has another policy.
+// inChunks is a body with a boundary of two chunks inside a pattern. A reader that treats
+// the sizes of chunks as text gets a different policy.
 func inChunks() string {
 	i := strings.Index(policy, ".example")
 	return fmt.Sprintf("%x\r\n%s\r\n%x;x=y\r\n%s\r\n0\r\nX: y\r\n\r\n", i, policy[:i], len(policy)-i, policy[i:])
 }
 
-// net/http gives no length if its handler asks for that.
-func TestAServerOfNetHTTPThatGivesNoLength(t *testing.T) {
+// A handler of net/http can make it omit the length.
+func TestANetHTTPServerMayOmitTheLength(t *testing.T) {
 	for _, version := range versions {
 		config := &tls.Config{Certificates: []tls.Certificate{goodCert()}, MinVersion: version, MaxVersion: version}
 		server := serve(t, config, func(w http.ResponseWriter, r *http.Request) {

@@ -1,12 +1,10 @@
-// Package fetch gets the policy file of a domain from its policy host, over
-// HTTPS (RFC 8461, Section 3.3). [Client.Get] is the whole of it. Whatever
-// keeps the file from coming, unchanged and from the host itself, is an
-// [*Error]; what the file says is not looked at.
+// Package fetch gets the policy file of a domain from its policy host, over HTTPS (RFC
+// 8461, Section 3.3). [Client.Get] returns the file whole and unchanged, or an [*Error].
+// It does not parse the file.
 //
-// The name of a policy host, and the addresses behind it, are the choice of
-// whoever owns a recipient domain, hence of strangers. So each address is
-// judged before it is dialled: a policy host lives on the public Internet, or
-// where Config.AllowNets says.
+// The owner of a recipient domain chooses the name of the policy host and its addresses,
+// so both are untrusted. Each address is checked before it is dialled: it must be on the
+// public Internet, or in Config.AllowNets.
 package fetch
 
 import (
@@ -15,99 +13,72 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"net"
+
 	"net/http"
 	"net/netip"
 	"strings"
 	"time"
 )
 
-const (
-	// timeLimit is for a Get as a whole, from the look-up of the address to
-	// the last byte of the file. RFC 8461, Section 3.3: "A suggested timeout
-	// is one minute". A limit on each step would not end a body that drips.
-	timeLimit = time.Minute
+// timeLimit is for a Get as a whole: a limit on each step would not end a body that
+// comes an octet at a time. RFC 8461, Section 3.3: "A suggested timeout is one minute".
+const timeLimit = time.Minute
 
-	// wireLimit bounds, in octets on the wire, all that a host sends, from its hello
-	// to the end of the file. The limits on header and body do not end what adds to
-	// neither, such as TLS records without content or gzip that unfolds to nothing,
-	// and would go on for the whole minute at the cost of a CPU. The largest file, its
-	// certificates and a header of usual size fit.
-	wireLimit = 80 << 10
-
-	path         = "/.well-known/mta-sts.txt" // RFC 8461, Section 3.3
-	userAgent    = "go-mtasts"
-	cacheControl = "no-cache, no-store"
-)
-
-// A Config says how policy hosts are reached. Its zero value is ready: the
-// system's resolver and roots, and the public Internet alone.
+// A Config says how policy hosts are reached. The zero value uses the system's resolver
+// and roots, and accepts only addresses on the public Internet.
 type Config struct {
-	// Transport makes the request in place of a private transport, for
-	// instance through a proxy. The rules for the certificate and the answer
-	// hold for it just the same, a minimum of TLS 1.2 and the limit of one
-	// minute included, but it finds and dials its addresses itself:
-	// AllowNets and LookupNetIP have no say. It must heed the request's
-	// context and, as http.RoundTripper demands, must not follow redirects.
+	// Transport makes the request instead of this package, for instance through a
+	// proxy. The same rules apply to the certificate and the answer, with at least
+	// TLS 1.2 and the limit of one minute. The transport finds and dials addresses by
+	// its own rules: AllowNets and LookupNetIP have no effect. It must obey the
+	// request's context. As http.RoundTripper demands, it must not follow redirects.
 	Transport http.RoundTripper
 
-	// RootCAs are the authorities that may vouch for a policy host. Nil
-	// stands for the system's; with a Transport that has verified the host by
-	// roots of its own, it stands for those.
+	// RootCAs are the authorities that may vouch for a policy host. Nil stands for
+	// those by which Transport has verified the host, or else for the system's.
 	RootCAs *x509.CertPool
 
-	// AllowNets are the networks where policy hosts may live besides the
-	// public Internet.
+	// AllowNets are the networks where policy hosts may be besides the public
+	// Internet.
 	AllowNets []netip.Prefix
 
-	// LookupNetIP finds the addresses of a policy host; network is "ip" and
-	// host ends in a dot. Nil stands for net.DefaultResolver's.
+	// LookupNetIP finds the addresses of a policy host. The network is "ip", and host
+	// ends in a dot. Nil stands for that of net.DefaultResolver.
 	LookupNetIP func(ctx context.Context, network, host string) ([]netip.Addr, error)
 
-	// Port is where policy hosts listen. 0 stands for 443, and RFC 8461, Section
-	// 3.3 leaves no choice; but tests may not be allowed to listen there.
+	// Port is where policy hosts listen. 0 stands for 443, the only port that RFC
+	// 8461, Section 3.3 allows. Another one is for tests.
 	Port uint16
 }
 
 // A Client fetches policy files. Its methods may be called concurrently.
 type Client struct {
 	dialer  *dialer
-	tls     *tls.Config
 	foreign http.RoundTripper // Config.Transport
 	roots   *x509.CertPool
 }
 
-// New returns a Client that works by config.
+// New returns a Client with a copy of config.
 func New(config Config) *Client {
-	return &Client{
-		dialer: newDialer(config),
-		tls: &tls.Config{
-			RootCAs:    config.RootCAs,
-			MinVersion: tls.VersionTLS12, // RFC 8461, Section 7.2
-			NextProtos: []string{"http/1.1"},
-			// A policy is no secret, so nothing is gained by a key exchange
-			// that keeps one from the quantum computers to come; without it,
-			// a fetch costs a third less. Authenticity is the certificate's.
-			CurvePreferences: []tls.CurveID{tls.X25519, tls.CurveP256, tls.CurveP384, tls.CurveP521},
-		},
-		foreign: config.Transport,
-		roots:   config.RootCAs,
-	}
+	return &Client{dialer: newDialer(config), foreign: config.Transport, roots: config.RootCAs}
 }
 
-// Get fetches the policy file of policyHost, which is "mta-sts." and the
-// policy domain as lower-case A-labels without a final dot, and returns it
-// whole, at most 64 KiB. It takes no longer than a minute, and leaves nothing
-// behind: no cookie, no cached answer, and no connection but those that
-// Config.Transport may keep.
+// Get fetches the policy file of policyHost, which is "mta-sts." and the policy domain
+// as lower-case A-labels without a final dot. The file has at most 64 KiB. Get takes a
+// minute at most. Afterwards it keeps no cookie, no cached answer, and no connection but
+// those that Config.Transport may keep.
 //
-// An error is an *Error. One that is due to ctx satisfies errors.Is with
-// ctx.Err(), one that is due to the time limit context.DeadlineExceeded; a
-// *net.DNSError or *tls.CertificateVerificationError is found by errors.As.
+// The error is an *Error. If ctx has ended, it wraps ctx.Err(); if the minute is over,
+// it wraps context.DeadlineExceeded. It also wraps the *net.DNSError or
+// *tls.CertificateVerificationError that caused it.
 func (c *Client) Get(ctx context.Context, policyHost string) (body string, err error) {
 	limited, cancel := context.WithTimeout(ctx, timeLimit)
 	defer cancel()
-	body, err = c.get(limited, policyHost)
+	if c.foreign != nil {
+		body, err = c.getForeign(limited, policyHost)
+	} else {
+		body, err = c.get(limited, policyHost)
+	}
 	if err == nil {
 		return body, nil
 	}
@@ -120,62 +91,52 @@ func (c *Client) Get(ctx context.Context, policyHost string) (body string, err e
 	return "", newError(policyHost, err)
 }
 
-// get is Get without the care for times and the shape of errors.
 func (c *Client) get(ctx context.Context, host string) (string, error) {
-	if err := checkHost(host); err != nil {
+	req, err := newRequest(ctx, host)
+	if err != nil {
 		return "", err
-	}
-	if c.foreign != nil {
-		return c.getForeign(ctx, host)
 	}
 	raw, err := c.dialer.dial(ctx, host)
 	if err != nil {
 		return "", err
 	}
-	// A connection knows nothing of ctx. To close the TLS session would not do:
-	// it waits for a peer that reads nothing.
+	// The end of ctx closes the TCP connection. Close of a TLS session can wait for a
+	// peer that reads nothing.
 	stop := context.AfterFunc(ctx, func() { raw.Close() })
 	defer stop()
 	defer raw.Close()
 
-	conn, err := c.secure(raw, host)
+	wire := &bounded{raw, wireLimit}
+	conn := tls.Client(wire, &tls.Config{
+		// The name is both in SNI (RFC 8461, Section 7.1) and the DNS-ID that the
+		// certificate must have (Section 3.3). A common name does not count.
+		ServerName: host,
+		RootCAs:    c.roots,
+		MinVersion: tls.VersionTLS12, // RFC 8461, Section 7.2
+		NextProtos: []string{"http/1.1"},
+		// A policy is no secret, so it needs no key exchange that resists quantum
+		// computers. Without one a fetch costs a third less.
+		CurvePreferences: []tls.CurveID{tls.X25519, tls.CurveP256, tls.CurveP384, tls.CurveP521},
+	})
+	body, err := exchange(conn, req)
 	if err != nil {
+		// What has come by then may look malformed. A fault of the certificate counts.
+		if wire.left == 0 && conn.ConnectionState().HandshakeComplete {
+			err = errTooMuch
+		}
 		return "", err
 	}
-	resp, err := exchange(conn, host)
-	if err != nil {
-		return "", err
-	}
-	body, err := readPolicy(resp)
-	if err != nil {
-		return "", err
-	}
-	conn.Close() // RFC 8446, Section 6.1: each side says that it closes
+	conn.Close() // RFC 8446, Section 6.1: each side sends close_notify
 	return body, nil
 }
 
-// secure returns a TLS session on raw with host, whose certificate has been verified.
-func (c *Client) secure(raw net.Conn, host string) (*tls.Conn, error) {
-	config := c.tls.Clone()
-	// It is both what SNI says (RFC 8461, Section 7.1) and the DNS-ID that
-	// crypto/tls looks for in the certificate (Section 3.3). A common name
-	// does not count with it.
-	config.ServerName = host
-	conn := tls.Client(&bounded{raw, wireLimit}, config)
-	return conn, conn.Handshake()
-}
-
-// getForeign is get by a transport of the caller's.
+// getForeign is get by Config.Transport.
 func (c *Client) getForeign(ctx context.Context, host string) (string, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+host+path, nil)
+	req, err := newRequest(ctx, host)
 	if err != nil {
 		return "", err
 	}
-	req.Header.Set("User-Agent", userAgent)
-	req.Header.Set("Cache-Control", cacheControl)
-
-	// A RoundTripper, unlike an http.Client, follows no redirects and keeps no
-	// cookies.
+	// A RoundTripper, unlike an http.Client, keeps no cookies.
 	resp, err := c.foreign.RoundTrip(req)
 	if err != nil {
 		return "", err
@@ -189,8 +150,8 @@ func (c *Client) getForeign(ctx context.Context, host string) (string, error) {
 	if err := verify(resp.TLS, host, c.roots); err != nil {
 		return "", err
 	}
-	if to := redirected(resp, req.URL); to != "" {
-		return "", refuse("the transport followed a redirect to %s", quote(to))
+	if got := resp.Request; got != nil && got.URL != nil && got.URL.String() != req.URL.String() {
+		return "", refuse("the transport followed a redirect to %+.80q; it must not", got.URL.String())
 	}
 	body, err := readPolicy(resp)
 	if err == nil && resp.ProtoMajor == 1 {
@@ -199,14 +160,29 @@ func (c *Client) getForeign(ctx context.Context, host string) (string, error) {
 	return body, err
 }
 
-// checkHost makes sure that host is a name, so that it can not alter the URL,
-// name a port, or be an address that escapes the resolver.
+// newRequest returns the request for the policy file of host.
+func newRequest(ctx context.Context, host string) (*http.Request, error) {
+	if err := checkHost(host); err != nil {
+		return nil, err
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+host+"/.well-known/mta-sts.txt", nil)
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("User-Agent", "go-mtasts")
+	// RFC 8461, Section 3.3: "HTTP caching MUST NOT be used", also by a proxy.
+	req.Header.Set("Cache-Control", "no-cache, no-store")
+	return req, nil
+}
+
+// checkHost returns an error unless host is a name. Anything else could alter the URL,
+// name a port, or be an address for which there is no look-up.
 func checkHost(host string) error {
 	const letters = "abcdefghijklmnopqrstuvwxyz0123456789-._"
 	_, err := netip.ParseAddr(host)
 	if err == nil || len(host) == 0 || len(host) > 253 || strings.Trim(host, letters) != "" ||
 		strings.HasPrefix(host, ".") || strings.HasSuffix(host, ".") {
-		return errors.New("not the name of a host in lower-case A-labels without a final dot")
+		return errors.New("the name of the host must be lower-case A-labels without a final dot")
 	}
 	return nil
 }

@@ -13,14 +13,14 @@ import (
 	"github.com/mtasts/go-mtasts/internal/testpki"
 )
 
-// foreign returns a transport that connects to server whatever the host, as
-// one through a proxy does, and trusts by config.
+// foreign returns a transport that connects to server for any host, like one through a
+// proxy, and verifies by config.
 func foreign(server *http.Server, config *tls.Config) *http.Transport {
 	own := newClient(addrOf(server))
 	return &http.Transport{DialContext: own.dialer.connect, TLSClientConfig: config, DisableKeepAlives: true}
 }
 
-func TestATransportOfTheCallersWorks(t *testing.T) {
+func TestConfigTransportMakesTheRequest(t *testing.T) {
 	t.Run("httptest", func(t *testing.T) {
 		server := httptest.NewUnstartedServer(http.HandlerFunc(publish))
 		server.Config.ErrorLog = log.New(io.Discard, "", 0)
@@ -50,7 +50,7 @@ func TestATransportOfTheCallersWorks(t *testing.T) {
 	})
 }
 
-func TestRFC8461_3_3_ATransportThatDoesNotVerifyGainsNothing(t *testing.T) {
+func TestRFC8461_3_3_TheCertificateIsVerifiedForAnyTransport(t *testing.T) {
 	ca := authority()
 	for name, cert := range map[string]tls.Certificate{
 		"another name":     testpki.Must(ca.Issue("mta-sts.example.net")),
@@ -101,7 +101,7 @@ func TestRFC8461_3_3_ATransportThatDoesNotVerifyGainsNothing(t *testing.T) {
 	})
 }
 
-func TestRFC8461_7_2_ATransportOfTheCallersNeedsTLS12(t *testing.T) {
+func TestRFC8461_7_2_AnyTransportNeedsTLS12(t *testing.T) {
 	server := serve(t, &tls.Config{
 		Certificates: []tls.Certificate{goodCert()},
 		MinVersion:   tls.VersionTLS11,
@@ -117,7 +117,7 @@ type roundTrip func(*http.Request) (*http.Response, error)
 
 func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
-func TestTheRulesForAnAnswerHoldForAnyTransport(t *testing.T) {
+func TestTheRulesForAnswersApplyToAnyTransport(t *testing.T) {
 	session := &tls.ConnectionState{
 		Version:          tls.VersionTLS13,
 		PeerCertificates: []*x509.Certificate{goodCert().Leaf},
@@ -168,7 +168,7 @@ func TestTheRulesForAnAnswerHoldForAnyTransport(t *testing.T) {
 	}
 }
 
-// A body counts down when it is closed.
+// A body decrements open when it is closed.
 type body struct {
 	io.Reader
 	open *int
@@ -176,7 +176,7 @@ type body struct {
 
 func (b body) Close() error { *b.open--; return nil }
 
-func TestABodyWithoutAnEndIsRefusedThroughAnyTransport(t *testing.T) {
+func TestABodyWithoutALengthIsRefusedFromAnyTransport(t *testing.T) {
 	server := serve(t, nil, func(w http.ResponseWriter, _ *http.Request) {
 		conn, _, err := http.NewResponseController(w).Hijack()
 		if err != nil {
@@ -188,13 +188,13 @@ func TestABodyWithoutAnEndIsRefusedThroughAnyTransport(t *testing.T) {
 	})
 	client := New(Config{Transport: foreign(server, &tls.Config{RootCAs: authority().Pool()})})
 	if body, err := client.Get(t.Context(), host); err == nil {
-		t.Errorf("got %q; a part of a policy could pass for the whole", body)
+		t.Errorf("got %q; it could be a truncated policy", body)
 	}
 }
 
-func TestRFC8461_3_3_ATransportThatFollowsRedirectsIsNotBelieved(t *testing.T) {
+func TestRFC8461_3_3_ATransportMustNotFollowRedirects(t *testing.T) {
 	server := serve(t, nil, func(w http.ResponseWriter, req *http.Request) {
-		if req.URL.Path == path {
+		if req.URL.Path == "/.well-known/mta-sts.txt" {
 			http.Redirect(w, req, "/elsewhere", http.StatusFound)
 			return
 		}
@@ -206,7 +206,7 @@ func TestRFC8461_3_3_ATransportThatFollowsRedirectsIsNotBelieved(t *testing.T) {
 	}
 }
 
-// A follower is a transport that follows redirects, which none should.
+// A follower is a transport that follows redirects, in violation of http.RoundTripper.
 type follower struct{ http.RoundTripper }
 
 func (f follower) RoundTrip(req *http.Request) (*http.Response, error) {

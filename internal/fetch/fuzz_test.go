@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// FuzzAnswer reads a policy from any octets that a host may send. What is taken
-// is what the rules allow, and what is refused has an error that can be shown.
+// FuzzAnswer reads a policy from any octets that a host may send. An accepted answer
+// follows the rules. The error for any other is fit for a log.
 func FuzzAnswer(f *testing.F) {
 	for _, answer := range []string{
 		sized,
@@ -40,41 +40,41 @@ func FuzzAnswer(f *testing.F) {
 			checkMessage(t, newError(host, err))
 			return
 		}
+		zipped := strings.HasSuffix(strings.ToLower(resp.Header.Get("Content-Encoding")), "gzip")
 		kind := strings.ToLower(strings.Join(resp.Header["Content-Type"], ","))
 		switch {
 		case resp.StatusCode != 200,
 			len(body) > 65536,
-			!strings.Contains(answer, body) && len(resp.TransferEncoding) == 0,
+			!strings.Contains(answer, body) && len(resp.TransferEncoding) == 0 && !zipped,
 			!strings.Contains(kind, "text/plain") && strings.Trim(kind, " \t,") != "" && !strings.HasPrefix(strings.TrimLeft(kind, " \t,"), ";"):
-			t.Errorf("%q was taken from %q", body, answer)
+			t.Errorf("%q was accepted from %q", body, answer)
 		}
 	})
 }
 
-// checkMessage checks what [Error] says of its text.
+// checkMessage checks what the documentation of [Error] says about its text.
 func checkMessage(t *testing.T, err *Error) {
 	t.Helper()
 	if text := err.Error(); len(text) > 600 || strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r > '~' }) {
 		t.Errorf("the message has %d bytes: %.700q", len(text), text)
 	}
-	if err.Kind < KindTransport || err.Kind > KindAnswer || err.Err == nil {
+	if err.Err == nil {
 		t.Errorf("%#v", err)
 	}
 }
 
-// FuzzMessage puts any text where a stranger's could be.
+// FuzzMessage puts any text where untrusted text could be.
 func FuzzMessage(f *testing.F) {
 	for _, text := range []string{"", "plain", "\x1b[2J\r\n\x00", "\u202e\u2028\U000e0001", "\xff\xfe", strings.Repeat("\x1b", 1000)} {
 		f.Add(text)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
 		checkMessage(t, newError(host, errors.New(text)))
-		checkMessage(t, newError(text, refuse("the media type is %s", quote(text))))
+		checkMessage(t, newError(text, refuse("the media type is %+.80q", text)))
 	})
 }
 
-// FuzzHost: a name that is taken stands unchanged in the URL, is asked of the
-// resolver, and is nothing else.
+// FuzzHost checks that an accepted name is the host in the URL and nothing else.
 func FuzzHost(f *testing.F) {
 	for _, name := range []string{host, "a", "a_b.c-d", "127.0.0.1", "127.1", "0x7f.1", "::1", "a:443", "a/b", "a@b", "a%2eb", "", ".", "a..b"} {
 		f.Add(name)
@@ -83,18 +83,18 @@ func FuzzHost(f *testing.F) {
 		if checkHost(name) != nil {
 			return
 		}
-		u, err := url.Parse("https://" + name + path)
-		if err != nil || u.Host != name || u.Hostname() != name || u.Port() != "" || u.Path != path || u.User != nil || u.RawQuery != "" {
+		u, err := url.Parse("https://" + name + "/.well-known/mta-sts.txt")
+		if err != nil || u.Host != name || u.Hostname() != name || u.Port() != "" || u.Path != "/.well-known/mta-sts.txt" || u.User != nil || u.RawQuery != "" {
 			t.Errorf("%q became %#v, %v", name, u, err)
 		}
 		if _, err := netip.ParseAddr(name); err == nil || len(name) > 253 || name != strings.ToLower(name) {
-			t.Errorf("%q was taken for a name", name)
+			t.Errorf("%q was accepted as a name", name)
 		}
 	})
 }
 
-// FuzzGuard compares the verdict on an address with what package netip knows of
-// it, and with that on other forms of it.
+// FuzzGuard compares the result for an address with the properties that package netip
+// reports, and with the result for other forms of the address.
 func FuzzGuard(f *testing.F) {
 	for _, network := range notPublic {
 		f.Add(network.prefix.Addr().AsSlice())
@@ -110,7 +110,7 @@ func FuzzGuard(f *testing.F) {
 		if known := addr.Unmap(); good && (!known.IsGlobalUnicast() || known.IsPrivate() || known.IsLoopback()) {
 			t.Errorf("%v passes", addr)
 		}
-		everything := guard{allowed: []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0"), netip.MustParsePrefix("::/0")}}
+		everything := guard{netip.MustParsePrefix("0.0.0.0/0"), netip.MustParsePrefix("::/0")}
 		if err := everything.check(addr); err != nil {
 			t.Errorf("%v is refused though it is allowed: %v", addr, err)
 		}

@@ -1,29 +1,24 @@
 package fetch
 
 import (
-	"errors"
 	"fmt"
 	"net/netip"
 )
 
-// A guard decides which addresses a policy host may have. A recipient domain
-// chooses the name, and with it the address: without a guard, anyone could
-// have a mail server send requests into its own network, and learn from what
-// is delivered how they fared.
-type guard struct {
-	allowed []netip.Prefix // good in spite of what they are
-}
+// A guard decides which addresses a policy host may have. The owner of a recipient
+// domain chooses them. Without a guard, anyone could make a mail server send requests
+// into its own network, and learn from the delivery of mail how they ended.
+//
+// Its elements are networks where any address is accepted.
+type guard []netip.Prefix
 
-// A network is a range of addresses where no public server can be.
-type network struct {
+// notPublic are the ranges where no public server can be. They follow the IANA
+// registries of special-purpose addresses (RFC 6890): every block that is not globally
+// reachable, and those reserved for protocols as a whole. It is never written to.
+var notPublic = [...]struct {
 	prefix netip.Prefix
 	use    string
-}
-
-// notPublic follows the IANA registries of special-purpose addresses (RFC
-// 6890), of which it takes every block that is not globally reachable, and
-// those reserved for protocols whole. It is never written to.
-var notPublic = [...]network{
+}{
 	{netip.MustParsePrefix("0.0.0.0/8"), "this network, RFC 791"},
 	{netip.MustParsePrefix("10.0.0.0/8"), "private use, RFC 1918"},
 	{netip.MustParsePrefix("100.64.0.0/10"), "carrier-grade NAT, RFC 6598"},
@@ -38,71 +33,52 @@ var notPublic = [...]network{
 	{netip.MustParsePrefix("198.51.100.0/24"), "documentation, RFC 5737"},
 	{netip.MustParsePrefix("203.0.113.0/24"), "documentation, RFC 5737"},
 	{netip.MustParsePrefix("224.0.0.0/4"), "multicast, RFC 5771"},
-	{netip.MustParsePrefix("255.255.255.255/32"), "broadcast, RFC 919"},
-	{netip.MustParsePrefix("240.0.0.0/4"), "reserved, RFC 1112"},
+	{netip.MustParsePrefix("240.0.0.0/4"), "reserved or broadcast, RFC 1112"},
 
-	{netip.MustParsePrefix("::/128"), "unspecified, RFC 4291"},
-	{netip.MustParsePrefix("::1/128"), "loopback, RFC 4291"},
-	{netip.MustParsePrefix("fc00::/7"), "unique local, RFC 4193"},
-	{netip.MustParsePrefix("fe80::/10"), "link-local, RFC 4291"},
-	{netip.MustParsePrefix("fec0::/10"), "site-local, RFC 3879"},
-	{netip.MustParsePrefix("ff00::/8"), "multicast, RFC 4291"},
+	// Within globalUnicast. Routers unwrap Teredo and 6to4 by rules of their own, so
+	// it cannot be known here where these addresses lead.
+	{netip.MustParsePrefix("2001::/23"), "protocol assignments or Teredo, RFC 2928"},
 	{netip.MustParsePrefix("2001:db8::/32"), "documentation, RFC 3849"},
-	{netip.MustParsePrefix("3fff::/20"), "documentation, RFC 9637"},
-
-	// Forms of an IPv4 address that a host or router on the way unwraps, by
-	// rules of its own: where they lead can not be told from here.
-	{netip.MustParsePrefix("::/96"), "IPv4-compatible, RFC 4291"},
-	{netip.MustParsePrefix("::ffff:0:0:0/96"), "IPv4-translated, RFC 2765"},
-	{netip.MustParsePrefix("64:ff9b:1::/48"), "local NAT64, RFC 8215"},
-	{netip.MustParsePrefix("2001::/32"), "Teredo, RFC 4380"},
 	{netip.MustParsePrefix("2002::/16"), "6to4, RFC 3056"},
-
-	{netip.MustParsePrefix("2001::/23"), "protocol assignments, RFC 2928"},
+	{netip.MustParsePrefix("3fff::/20"), "documentation, RFC 9637"},
 }
 
 var (
-	// globalUnicast holds all IPv6 addresses that IANA gives out for hosts.
+	// globalUnicast holds all IPv6 addresses that IANA assigns to hosts. Loopback,
+	// private, link-local and multicast addresses are outside.
 	globalUnicast = netip.MustParsePrefix("2000::/3")
 
-	// nat64 is for a network without IPv4, whose resolver puts each IPv4
-	// address behind this prefix (RFC 6052, Section 2.1).
+	// nat64 is for a network without IPv4. Its resolver puts each IPv4 address
+	// behind this prefix (RFC 6052, Section 2.1).
 	nat64 = netip.MustParsePrefix("64:ff9b::/96")
 )
 
-// check returns an error that says what addr is unless a policy host may have
-// it.
+// check returns an error unless a policy host may have addr.
 func (g guard) check(addr netip.Addr) error {
-	if !addr.IsValid() {
-		return errors.New("not an address")
-	}
-	if addr.Zone() != "" {
-		return fmt.Errorf("%s is refused (link-local, RFC 4007)", quote(addr.String()))
-	}
 	addr = addr.Unmap() // ::ffff:192.0.2.1 is dialled as 192.0.2.1
-	for _, prefix := range g.allowed {
+	for _, prefix := range g {
 		if prefix.Contains(addr) {
 			return nil
 		}
 	}
-	judged := addr
+	public := addr // what must be public
 	if nat64.Contains(addr) {
 		bytes := addr.As16()
-		judged = netip.AddrFrom4([4]byte(bytes[12:]))
+		public = netip.AddrFrom4([4]byte(bytes[12:]))
 	}
 	for _, network := range notPublic {
-		if network.prefix.Contains(judged) {
+		if network.prefix.Contains(public) {
 			return fmt.Errorf("%s is refused (%s)", addr, network.use)
 		}
 	}
-	if judged.Is6() && !globalUnicast.Contains(judged) {
+	if !public.Is4() && !globalUnicast.Contains(public) { // no prefix contains an address with a zone
 		return fmt.Errorf("%s is refused (not global unicast, RFC 4291)", addr)
 	}
 	return nil
 }
 
-// filter returns those of addrs that pass, unmapped. If none does, the error is
-// about the first.
+// filter returns those of addrs that a policy host may have, unmapped. If there are
+// none, the error describes the first of addrs.
 func (g guard) filter(addrs []netip.Addr) ([]netip.Addr, error) {
 	var good []netip.Addr
 	var first error
@@ -113,9 +89,9 @@ func (g guard) filter(addrs []netip.Addr) ([]netip.Addr, error) {
 			first = err
 		}
 	}
-	if len(good) > 0 || first == nil {
-		return good, nil
+	if len(good) == 0 {
+		return nil, fmt.Errorf("none of its %d addresses may be dialled: %w; "+
+			"if policy hosts are in such a network, add it to AllowNets", len(addrs), first)
 	}
-	return nil, fmt.Errorf("none of its %d addresses may be dialled: %w; "+
-		"if policy hosts live in such a network, name it in AllowNets", len(addrs), first)
+	return good, nil
 }

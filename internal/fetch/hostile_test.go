@@ -21,11 +21,11 @@ const (
 	chunked = head + "Transfer-Encoding: chunked\r\n\r\n"
 )
 
-// sized is a good answer.
+// sized is a valid answer.
 var sized = head + fmt.Sprintf("Content-Length: %d\r\n\r\n%s", len(policy), policy)
 
-// getSent is a Get from a server that reads a request and then lets send write
-// what it likes. It ends long before the minute that a Get has at most.
+// getSent does a Get from a server that reads a request and then calls send. It must end
+// long before the time limit of a minute.
 func getSent(t *testing.T, send func(w io.Writer)) (string, error) {
 	t.Helper()
 	server := serve(t, nil, func(w http.ResponseWriter, _ *http.Request) {
@@ -46,7 +46,7 @@ func getSent(t *testing.T, send func(w io.Writer)) (string, error) {
 	return body, err
 }
 
-// endless writes first and then again for as long as anybody listens.
+// endless writes first, and then again until the client closes.
 func endless(first, again string) func(io.Writer) {
 	block := []byte(strings.Repeat(again, max(1, 8192/len(again))))
 	return func(w io.Writer) {
@@ -59,7 +59,7 @@ func endless(first, again string) func(io.Writer) {
 	}
 }
 
-// wantRefused checks that a Get failed as kind, and that its error can be shown.
+// wantRefused checks that a Get failed as kind, with an error that is fit for a log.
 func wantRefused(t *testing.T, body string, err error, kind Kind) {
 	t.Helper()
 	wantError(t, body, err, kind, "")
@@ -71,7 +71,7 @@ func wantRefused(t *testing.T, body string, err error, kind Kind) {
 	}
 }
 
-func TestAnAnswerThatBreaksHTTPIsRefused(t *testing.T) {
+func TestAMalformedAnswerIsRefused(t *testing.T) {
 	length := func(fields string) string { return head + fields + "\r\n\r\n" + policy }
 	for name, test := range map[string]struct {
 		answer string
@@ -90,7 +90,7 @@ func TestAnAnswerThatBreaksHTTPIsRefused(t *testing.T) {
 		"a status of 000":               {"HTTP/1.1 000 OK\r\nContent-Length: 0\r\n\r\n", KindAnswer},
 		"a status that no one knows":    {"HTTP/1.1 999 \r\nContent-Length: 0\r\n\r\n", KindAnswer},
 		"another protocol from here on": {"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: h2c\r\n\r\n" + policy, KindAnswer},
-		"a status line of a megabyte":   {"HTTP/1.1 200 " + strings.Repeat("O", 1<<20) + "\r\n\r\n", KindTransport},
+		"a status line of a megabyte":   {"HTTP/1.1 200 " + strings.Repeat("O", 1<<20) + "\r\n\r\n", KindAnswer},
 		"a status line and nothing":     {"HTTP/1.1 200 OK\n", KindTransport},
 		"only line ends":                {"\r\n\r\n\r\n\r\n", KindTransport},
 
@@ -98,7 +98,7 @@ func TestAnAnswerThatBreaksHTTPIsRefused(t *testing.T) {
 		"a NUL in a name":            {length("X\x00: a"), KindTransport},
 		"an escape in a name":        {length("\x1b[2J: a"), KindTransport},
 		"a space in a name":          {length("X Y: a\r\nContent-Length: -1"), KindTransport},
-		"a space before the colon":   {length("Content-Length : 66"), KindAnswer}, // it is no length,
+		"a space before the colon":   {length("Content-Length : 66"), KindAnswer}, // net/http ignores the field
 		"chunks that are hidden":     {length("transfer-encoding  : chunked"), KindAnswer},
 		"chunks that are half seen":  {length("Content-Length: 20\r\nTransfer-Encoding : chunked"), KindAnswer},
 		"a field without a name":     {length(": a"), KindTransport},
@@ -142,8 +142,7 @@ func TestAnAnswerThatBreaksHTTPIsRefused(t *testing.T) {
 	}
 }
 
-// Whoever may write into one answer may write a second one behind it. Only the
-// first is read.
+// An attacker who can write into one answer can append another. Only the first is read.
 func TestASecondAnswerIsNotRead(t *testing.T) {
 	body, err := getSent(t, func(w io.Writer) {
 		io.WriteString(w, "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"+sized)
@@ -155,22 +154,22 @@ func TestASecondAnswerIsNotRead(t *testing.T) {
 	wantPolicy(t, body, err)
 }
 
-// An answer that never ends is read only until it cannot be a policy any more.
-func TestAnAnswerWithoutEndIsRefused(t *testing.T) {
+// An endless answer is read only until it can no longer be a policy.
+func TestAnEndlessAnswerIsRefused(t *testing.T) {
 	zeros := string(zipped(make([]byte, 1<<20), 1))
 	for name, test := range map[string]struct {
 		send func(io.Writer)
 		kind Kind
 	}{
-		"a status line":               {endless("HTTP/1.1 200 O", "K"), KindTransport},
-		"a field":                     {endless(head+"X: ", "x"), KindTransport},
-		"a field with control octets": {endless(head+"X: ", "\x1b"), KindTransport},
-		"fields":                      {endless(head, "X: x\r\n"), KindTransport},
-		"a field over many lines":     {endless(head+"X: x\r\n", " x\r\n"), KindTransport},
-		"fields of the shortest kind": {endless(head, "X:\n"), KindTransport},
-		"lengths":                     {endless(head, "Content-Length: 66\r\n"), KindTransport},
-		"interim answers":             {endless("", "HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n"), KindTransport},
-		"interim answers in short":    {endless("", "HTTP/1.1 100 \n\n"), KindTransport},
+		"a status line":               {endless("HTTP/1.1 200 O", "K"), KindAnswer},
+		"a field":                     {endless(head+"X: ", "x"), KindAnswer},
+		"a field with control octets": {endless(head+"X: ", "\x1b"), KindAnswer},
+		"fields":                      {endless(head, "X: x\r\n"), KindAnswer},
+		"a field over many lines":     {endless(head+"X: x\r\n", " x\r\n"), KindAnswer},
+		"fields of the shortest kind": {endless(head, "X:\n"), KindAnswer},
+		"lengths":                     {endless(head, "Content-Length: 66\r\n"), KindAnswer},
+		"interim answers":             {endless("", "HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n"), KindAnswer},
+		"interim answers in short":    {endless("", "HTTP/1.1 100 \n\n"), KindAnswer},
 		"a body of a great length":    {endless(head+"Content-Length: 9223372036854775807\r\n\r\n", "#"), KindAnswer},
 		"a body without a length":     {endless(head+"\r\n", "#"), KindAnswer},
 		"a chunk":                     {endless(chunked+"7fffffffffffffff\r\n", "#"), KindAnswer},
@@ -197,8 +196,8 @@ func TestAnAnswerWithoutEndIsRefused(t *testing.T) {
 	}
 }
 
-// What never comes to more than a policy may be is not read for ever either. It
-// is the work that counts here: a Get decrypts and decodes what it has read.
+// An answer can go on without adding to the policy. It is bounded too, for a Get has to
+// decrypt and decode all that it reads.
 func TestAGetReadsABoundedNumberOfOctets(t *testing.T) {
 	octets := func(text string) func(io.Writer) {
 		return func(w io.Writer) {
@@ -212,7 +211,7 @@ func TestAGetReadsABoundedNumberOfOctets(t *testing.T) {
 	zip := head + "Content-Encoding: gzip\r\n\r\n"
 	// Eight blocks, each with Huffman tables of its own that have a code for the
 	// end of the block and for nothing else (RFC 1951, Section 3.2.7). To set up
-	// the tables is the most that a few octets can ask of a decoder.
+	// the tables is the most work that a few octets can cause in a decoder.
 	tables, err := hex.DecodeString("04c081000000000090ff6b100007020000000040feaf41001c080000000000f9bf060170200000000000e4ff1a" +
 		"04c081000000000090ff6b100007020000000040feaf41001c080000000000f9bf060170200000000000e4ff1a")
 	if err != nil {
@@ -225,7 +224,7 @@ func TestAGetReadsABoundedNumberOfOctets(t *testing.T) {
 	}{
 		"records of one octet":           {octets(head + "Content-Length: 65536\r\n\r\n" + strings.Repeat("#", 65536)), KindAnswer},
 		"chunks in records of one octet": {octets(chunked + strings.Repeat("1;xxxxxxxxxxxx\r\n#\r\n", 65536)), KindAnswer},
-		"fields in records of one octet": {octets(head + strings.Repeat("X: x\r\n", 8000)), KindTransport},
+		"fields in records of one octet": {octets(head + strings.Repeat("X: x\r\n", 8000)), KindAnswer},
 		"gzip of nothing":                {endless(zip, string(zipped(nil, 1))), KindAnswer},
 		"gzip of no blocks":              {endless(begun, "\x00\x00\x00\xff\xff"), KindAnswer},
 		"gzip of tables":                 {endless(begun, string(tables)), KindAnswer},
@@ -273,8 +272,8 @@ func (c counting) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// An answer that is cut, wherever that may be, is not the beginning of a policy.
-func TestAnAnswerCutAnywhereIsRefused(t *testing.T) {
+// An answer may be truncated at any octet. The rest is never accepted.
+func TestAnAnswerTruncatedAnywhereIsRefused(t *testing.T) {
 	packed := zipped([]byte(policy), 1)
 	for name, answer := range map[string]string{
 		"with a length": sized,
@@ -328,7 +327,7 @@ func TestDamagedGzipIsRefused(t *testing.T) {
 	}
 }
 
-// What unfolds to gzip again is not unfolded again.
+// A body that decodes to gzip is not decoded again.
 func TestGzipIsDecodedOnce(t *testing.T) {
 	once := zipped([]byte(policy), 1)
 	body, err := getSent(t, func(w io.Writer) {

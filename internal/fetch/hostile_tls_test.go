@@ -49,7 +49,7 @@ func serveRaw(t *testing.T, handle func(net.Conn)) net.Addr {
 	return listener.Addr()
 }
 
-// getAt is a Get from a listener, which must end long before its minute is over.
+// getAt does a Get from a listener. It must end long before the time limit of a minute.
 func getAt(t *testing.T, addr net.Addr) (string, error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
@@ -61,10 +61,10 @@ func getAt(t *testing.T, addr net.Addr) (string, error) {
 	return body, err
 }
 
-// serverHello is one that picks what crypto/tls offers.
+// serverHello is a hello that chooses from what crypto/tls offers.
 var serverHello = slices.Concat([]byte{3, 3}, make([]byte, 32), []byte{0, 0xc0, 0x2b, 0, 0, 0})
 
-func TestAHandshakeThatBreaksTLSIsRefused(t *testing.T) {
+func TestAMalformedHandshakeIsRefused(t *testing.T) {
 	noise := make([]byte, 8192)
 	mathrand.NewChaCha8([32]byte{}).Read(noise)
 	hello := plainRecord(recordHandshake, handshakeMessage(2, serverHello))
@@ -127,9 +127,9 @@ func TestAHandshakeThatBreaksTLSIsRefused(t *testing.T) {
 	}
 }
 
-// After the handshake a host can send more than data. None of it goes on for
-// ever, or is taken for data.
-func TestASessionThatBreaksTLSIsRefused(t *testing.T) {
+// After the handshake a host can send other records than data. They are bounded, and
+// never treated as data.
+func TestAMalformedSessionIsRefused(t *testing.T) {
 	const (
 		newSessionTicket   = 4
 		certificateRequest = 13
@@ -215,8 +215,8 @@ func rekey(n int, request string) func(*sealer) {
 	}
 }
 
-// A certificate can hold any octets, and there can be any number of them.
-func TestCertificatesOfAnySizeAreRefused(t *testing.T) {
+// Certificates can hold any octets, and a host can send any number of them.
+func TestCertificatesOfAnySizeAndNumber(t *testing.T) {
 	ca := authority()
 	many := func(n int) (names []string) {
 		for i := range n {
@@ -257,8 +257,8 @@ func TestCertificatesOfAnySizeAreRefused(t *testing.T) {
 	}
 }
 
-// ownAuthority returns a certificate for the host that names itself as its authority,
-// by any name.
+// ownAuthority returns a self-signed certificate for the host, with any name as its
+// authority.
 func ownAuthority(name string) (tls.Certificate, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

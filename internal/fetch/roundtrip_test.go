@@ -18,7 +18,7 @@ import (
 // roundTripTime is that of the network in TestAGetTakesFourRoundTrips.
 const roundTripTime = 50 * time.Millisecond
 
-// far is one end of a connection, over which everything takes half a round trip.
+// far is one end of a connection on which each packet takes half a round trip.
 type far struct {
 	net.Conn // none
 	in, out  chan packet
@@ -31,7 +31,7 @@ type packet struct {
 	arrives time.Time
 }
 
-// farPair returns both ends. Each holds more than a test sends.
+// farPair returns both ends. Each buffers more than a test sends.
 func farPair() (here, there *far) {
 	here = &far{in: make(chan packet, 100), out: make(chan packet, 100)}
 	return here, &far{in: here.out, out: here.in}
@@ -64,8 +64,8 @@ func (f *far) Close() error {
 func (f *far) SetWriteDeadline(time.Time) error { return nil } // no write waits
 
 // A Get takes one round trip for each of: the addresses, of both families at once; the
-// connection; the TLS session; and the file. There is none in which to agree on a
-// version of HTTP or to take leave.
+// connection; the TLS session; and the file. Neither the version of HTTP nor the end of
+// the session takes another.
 func TestAGetTakesFourRoundTrips(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ca := testpki.Must(testpki.New())

@@ -26,8 +26,8 @@ const (
 	recordData         = 23
 )
 
-// A sealer goes on with a TLS session where crypto/tls has left off, and makes
-// records that crypto/tls never would.
+// A sealer continues a TLS session of crypto/tls, with records that crypto/tls never
+// makes.
 type sealer struct {
 	net.Conn
 	version uint16
@@ -41,20 +41,20 @@ type sealer struct {
 	secret []byte
 }
 
-// sealed serves one connection: it does the handshake, reads a request, and then
-// lets send write.
+// sealed serves one connection: it does the handshake, reads a request, and then calls
+// send.
 func sealed(t *testing.T, version uint16, send func(*sealer)) net.Addr {
 	t.Helper()
 	return serveRaw(t, func(raw net.Conn) {
 		var keys strings.Builder
-		heard := &overheard{Conn: raw}
-		conn := tls.Server(heard, &tls.Config{
+		record := &recorded{Conn: raw}
+		conn := tls.Server(record, &tls.Config{
 			Certificates: []tls.Certificate{goodCert()},
 			MinVersion:   version,
 			MaxVersion:   version,
 			CipherSuites: []uint16{tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256}, // of TLS 1.2
 			KeyLogWriter: &keys,
-			// The first record after the handshake is ours.
+			// The first record after the handshake comes from the sealer.
 			SessionTicketsDisabled: true,
 		})
 		if _, err := conn.Read(make([]byte, 4096)); err != nil {
@@ -67,25 +67,25 @@ func sealed(t *testing.T, version uint16, send func(*sealer)) net.Addr {
 			s.start13(conn.ConnectionState().CipherSuite, secret)
 		} else {
 			clientRandom, master := logged(keys.String(), "CLIENT_RANDOM")
-			s.start12(master, clientRandom, heard.sent[11:43])
+			s.start12(master, clientRandom, record.sent[11:43])
 		}
 		send(s)
 	})
 }
 
-// overheard keeps what is sent. The first record of a server is its hello, whose
+// recorded keeps what is sent. The first record of a server is its hello, whose
 // random follows headers of 5 and 4 octets and a version.
-type overheard struct {
+type recorded struct {
 	net.Conn
 	sent []byte
 }
 
-func (o *overheard) Write(b []byte) (int, error) {
+func (o *recorded) Write(b []byte) (int, error) {
 	o.sent = append(o.sent, b...)
 	return o.Conn.Write(b)
 }
 
-// logged returns what stands behind a label in a key log.
+// logged returns the values after a label in a key log.
 func logged(log, label string) (clientRandom, secret []byte) {
 	_, line, _ := strings.Cut(log, label)
 	if _, err := fmt.Sscanf(line, " %x %x", &clientRandom, &secret); err != nil {
@@ -106,14 +106,14 @@ func (s *sealer) start13(suite uint16, secret []byte) {
 	s.use(secret)
 }
 
-// use begins with new keys (RFC 8446, Section 7.3).
+// use starts to use new keys (RFC 8446, Section 7.3).
 func (s *sealer) use(secret []byte) {
 	s.secret, s.seq = secret, 0
 	s.aead = gcm(s.expand("key", s.keyLen))
 	s.iv = s.expand("iv", 12)
 }
 
-// update is for after a KeyUpdate (RFC 8446, Section 7.2).
+// update changes the keys after a KeyUpdate (RFC 8446, Section 7.2).
 func (s *sealer) update() { s.use(s.expand("traffic upd", s.hash().Size())) }
 
 // expand is HKDF-Expand-Label with an empty context (RFC 8446, Section 7.1).
@@ -162,7 +162,7 @@ func (s *sealer) record(kind byte, content []byte) []byte {
 	return s.aead.Seal(head, nonce, append(slices.Clone(content), kind), head)
 }
 
-// records returns one record for each of contents.
+// records returns a record for each of contents.
 func (s *sealer) records(kind byte, contents ...string) (all []byte) {
 	for _, content := range contents {
 		all = append(all, s.record(kind, []byte(content))...)
@@ -170,7 +170,7 @@ func (s *sealer) records(kind byte, contents ...string) (all []byte) {
 	return all
 }
 
-// plainRecord returns a record that is not encrypted, or has been.
+// plainRecord returns a record with content as it is, encrypted or not.
 func plainRecord(kind byte, content []byte) []byte {
 	head := binary.BigEndian.AppendUint16([]byte{kind, 3, 3}, uint16(len(content)))
 	return append(head, content...)

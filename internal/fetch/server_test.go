@@ -27,7 +27,7 @@ var (
 	authority = sync.OnceValue(func() *testpki.CA { return testpki.Must(testpki.New()) })
 	goodCert  = sync.OnceValue(func() tls.Certificate { return testpki.Must(authority().Issue(host)) })
 
-	// public stands for the address of a policy host on the Internet.
+	// public is the address of a policy host on the Internet.
 	public = netip.MustParseAddr("9.9.9.9")
 )
 
@@ -36,8 +36,8 @@ func resolveTo(addrs ...netip.Addr) func(context.Context, string, string) ([]net
 	return func(context.Context, string, string) ([]netip.Addr, error) { return addrs, nil }
 }
 
-// newClient returns a Client whose policy hosts are all public by name and
-// address, and at server, a listener on loopback, in truth.
+// newClient returns a Client that finds the address public for any policy host, and
+// connects to server, a listener on loopback.
 func newClient(server net.Addr) *Client {
 	c := New(Config{RootCAs: authority().Pool(), LookupNetIP: resolveTo(public)})
 	c.dialer.connect = func(ctx context.Context, _, _ string) (net.Conn, error) {
@@ -46,8 +46,8 @@ func newClient(server net.Addr) *Client {
 	return c
 }
 
-// serve runs an HTTPS server with handler until the end of the test. A nil
-// config stands for one with a good certificate.
+// serve runs an HTTPS server with handler until the end of the test. A nil config stands
+// for one with a valid certificate.
 func serve(t testing.TB, config *tls.Config, handler http.HandlerFunc) *http.Server {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -80,19 +80,18 @@ func serveOn(t testing.TB, listener net.Listener, config *tls.Config, handler ht
 	return server
 }
 
-// addrOf is where server listens.
+// addrOf returns the address of server.
 func addrOf(server *http.Server) net.Addr {
 	return net.TCPAddrFromAddrPort(netip.MustParseAddrPort(server.Addr))
 }
 
-// get fetches from a server with handler and a good certificate.
+// get fetches from a server with handler and a valid certificate.
 func get(t *testing.T, handler http.HandlerFunc) (string, error) {
 	t.Helper()
 	return newClient(addrOf(serve(t, nil, handler))).Get(t.Context(), host)
 }
 
-// getRaw is get from a server that reads a request and then writes answer and
-// nothing else.
+// getRaw fetches from a server that reads a request and then writes only answer.
 func getRaw(t *testing.T, answer string) (string, error) {
 	t.Helper()
 	return get(t, func(w http.ResponseWriter, _ *http.Request) {
@@ -106,13 +105,13 @@ func getRaw(t *testing.T, answer string) (string, error) {
 	})
 }
 
-// publish answers with the policy.
+// publish sends the policy.
 func publish(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "text/plain")
 	io.WriteString(w, policy)
 }
 
-// zipped returns what unfolds to n times block.
+// zipped returns gzip that decodes to n times block.
 func zipped(block []byte, n int) []byte {
 	var member bytes.Buffer
 	w := gzip.NewWriter(&member)
@@ -131,6 +130,25 @@ func wantPolicy(t *testing.T, body string, err error) {
 	}
 }
 
+// A Kind is what a test expects of an *Error.
+type Kind int
+
+const (
+	KindTransport   Kind = iota + 1 // no answer, or not the whole
+	KindCertificate                 // the host did not prove its name
+	KindAnswer                      // the answer cannot be a policy file
+)
+
+func kindOf(err *Error) Kind {
+	if err.Refused {
+		return KindAnswer
+	}
+	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+		return KindCertificate
+	}
+	return KindTransport
+}
+
 // wantError checks that a Get failed as kind, with text in its message, and
 // returned nothing else.
 func wantError(t *testing.T, body string, err error, kind Kind, text string) {
@@ -139,8 +157,8 @@ func wantError(t *testing.T, body string, err error, kind Kind, text string) {
 	switch {
 	case !ok:
 		t.Errorf("got %q, %v; want an *Error with %q", body, err, text)
-	case failed.Kind != kind || failed.Host != host || failed.Err == nil:
-		t.Errorf("kind %d, host %q, cause %v; want kind %d, host %q", failed.Kind, failed.Host, failed.Err, kind, host)
+	case kindOf(failed) != kind || failed.Host != host || failed.Err == nil:
+		t.Errorf("kind %d, host %q, cause %v; want kind %d, host %q", kindOf(failed), failed.Host, failed.Err, kind, host)
 	case body != "":
 		t.Errorf("body %q beside %v", body, err)
 	case !strings.Contains(err.Error(), text) || !strings.Contains(err.Error(), host):

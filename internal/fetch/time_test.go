@@ -17,9 +17,8 @@ import (
 	"github.com/mtasts/go-mtasts/internal/testpki"
 )
 
-// A wire is a network in memory with one listener, for use in a bubble, where
-// a minute takes no time and a goroutine or connection that is left behind
-// fails the test.
+// A wire is a network in memory with one listener, for use in a bubble. There, a goroutine
+// that does not end fails the test.
 type wire struct {
 	conns  chan net.Conn
 	closed chan struct{}
@@ -86,7 +85,7 @@ func wantTimeout(t *testing.T, client *Client) error {
 }
 
 func TestRFC8461_3_3_AGetTakesAMinuteAtMost(t *testing.T) {
-	// drip writes a byte each second until its client has gone.
+	// drip writes a byte each second until the client closes.
 	drip := func(w io.Writer) {
 		for {
 			if _, err := io.WriteString(w, "#"); err != nil {
@@ -134,16 +133,16 @@ func TestRFC8461_3_3_AGetTakesAMinuteAtMost(t *testing.T) {
 	t.Run("a handshake that never ends", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			w := newWire()
-			var heard atomic.Int64
+			var received atomic.Int64
 			go func() {
 				conn, _ := w.Accept()
 				n, _ := io.Copy(io.Discard, conn) // until the client closes
-				heard.Store(n)
+				received.Store(n)
 			}()
 			wantTimeout(t, w.client(testpki.Must(testpki.New())))
 			synctest.Wait()
-			if heard.Load() == 0 {
-				t.Error("the server heard no hello, or no end")
+			if received.Load() == 0 {
+				t.Error("the server received no hello, or no end")
 			}
 		})
 	})
@@ -199,7 +198,7 @@ func TestTheCallersContextEndsAGet(t *testing.T) {
 	}
 }
 
-// Not every resolver passes on what ended it.
+// Not every resolver returns the error of its context.
 func TestAnEndedContextIsSeenInAnyError(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	client := New(Config{LookupNetIP: func(context.Context, string, string) ([]netip.Addr, error) {
@@ -213,7 +212,7 @@ func TestAnEndedContextIsSeenInAnyError(t *testing.T) {
 	}
 }
 
-// The bubble waits for every goroutine on either side.
+// The bubble waits for every goroutine of client and server.
 func TestNothingIsLeftOpenAfterAGet(t *testing.T) {
 	for name, test := range map[string]struct {
 		handler   http.HandlerFunc

@@ -8,11 +8,9 @@ import (
 	"time"
 )
 
-// verify judges the TLS session of an answer that a transport of the caller's
-// brought, by the rules to which crypto/tls holds the sessions of our own. A
-// transport may look for other names than that of the host, or may not look at
-// all; so its word is taken for nothing but the roots it trusts, and roots, if
-// there are any, take precedence.
+// verify verifies the TLS session of an answer from Config.Transport by the same rules
+// as crypto/tls. A transport may have verified another name, or nothing. Only its roots
+// are trusted, and only if roots is nil.
 func verify(session *tls.ConnectionState, host string, roots *x509.CertPool) error {
 	if session == nil || len(session.PeerCertificates) == 0 {
 		return &tls.CertificateVerificationError{Err: errors.New("the answer came without a certificate")}

@@ -1,5 +1,5 @@
-// Package layers holds the test that enforces which package may import which.
-// Imports point down only:
+// Package layers holds a test of which package may import which. Imports point down
+// only:
 //
 //	3  examples, internal/e2e, internal/soak
 //	2  mtasts/mtaststest, mtasts/tlsrpt

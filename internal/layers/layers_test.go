@@ -12,8 +12,8 @@ import (
 
 const module = "github.com/mtasts/go-mtasts"
 
-// floors are the directories by the height at which they stand. A directory includes
-// what lies below it, except what is named itself.
+// floors gives the floor of each directory. A directory includes its subdirectories,
+// except those that have an entry of their own.
 var floors = map[string]int{
 	"internal/sts":       0,
 	"internal/fetch":     0,
@@ -32,7 +32,8 @@ var floors = map[string]int{
 	"internal/soak":      3,
 }
 
-// forbidden are imports, direct or not, that a package must not have, and why.
+// forbidden are the packages that a package must not import, not even indirectly, and
+// why.
 var forbidden = []struct{ from, to, why string }{
 	{"internal/sts", "net", "parsing must stay free of I/O, so that its tests and fuzzing mean something"},
 	{"internal/sts", "net/http", "parsing must stay free of I/O"},
@@ -46,8 +47,8 @@ var forbidden = []struct{ from, to, why string }{
 	{"mtasts", "net/smtp", "sending is the mail server's part"},
 }
 
-// internalUsers are the directories that may import from internal; the rest is what
-// users could have written.
+// internalUsers are the directories that may import from internal. Users of the module
+// could have written the others.
 var internalUsers = []string{"mtasts", "mtasts/mtaststest", "mtasts/tlsrpt", "internal/"}
 
 type pkg struct {
@@ -78,7 +79,7 @@ func list(t *testing.T) []pkg {
 	return pkgs
 }
 
-// directory is the entry of floors under which a package falls.
+// directory returns the entry of floors that includes a package.
 func directory(importPath string) (string, bool) {
 	rel, ours := strings.CutPrefix(importPath, module+"/")
 	if !ours {
@@ -98,7 +99,7 @@ func TestImportsPointDown(t *testing.T) {
 	for _, p := range list(t) {
 		from, _ := directory(p.ImportPath)
 		if from == "" {
-			t.Errorf("%s stands on no floor: enter it in floors, or move it", p.ImportPath)
+			t.Errorf("%s is on no floor: add it to floors, or move it", p.ImportPath)
 			continue
 		}
 		seen[from] = true
@@ -113,13 +114,13 @@ func TestImportsPointDown(t *testing.T) {
 			internal := strings.HasPrefix(to, "internal/")
 			allowed := slices.ContainsFunc(internalUsers, func(u string) bool { return from == u || strings.HasSuffix(u, "/") && strings.HasPrefix(from, u) })
 			if internal && !allowed {
-				t.Errorf("%s imports %s, which no user could", p.ImportPath, imported)
+				t.Errorf("%s imports %s, which a user could not: export what it needs, or add it to internalUsers", p.ImportPath, imported)
 			}
 		}
 	}
 	for dir := range floors {
 		if !seen[dir] && dir != "internal/e2e" {
-			t.Errorf("no package in %s: is the drawing out of date?", dir)
+			t.Errorf("there is no package in %s: remove it from floors", dir)
 		}
 	}
 }
@@ -139,7 +140,7 @@ func TestForbiddenImports(t *testing.T) {
 	}
 	for _, rule := range forbidden {
 		if !matched[rule.from] {
-			t.Errorf("there is no package %s: is the drawing out of date?", rule.from)
+			t.Errorf("there is no package %s: remove it from forbidden", rule.from)
 		}
 	}
 }

@@ -1,5 +1,5 @@
-// Package leak lets a test binary fail in which a goroutine outlives the tests. Each
-// package that starts goroutines, or whose tests do, has in its tests
+// Package leak makes a test binary fail if a goroutine outlives the tests. A package that
+// starts goroutines, in its code or its tests, has in its tests
 //
 //	func TestMain(m *testing.M) { leak.Main(m) }
 package leak
@@ -14,27 +14,26 @@ import (
 	"time"
 )
 
-// patience is how long goroutines may take that are about to end: what a test has
-// closed may still have to notice.
+// patience is how long goroutines may take to end after the tests.
 const patience = 5 * time.Second
 
-// Main runs the tests, and exits as they do, or with 1 if goroutines are left.
+// Main runs the tests and exits with their status, or with 1 if goroutines are left.
 func Main(m *testing.M) { os.Exit(Run(m)) }
 
-// Run is Main for a TestMain that has something to do after the tests: it returns the
-// exit status.
+// Run runs the tests and returns the exit status. It is for a TestMain that has to clean
+// up after the tests.
 func Run(m *testing.M) int {
 	before := goroutines()
 	code := m.Run()
 	if left := since(before, patience); code == 0 && len(left) > 0 {
-		fmt.Printf("FAIL: %d goroutines outlive the tests:\n\n%s\n", len(left), strings.Join(left, "\n\n"))
+		fmt.Printf("FAIL: %d goroutines outlive the tests; end each before its test returns:\n\n%s\n", len(left), strings.Join(left, "\n\n"))
 		code = 1
 	}
 	return code
 }
 
-// since returns the stacks of goroutines that were not there before, as soon as there
-// are none or at the end of patience.
+// since waits until no goroutine is left that was not there before, and returns nil. If
+// patience ends first, it returns the stacks of those that are left.
 func since(before map[string]string, patience time.Duration) (left []string) {
 	for end := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
 		left = nil
@@ -50,11 +49,11 @@ func since(before map[string]string, patience time.Duration) (left []string) {
 	}
 }
 
-// forever reports whether a goroutine never ends by its nature: package os/signal has
-// one from its first use on.
+// forever reports whether a goroutine never ends by design. Package os/signal has one
+// from its first use on.
 func forever(stack string) bool { return strings.Contains(stack, "\ncreated by os/signal.") }
 
-// goroutines returns the stacks of all goroutines by their number.
+// goroutines returns the stacks of all goroutines by their id.
 func goroutines() map[string]string {
 	buf := make([]byte, 64<<10)
 	n := runtime.Stack(buf, true)

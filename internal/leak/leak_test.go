@@ -10,12 +10,12 @@ import (
 
 func TestMain(m *testing.M) { Main(m) }
 
-func TestAGoroutineThatStaysIsFound(t *testing.T) {
+func TestAGoroutineThatStaysIsReported(t *testing.T) {
 	before := goroutines()
 	stay := make(chan struct{})
 	go func() { <-stay }()
 	left := since(before, 0)
-	if len(left) != 1 || !strings.Contains(left[0], "TestAGoroutineThatStaysIsFound") {
+	if len(left) != 1 || !strings.Contains(left[0], "TestAGoroutineThatStaysIsReported") {
 		t.Errorf("left: %q; want the one goroutine", left)
 	}
 	close(stay)
@@ -24,15 +24,17 @@ func TestAGoroutineThatStaysIsFound(t *testing.T) {
 	}
 }
 
-func TestOneThatIsAboutToEndIsWaitedFor(t *testing.T) {
+func TestAGoroutineMayTakeTimeToEnd(t *testing.T) {
 	before := goroutines()
-	go func() { time.Sleep(50 * time.Millisecond) }() // not a wait of the test's
+	end := make(chan struct{})
+	go func() { <-end }()
+	time.AfterFunc(50*time.Millisecond, func() { close(end) })
 	if left := since(before, time.Minute); len(left) > 0 {
 		t.Errorf("left: %q", left)
 	}
 }
 
-func TestWhatNeverEndsByItsNatureIsLetPass(t *testing.T) {
+func TestAGoroutineOfOSSignalIsIgnored(t *testing.T) {
 	before := goroutines()
 	c := make(chan os.Signal, 1)
 	signal.Notify(c, os.Interrupt)

@@ -15,19 +15,18 @@ import (
 )
 
 const (
-	// fetchGoroutines is how many goroutines a fetch has at a time, on both sides: the
-	// caller, the look-up, four in the transport and two in the server; and as many again
-	// for the one before it that is just ending.
+	// fetchGoroutines is for one fetch, on both sides: the caller, the look-up, four in the
+	// transport and two in the server, and as many for the previous fetch, which is ending.
 	fetchGoroutines = 16
-	maxFetches      = 512             // at a time, by the client
-	deadGoroutines  = 1               // of a look-up at a dead host; while it connects, package net has another
-	deadHeap        = 32 << 10        // of a TLS session that has said hello, and its buffers
-	lateness        = 2 * time.Second // after its deadline, of the last of all callers: they wake up at once
-	atOnce          = time.Second     // a small part of what the others wait, and enough for a busy machine
-	closing         = 5 * time.Second // what Close may take when there is nothing to store
+	maxFetches      = 512             // of a client, at a time
+	deadGoroutines  = 1               // of a fetch from a dead host; package net has one more while it connects
+	deadHeap        = 32 << 10        // a TLS session after ClientHello, with its buffers
+	lateness        = 2 * time.Second // of the last caller, after the deadline of all
+	atOnce          = time.Second     // a fraction of patience, and enough on a busy machine
+	closing         = 5 * time.Second // Close, with nothing to store
 )
 
-// fetches gets policies over TCP and TLS. No fetch leaves a socket or a goroutine.
+// fetches fetches policies over TCP and TLS. No fetch leaks a socket or a goroutine.
 func fetches(t *trial) error {
 	server := httptest.NewUnstartedServer(t.world)
 	server.TLS = &tls.Config{GetCertificate: func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
@@ -43,25 +42,25 @@ func fetches(t *trial) error {
 		DisableKeepAlives: true, // as the client's own
 	}}, limits{
 		open: reading{heap: int64(min(t.memory, t.n)) * entryHeap, goroutines: 1, files: 1}, // of the server
-		// Both ends of a connection are in this process; one that is being closed may have
-		// a successor already.
+		// Both ends of a connection are in this process, and the previous one may not have
+		// been closed yet.
 		peak: reading{goroutines: fetchGoroutines*workers + saving, files: 1 + 4*workers},
 	}, t.all)
 }
 
-// deadHosts has as many callers as there are policy hosts that take a connection and never
-// answer. Each caller is back at its deadline, while cached policies are answered at once,
-// though there, too, a new id calls for a fetch from a dead host. What callers leave behind
-// ends with Close, or when each fetch has had the one minute of RFC 8461, Section 3.3.
+// deadHosts has policy hosts that accept a connection and never answer, and a caller for each.
+// Each caller returns at its deadline. Meanwhile the client answers from the store at once,
+// though the new id of these policies, too, needs a fetch from a dead host. The fetches end with
+// Close, or after the one minute of RFC 8461, Section 3.3.
 func deadHosts(t *trial) error {
-	// The first domains have a policy in the store, from when their hosts were alive.
+	// The first domains have a policy in the store.
 	stored := t.n / 10
 	if err := t.with(mtasts.Options{}, limits{}, func() { t.ask(0, stored) }); err != nil {
 		return err
 	}
 	t.record = published("2")
-	// The policy hosts never accept: the system does up to the length of its queue, which is
-	// more than 100, and so there are no sockets here but the client's.
+	// The policy hosts never call accept. The system accepts up to the length of its queue, which
+	// is more than 100. So the only sockets here are the client's.
 	connections := t.n + stored
 	hosts := make([]net.Listener, connections/100+1)
 	for i := range hosts {
@@ -73,8 +72,8 @@ func deadHosts(t *trial) error {
 		hosts[i] = l
 	}
 	var dialled, refused atomic.Int64
-	// As the client's own transport does it, without its port 443. An http.Transport would
-	// let the handshake go on when the request has ended.
+	// This is what the client's own transport does, but for port 443. An http.Transport would
+	// continue the handshake after the end of the request.
 	web := roundTripper(func(req *http.Request) (*http.Response, error) {
 		host := hosts[number(req.Host)%len(hosts)].Addr()
 		conn, err := new(net.Dialer).DialContext(req.Context(), "tcp", host.String())
@@ -84,7 +83,7 @@ func deadHosts(t *trial) error {
 			return nil, err
 		}
 		defer conn.Close()
-		return nil, tls.Client(conn, &tls.Config{ServerName: req.Host}).HandshakeContext(req.Context()) // so far it gets
+		return nil, tls.Client(conn, &tls.Config{ServerName: req.Host}).HandshakeContext(req.Context()) // never returns nil
 	})
 	l := limits{open: reading{files: len(hosts)}, peak: reading{
 		heap:       int64(connections) * deadHeap,
@@ -114,7 +113,7 @@ func deadHosts(t *trial) error {
 		cached.Wait()
 	})
 	want := t.base.plus(reading{files: len(hosts)})
-	t.boundOpen("after Close", t.meter.settled(want, t.deadline), want) // before the hosts are closed, too
+	t.boundOpen("after Close", t.meter.settled(want, t.deadline), want) // before the hosts are closed
 	t.bound("connections refused", refused.Load(), 0, count)
 	t.bound("late", int64(late), int64(lateness), seconds)
 	t.bound("cached answer after", int64(took), int64(atOnce), seconds)

@@ -1,15 +1,14 @@
-// Command soak shows that memory, goroutines, open files and disk stay bounded,
-// whatever domains publish and however many of them a sender mails:
+// Command soak measures whether memory, goroutines, open files and disk stay bounded, for any
+// number of recipient domains and whatever they publish:
 //
 //	go run ./internal/soak               # as CI runs it
 //	go run ./internal/soak -run quota    # only the scenarios whose name matches
 //	go run ./internal/soak -long 4h      # larger numbers, again and again
 //
-// For each scenario it prints what there was at the start, the most at a time, what there
-// was when the work was done and the client still open, and what was left when it was
-// closed. Heap is what is in use, after a garbage collection except for the peak. The
-// bounds follow; they are constants, each with its reason. The last line is the verdict.
-// The exit status is 1 if a bound broke, and 2 if the flags are wrong.
+// For each scenario it prints figures of four moments: the start, the peak, the end of the work
+// with the client open, and after Close. Heap is what is in use, after a garbage collection but
+// for the peak. The bounds follow. They are constants, each with its reason. The last line is
+// the verdict. The exit status is 1 if a bound broke, and 2 if the flags are wrong.
 package main
 
 import (
@@ -24,10 +23,10 @@ import (
 	"time"
 )
 
-// A scenario is something that could make a process grow.
+// A scenario is a load that could make a process grow.
 type scenario struct {
 	name    string
-	n, long int // how many domains or callers, as CI runs it and with -long
+	n, long int // the number of domains or callers, without -long and with it
 	run     func(*trial) error
 }
 
@@ -36,7 +35,7 @@ func scenarios() []scenario {
 		{"domains without a policy", 1_000_000, 10_000_000, absentDomains},
 		{"domains with a policy", 100_000, 1_000_000, publishedDomains},
 		{"callers for one domain", 10_000, 100_000, concurrentCallers},
-		{"policy hosts that never answer", 10_000, 10_000, deadHosts}, // or too many sockets
+		{"policy hosts that never answer", 10_000, 10_000, deadHosts}, // more would need too many sockets
 		{"fetches over real connections", 2_000, 100_000, fetches},
 		{"policies of the largest size", 2_000, 10_000, largePolicies},
 		{"failures with long messages", 2_000, 10_000, longFailures},
@@ -44,12 +43,12 @@ func scenarios() []scenario {
 	}
 }
 
-// settings are what all scenarios have in common.
+// settings are the same for all scenarios.
 type settings struct {
 	memory   int           // Options.MemoryEntries
-	patience time.Duration // of callers whose policy host never answers
-	waitOut  bool          // wait until the look-ups that they leave behind have ended
-	deadline time.Duration // for the process to come to rest before it is measured
+	patience time.Duration // the deadline of callers whose policy host never answers
+	waitOut  bool          // wait until their look-ups have ended
+	deadline time.Duration // the longest wait until the process is idle, before a reading
 }
 
 func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
@@ -76,7 +75,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintln(stderr, "soak:", err)
 		return 2
 	}
-	// A client fetches, or waits to write again, for no longer than a minute.
+	// A fetch, and a wait before another Write, takes at most a minute.
 	s := settings{memory: 1 << 16, patience: 5 * time.Second, deadline: 3 * time.Minute}
 	if *long > 0 {
 		s.patience, s.waitOut = 10*time.Second, true
@@ -89,7 +88,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	return soak(stdout, chosen, s, *long)
 }
 
-// soak runs the scenarios, again until the time is over, and returns the exit status.
+// soak runs the scenarios, again and again until the time is over. It returns the exit status.
 func soak(out io.Writer, scenarios []scenario, s settings, long time.Duration) int {
 	m := newMeter()
 	base := m.read()

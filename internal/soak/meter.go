@@ -9,19 +9,19 @@ import (
 	"time"
 )
 
-// A reading is what the process uses at one moment.
+// A reading is what the process uses at a moment.
 type reading struct {
 	heap       int64 // octets in objects, reachable or not yet collected
 	goroutines int
-	files      int // open files and sockets; 0 where the system does not tell
+	files      int // open files and sockets; 0 if the system does not tell
 }
 
-// plus is r with the goroutines and files of more.
+// plus adds the goroutines and files of more to r.
 func (r reading) plus(more reading) reading {
 	return reading{r.heap, r.goroutines + more.goroutines, r.files + more.files}
 }
 
-// A meter reads, and watches for the peak.
+// A meter takes readings, and records the peak.
 type meter struct {
 	done atomic.Bool
 	wait sync.WaitGroup
@@ -46,8 +46,8 @@ func (m *meter) stop() {
 	m.wait.Wait()
 }
 
-// sample reads, and counts the open files only where it is told to. The peak is the most of
-// each that there was at a time.
+// sample takes a reading, with the open files if files is true. The peak has the highest value of
+// each figure.
 func (m *meter) sample(files bool) (now, peak reading) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -61,8 +61,8 @@ func (m *meter) sample(files bool) (now, peak reading) {
 	return now, m.peak
 }
 
-// read returns what is in use, without garbage. It collects twice: what is in a sync.Pool
-// survives one collection, and cleanups run after one.
+// read takes a reading after a garbage collection. It collects twice: objects in a sync.Pool
+// survive the first, and cleanups run after it.
 func (m *meter) read() reading {
 	runtime.GC()
 	runtime.GC()
@@ -70,8 +70,8 @@ func (m *meter) read() reading {
 	return now
 }
 
-// idle waits until no more goroutines and files are left than in want, and reports
-// whether that was so before the end.
+// idle waits until there are no more goroutines and files than in want. At the end of time it
+// returns false.
 func (m *meter) idle(want reading, end time.Time) bool {
 	for ; time.Now().Before(end); time.Sleep(time.Millisecond) {
 		if now, _ := m.sample(true); now.goroutines <= want.goroutines && now.files <= want.files {
@@ -81,9 +81,9 @@ func (m *meter) idle(want reading, end time.Time) bool {
 	return false
 }
 
-// settled reads once the process has come to rest: no more goroutines and files are left
-// than in want, and three successive readings show the same heap. On a busy machine that
-// can take long. After the deadline it reads what there is, and the bounds decide.
+// settled waits until the process is idle: there are no more goroutines and files than in want,
+// and three successive readings have the same heap, within 1 %. On a busy machine that can take
+// long. After the deadline it returns the last reading, and the bounds decide.
 func (m *meter) settled(want reading, deadline time.Duration) reading {
 	end := time.Now().Add(deadline)
 	for last, same := int64(0), 0; ; time.Sleep(20 * time.Millisecond) {
@@ -101,11 +101,6 @@ func (m *meter) settled(want reading, deadline time.Duration) reading {
 
 // openFiles counts the open files, where the system has a directory of them.
 func openFiles() int {
-	dir, err := os.Open("/dev/fd")
-	if err != nil {
-		return 0
-	}
-	defer dir.Close()
-	names, _ := dir.Readdirnames(-1)
-	return len(names) - 1 // without dir
+	entries, _ := os.ReadDir("/dev/fd")
+	return max(len(entries)-1, 0) // without the directory itself
 }

@@ -17,8 +17,7 @@ import (
 
 func TestMain(m *testing.M) { leak.Main(m) }
 
-// tiny is for scenarios that are small enough for a test, and too small to say something
-// about the library.
+// tiny is for scenarios that are small enough for a test.
 func tiny(deadline time.Duration) settings {
 	return settings{memory: 256, patience: 200 * time.Millisecond, deadline: deadline}
 }
@@ -51,12 +50,12 @@ func TestAllBoundsHoldInEveryScenario(t *testing.T) {
 	}
 }
 
-// broken runs one scenario and demands that it breaks the bound of this name.
+// broken runs one scenario and asserts that it breaks the bound of this name.
 func broken(t *testing.T, name string, run func(*trial) error) {
 	t.Helper()
 	var out strings.Builder
-	code := soak(&out, []scenario{{"one that must fail", 1, 1, run}}, tiny(time.Second), 0)
-	if code != 1 || !strings.Contains(out.String(), "\nbroke: one that must fail: "+name) || !strings.HasSuffix(out.String(), " bounds broke\n") {
+	code := soak(&out, []scenario{{"must fail", 1, 1, run}}, tiny(time.Second), 0)
+	if code != 1 || !strings.Contains(out.String(), "\nbroke: must fail: "+name) || !strings.HasSuffix(out.String(), " bounds broke\n") {
 		t.Errorf("exit status %d; want 1, because of %q:\n%s", code, name, &out)
 	}
 }
@@ -76,7 +75,7 @@ func TestABrokenBoundIsExitStatusOne(t *testing.T) {
 		return nil
 	})
 	close(end)
-	if openFiles() > 0 { // where the system tells
+	if openFiles() > 0 { // if the system tells
 		var left *os.File
 		broken(t, "files closed", func(trial *trial) (err error) {
 			left, err = os.Create(filepath.Join(t.TempDir(), "left open"))
@@ -89,7 +88,7 @@ func TestABrokenBoundIsExitStatusOne(t *testing.T) {
 	})
 	broken(t, "heap open", func(t *trial) error {
 		t.none, t.record = true, func(int) string { return "" }
-		answers := make([]*mtasts.Policy, 20_000) // are held, whatever the size of memory
+		answers := make([]*mtasts.Policy, 20_000) // all reachable, whatever the size of the cache
 		err := t.with(mtasts.Options{MemoryEntries: 1}, limits{open: reading{heap: entryHeap}}, func() {
 			t.each(len(answers), workers, func(n int) (right bool) {
 				answers[n], _ = t.client.PolicyFor(context.Background(), name(n))
@@ -100,14 +99,14 @@ func TestABrokenBoundIsExitStatusOne(t *testing.T) {
 		return err
 	})
 	broken(t, "wrong answers", func(t *trial) error {
-		t.none = true // and yet there is one
+		t.none = true // but there is a policy
 		return t.with(mtasts.Options{}, limits{}, t.all)
 	})
 	broken(t, "the scenario is impossible", func(*trial) error { return errors.New("the scenario is impossible") })
 }
 
-// A process that comes to rest late is measured when it has.
-func TestMeasuringWaitsForRest(t *testing.T) {
+// Soak measures a process when it is idle.
+func TestMeasuringWaitsUntilIdle(t *testing.T) {
 	late := scenario{"late", 1, 1, func(t *trial) error {
 		return t.with(mtasts.Options{}, limits{open: reading{heap: 1}}, func() {
 			garbage := make([]byte, 64<<20)
@@ -165,12 +164,12 @@ func TestRunSelectsByName(t *testing.T) {
 	for _, sc := range scenarios() {
 		selected := sc.name == "callers for one domain" || sc.name == "failures with long messages"
 		if strings.Contains(out.String(), "\n"+sc.name+": ") != selected {
-			t.Errorf("%q: want it run: %t\n%s", sc.name, selected, &out)
+			t.Errorf("%q: want it to run: %t\n%s", sc.name, selected, &out)
 		}
 	}
 }
 
-func TestTheLongFormGoesOn(t *testing.T) {
+func TestLongRepeats(t *testing.T) {
 	var numbers []int
 	var out strings.Builder
 	again := scenario{"again", 1, 10, func(t *trial) error { numbers = append(numbers, t.n); return nil }}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -19,18 +20,18 @@ import (
 )
 
 const (
-	workers        = 64       // callers, where their number is not the point: those of a busy mail server
-	saving         = 256 + 64 // writes at a time: once they are answered, and those left for later
-	storeFiles     = 2        // of an open store: its file, and the log beside it
-	goroutineSlack = 32       // those of the program itself, and those that are just ending
-	// heapSlack is what the process may keep for itself after all scenarios: tables made on
-	// first use, and what pools hold. A leak of 8 octets for each of a million domains
-	// breaks it. Of each goroutine that there ever was at a time the runtime keeps more.
+	workers        = 64       // callers of a busy mail server
+	saving         = 256 + 64 // writes at a time: those in progress, and those that wait
+	storeFiles     = 1        // of an open store
+	goroutineSlack = 32       // of the program itself, and those that are ending
+	// heapSlack is what the process may keep after all scenarios, in tables and pools. A leak of
+	// 8 octets for each of a million domains breaks it. The runtime also keeps goroutineHeap for
+	// each goroutine of the peak.
 	heapSlack     = 4 << 20
 	goroutineHeap = 640
 )
 
-// A trial is a scenario that is being run, and what it has shown.
+// A trial is a run of a scenario, with its figures.
 type trial struct {
 	scenario
 	settings
@@ -47,10 +48,10 @@ type trial struct {
 	took, closing             time.Duration
 	disk                      int64
 	bounds                    []bound
-	err                       error // the scenario could not be run
+	err                       error // why the scenario could not run
 }
 
-// play runs the scenario. There were ever so many goroutines at a time before.
+// play runs the scenario. ever is the peak of goroutines before it.
 func (t *trial) play(ever int) {
 	t.start = t.meter.settled(t.base, t.deadline)
 	dir, err := os.MkdirTemp("", "soak-")
@@ -65,20 +66,20 @@ func (t *trial) play(ever int) {
 	_, t.peak = t.meter.sample(false)
 	t.closed = t.meter.settled(t.base, t.deadline)
 	t.bound("wrong answers", t.wrong.Load(), 0, count)
-	// Against the start of the program, so that what each scenario leaks adds up.
+	// The base is the start of the program, so that the leaks of all scenarios add up.
 	t.bound("heap closed", t.closed.heap, t.base.heap+heapSlack+int64(max(ever, t.peak.goroutines))*goroutineHeap, mib)
 	t.boundOpen("closed", t.closed, t.base)
 }
 
-// limits are the most that there may be besides what the program has at the start and the
-// files of the store. Where the heap, or anything of peak, is 0, it is not bounded.
+// limits are bounds on top of what the program has at the start and the files of the store. A
+// heap of 0 is no bound, and so is any 0 in peak.
 type limits struct {
-	open reading // when the work is done and the client still open
+	open reading // after the work, with the client open
 	peak reading // at a time
 	disk int64   // octets in the files of the store
 }
 
-// with opens a client on the store of the trial, has work done, measures, and closes it.
+// with opens a client with the store of the trial, calls work, measures, and closes the client.
 func (t *trial) with(opts mtasts.Options, l limits, work func()) error {
 	store, err := cache.OpenBolt(t.path)
 	if err != nil {
@@ -86,20 +87,18 @@ func (t *trial) with(opts mtasts.Options, l limits, work func()) error {
 	}
 	opts.Resolver, opts.RootCAs = t.world, t.ca.Pool()
 	opts.MemoryEntries = cmp.Or(opts.MemoryEntries, t.memory)
-	if opts.Transport == nil {
-		opts.Transport = t.world
-	}
+	opts.Transport = cmp.Or[http.RoundTripper](opts.Transport, t.world)
 	t.store, t.client = store, mtasts.New(store, &opts)
 	work()
 	t.measure(l)
 	start := time.Now()
 	err = t.client.Close()
 	t.closing = time.Since(start)
-	t.client, t.store = nil, nil // so that what is left shows
+	t.client, t.store = nil, nil // so that they can be collected
 	return err
 }
 
-// written waits until the writer has nothing to do.
+// written waits until the client has written all.
 func (t *trial) written() {
 	for end := time.Now().Add(t.deadline); t.client.Stats().Unsaved > 0 && time.Now().Before(end); {
 		time.Sleep(time.Millisecond)
@@ -111,9 +110,8 @@ func (t *trial) measure(l limits) {
 	l.open.goroutines++ // the writer
 	want := t.base.plus(l.open)
 	t.open = t.meter.settled(want, t.deadline)
-	t.disk = 0
 	if info, err := os.Stat(t.path); err == nil {
-		t.disk += info.Size()
+		t.disk = info.Size()
 	}
 	_, peak := t.meter.sample(false)
 	t.boundOpen("open", t.open, want)
@@ -125,13 +123,13 @@ func (t *trial) measure(l limits) {
 	bound("goroutines peak", int64(peak.goroutines), int64(l.peak.goroutines), int64(t.base.goroutines+goroutineSlack), count)
 	bound("files peak", int64(peak.files), int64(l.peak.files), int64(t.base.files+storeFiles), count)
 	bound("heap open", t.open.heap-t.start.heap, l.open.heap, heapSlack+int64(peak.goroutines)*goroutineHeap, mib)
-	// The collector lets the heap grow to twice of what it found in use.
+	// The collector lets the heap grow to twice what was in use.
 	bound("heap peak", peak.heap-t.start.heap, 2*l.peak.heap, 2*(t.start.heap+heapSlack), mib)
 	bound("disk", t.disk, l.disk, 0, mib)
 }
 
-// each calls f with the numbers below n, from a number of goroutines, and counts as wrong
-// answers how often it returns false. It returns the longest that a call took.
+// each calls f with the numbers below n, on workers goroutines. A false of f counts as a wrong
+// answer. It returns the time of the longest call.
 func (t *trial) each(n, workers int, f func(i int) bool) time.Duration {
 	var next atomic.Int64
 	took := make([]time.Duration, n)
@@ -152,7 +150,7 @@ func (t *trial) each(n, workers int, f func(i int) bool) time.Duration {
 	return slices.Max(took)
 }
 
-// ask asks about n domains, from the first on, and all about those of the scenario.
+// ask asks about n domains from the first on, and all about those of the scenario.
 func (t *trial) ask(first, n int) {
 	t.each(n, workers, func(i int) bool { return t.right(first + i) })
 }
@@ -167,14 +165,14 @@ func (t *trial) right(n int) bool {
 	return p.Text == t.text(n) && strings.Contains(p.Text, "mode: "+string(p.Mode))
 }
 
-// A bound is a figure and the most that it may be.
+// A bound is a figure and its limit.
 type bound struct {
 	what      string
 	got, most int64
 	unit      unit
 }
 
-// A unit is how many make one that is printed.
+// A unit is the divisor for printing.
 type unit int64
 
 const (
@@ -183,7 +181,7 @@ const (
 	seconds = unit(time.Second)
 )
 
-// of is n in this unit, with two digits after the point.
+// of returns n in this unit, with two decimal places.
 func (u unit) of(n int64) float64 { return math.Round(float64(n)/float64(u)*100) / 100 }
 
 func (t *trial) bound(what string, got, most int64, u unit) {
@@ -204,7 +202,7 @@ func (b bound) String() string {
 	return fmt.Sprint(b.what, " ", b.unit.of(b.got), " ", sign, " ", b.unit.of(b.most), name)
 }
 
-// broken says what went wrong, a line for each.
+// broken returns a line for each broken bound.
 func (t *trial) broken() (lines []string) {
 	for _, b := range t.bounds {
 		if !b.holds() {

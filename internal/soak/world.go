@@ -16,41 +16,40 @@ import (
 	"github.com/mtasts/go-mtasts/internal/testpki"
 )
 
-// A world is the DNS and the policy hosts of all domains. It answers by functions: a map of
-// a million names would be all that the heap shows. Where sockets are what counts, there are
-// real ones on the loopback interface.
+// A world is the DNS and the policy hosts of all domains. Functions make its answers: a map of a
+// million names would dominate the heap. Scenarios about sockets use real ones on loopback.
 type world struct {
-	record            func(n int) string // the TXT record; "": there is none
+	record            func(n int) string // the TXT record; "" for none
 	text              func(n int) string // the policy file
 	silent            atomic.Bool        // no DNS server answers
 	queries, requests atomic.Int64
 
 	ca    *testpki.CA
 	mu    sync.Mutex
-	certs map[int]*tls.Certificate // by the first domain; few are held
+	certs map[int]*tls.Certificate // by the first domain; a few
 }
 
-// newWorld has a policy for every domain.
+// newWorld returns a world with a policy for every domain.
 func newWorld() *world {
 	return &world{record: published("1"), text: policy, ca: testpki.Must(testpki.New()), certs: make(map[int]*tls.Certificate)}
 }
 
-// name is the name of domain n.
+// name returns the name of domain n.
 func name(n int) string { return "d" + strconv.Itoa(n) + ".example" }
 
-// number is the n of a host below the name of domain n.
+// number returns the n of a host below the name of domain n.
 func number(host string) int {
 	_, rest, _ := strings.Cut(host, ".d")
 	digits, _, _ := strings.Cut(rest, ".")
 	return testpki.Must(strconv.Atoi(digits))
 }
 
-// policy is the policy file of domain n.
+// policy returns the policy file of domain n.
 func policy(n int) string {
 	return "version: STSv1\r\nmode: enforce\r\nmx: mx1." + name(n) + "\r\nmx: mx2." + name(n) + "\r\nmax_age: 604800\r\n"
 }
 
-// published is a TXT record with this id.
+// published returns a record function for this id.
 func published(id string) func(int) string {
 	return func(int) string { return "v=STSv1; id=" + id + ";" }
 }
@@ -66,9 +65,9 @@ func (w *world) LookupTXT(_ context.Context, host string) ([]string, error) {
 	return nil, &net.DNSError{Err: "no such host", Name: host, IsNotFound: true}
 }
 
-// certificate is for this policy host and a number of neighbours, as with hosting providers.
+// certificate returns one for this policy host and its neighbours, as hosting providers do.
 func (w *world) certificate(host string) *tls.Certificate {
-	const names = 50 // of a certificate: issuing it is then as cheap as finding the name
+	const names = 50 // of a certificate, so that to issue it is cheap
 	first := number(host) / names * names
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -93,7 +92,7 @@ func (w *world) ServeHTTP(res http.ResponseWriter, req *http.Request) {
 	io.WriteString(res, w.text(number(req.Host)))
 }
 
-// RoundTrip is a request to a policy host, and its answer, without a connection.
+// RoundTrip answers a request to a policy host without a connection.
 func (w *world) RoundTrip(req *http.Request) (*http.Response, error) {
 	leaf := w.certificate(req.Host).Leaf
 	rec := httptest.NewRecorder()
@@ -104,7 +103,7 @@ func (w *world) RoundTrip(req *http.Request) (*http.Response, error) {
 	return res, nil
 }
 
-// A roundTripper is an http.RoundTripper by a function.
+// A roundTripper is a function as an http.RoundTripper.
 type roundTripper func(*http.Request) (*http.Response, error)
 
 func (f roundTripper) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }

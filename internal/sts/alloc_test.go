@@ -7,7 +7,7 @@ import (
 	"github.com/mtasts/go-mtasts/internal/sts"
 )
 
-// The functions that run for each message or each look at DNS make no garbage.
+// The functions that run for each message or each DNS look-up do not allocate.
 func TestAllocations(t *testing.T) {
 	hundred := "version: STSv1\r\nmode: enforce\r\nmax_age: 604800\r\n"
 	for i := range 100 {

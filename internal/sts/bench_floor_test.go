@@ -1,7 +1,6 @@
 package sts_test
 
 import (
-	"bytes"
 	"strings"
 	"time"
 
@@ -9,7 +8,7 @@ import (
 )
 
 // floorRecord reads a TXT record by the grammar of RFC 8461, Section 3.1, and
-// keeps its id. It does not notice a field that stands twice.
+// keeps its id. It does not check for repeated fields.
 func floorRecord(s string) (id string, ok bool) {
 	const version = "v=STSv1"
 	if len(s) < len(version) || s[:len(version)] != version {
@@ -20,7 +19,7 @@ func floorRecord(s string) (id string, ok bool) {
 			i++
 		}
 		if i == len(s) {
-			return id, id != "" // spaces at the end are let pass
+			return id, id != "" // white space at the end is allowed
 		}
 		if s[i] != ';' {
 			return "", false
@@ -61,7 +60,7 @@ func floorRecord(s string) (id string, ok bool) {
 func floorAlnum(c byte) bool { return c-'0' < 10 || c|0x20-'a' < 26 }
 
 // floorPolicy reads a policy file by the grammar of RFC 8461, Section 3.2, whose
-// patterns are in lower case. It does not notice a field that stands twice.
+// patterns are in lower case. It does not check for repeated fields.
 func floorPolicy(s string) (p sts.Policy, ok bool) {
 	if len(s) > 64<<10 || strings.IndexByte(s, 0) >= 0 {
 		return p, false
@@ -129,14 +128,6 @@ func floorPolicy(s string) (p sts.Policy, ok bool) {
 	return p, true
 }
 
-// floorDomain takes the root's full stop from a name in lower case, if there is one.
-func floorDomain(s string) (name string, ok bool) {
-	if n := len(s); n > 0 && s[n-1] == '.' {
-		s = s[:n-1]
-	}
-	return s, floorName(s)
-}
-
 // floorName checks that s is a domain name in lower case, and no IP address.
 func floorName(s string) bool {
 	if len(s) == 0 || len(s) > 253 {
@@ -168,28 +159,11 @@ func floorName(s string) bool {
 	return true
 }
 
-// floorMatch compares a host in any case, with or without the root's full stop,
-// with each of the patterns. It does not check that either is a name.
+// floorMatch compares a host, in the form that Name returns, with each of the patterns.
 func floorMatch(patterns []string, host string) bool {
-	var lower [253]byte
-	n := len(host)
-	if n > 0 && host[n-1] == '.' {
-		n--
-	}
-	if n > len(lower) {
-		return false
-	}
-	name := lower[:n]
-	for i := range name {
-		c := host[i]
-		if c-'A' < 26 {
-			c += 'a' - 'A'
-		}
-		name[i] = c
-	}
-	parent := name[max(bytes.IndexByte(name, '.'), 0):]
+	parent := host[max(strings.IndexByte(host, '.'), 0):]
 	for _, p := range patterns {
-		if len(p) == len(name) && p == string(name) || len(p) == len(parent)+1 && p[0] == '*' && p[1:] == string(parent) {
+		if len(p) == len(host) && p == host || len(p) == len(parent)+1 && p[0] == '*' && p[1:] == parent {
 			return true
 		}
 	}

@@ -10,12 +10,12 @@ import (
 	"github.com/mtasts/go-mtasts/internal/testcost"
 )
 
-// upTo repeats unit behind begin as often as size octets hold it.
+// upTo returns begin and as many of unit as fit into size octets.
 func upTo(size int, begin, unit string) string {
 	return begin + strings.Repeat(unit, (size-len(begin))/len(unit))
 }
 
-// numbered is upTo with another field each time; format has a %x.
+// numbered is upTo with numbered units, before end; format has a %x.
 func numbered(size int, begin, format, end string) string {
 	var b strings.Builder
 	b.WriteString(begin)
@@ -26,7 +26,7 @@ func numbered(size int, begin, format, end string) string {
 	return b.String()
 }
 
-// No policy file costs more than 10 ms of CPU, whatever is in it.
+// No policy file costs more than 10 ms of CPU time, whatever is in it.
 func TestAnyPolicyIsCheapToParse(t *testing.T) {
 	const begin = "version: STSv1\nmode: enforce\nmax_age: 604800\nmx:a\n"
 	for what, text := range map[string]string{
@@ -60,8 +60,8 @@ func TestAnyPolicyIsCheapToParse(t *testing.T) {
 	}
 }
 
-// Nor do the TXT records of a name, of which one can have 64 KiB, and an answer
-// can have no more in all.
+// Nor do the TXT records of a name. A DNS message, and so all of them together, has less than
+// 64 KiB.
 func TestAnyRecordIsCheapToParse(t *testing.T) {
 	const size = 65535
 	for what, txts := range map[string][]string{
@@ -95,7 +95,7 @@ func TestAnyRecordIsCheapToParse(t *testing.T) {
 	}
 }
 
-// Nor does a name, in whatever script.
+// Nor does a name, in any script.
 func TestAnyNameIsCheapToConvert(t *testing.T) {
 	ideographs := func(n int, step rune) string {
 		var b strings.Builder
@@ -104,7 +104,7 @@ func TestAnyNameIsCheapToConvert(t *testing.T) {
 		}
 		return b.String()
 	}
-	const most = 4 * 253 // longer names are not looked at
+	const most = 4 * 253 // longer names are refused at once
 	names := map[string]string{
 		"a megabyte":               strings.Repeat("é", 1<<19),
 		"a megabyte of full stops": strings.Repeat("。", 1<<18),
@@ -117,7 +117,7 @@ func TestAnyNameIsCheapToConvert(t *testing.T) {
 	for _, unit := range []string{
 		"é", "中", "𐐀", "ß", "א", "aא", "中а", "각", "ﷺ", "é.", "中.", "א.", "xn--a.中.", // scripts
 		"e\u0301", "a\u0316\u0301", "\u0301\u0316", "a\u0316.", "\u0344", "\u0f73", "\ufb2c", // combining marks
-		"\u1100\u1161\u11a8", "क\u094d\u200dष", "\u200d", "\u00ad", "\u202e", "\xff", // to be composed, joined or refused
+		"\u1100\u1161\u11a8", "क\u094d\u200dष", "\u200d", "\u00ad", "\u202e", "\xff", // composed, joined or rejected
 	} {
 		names[fmt.Sprintf("%+q", unit)] = upTo(most, "", unit)
 	}

@@ -15,8 +15,8 @@ var (
 	anyStart    = regexp.MustCompile(`(?i)\A[ \t"'\\]*v=STS`)
 )
 
-// FuzzFindRecord picks from any set of records, one on each line, what RFC 8461,
-// Section 3.1 says.
+// FuzzFindRecord finds in any set of records, one on each line, the record that RFC 8461,
+// Section 3.1 specifies.
 func FuzzFindRecord(f *testing.F) {
 	for _, v := range recordVectors(f) {
 		if txts := strings.Join(v.records(f), "\n"); len(txts) <= maxSeed {

@@ -10,8 +10,8 @@ import (
 
 // RFC 8461, Section 4.1: "Matching is identical to the rules given in [RFC6125]"
 // for the DNS-IDs of a certificate, so crypto/x509 must come to the same result
-// with the pattern as the only name of a certificate. Only the final full stop that
-// a policy's pattern may have is taken away for it: a DNS-ID has none.
+// with the pattern as the only name of a certificate. A pattern may end in a full stop,
+// which a DNS-ID cannot have, so the test removes it.
 func FuzzMatch(f *testing.F) {
 	for _, v := range matchVectors(f) {
 		host, values := v.mx(f)

@@ -37,7 +37,7 @@ func FuzzName(f *testing.F) {
 			}
 		}
 		if domainErr == nil {
-			// Whatever a next hop holds besides, its policy domain is a name.
+			// The policy domain of any next hop is a name.
 			if again, err := sts.Name(domain); err != nil || again != domain {
 				t.Errorf("%q: policy domain %q: got %q, %v", s, domain, again, err)
 			}

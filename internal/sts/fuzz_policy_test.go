@@ -25,7 +25,7 @@ func alive(pattern string) bool {
 	return len(pattern) <= 253 && livePattern.MatchString(pattern) && !digitsAtEnd.MatchString(pattern)
 }
 
-// parsePolicySlowly is a second implementation of what a policy file says.
+// parsePolicySlowly is a second implementation of [sts.ParsePolicy].
 func parsePolicySlowly(text string) (p sts.Policy, ok bool) {
 	if len(text) > 65536 || strings.Contains(text, "\x00") {
 		return sts.Policy{}, false
@@ -71,8 +71,8 @@ func parsePolicySlowly(text string) (p sts.Policy, ok bool) {
 	return p, true
 }
 
-// render writes a policy in the shortest way, which is never longer than the
-// file that it came from.
+// render writes a policy in its shortest form, which is never longer than the original
+// file.
 func render(p sts.Policy) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "version:STSv1\nmode:%s\nmax_age:%d", p.Mode, p.MaxAge/time.Second)

@@ -9,7 +9,7 @@ import (
 	"github.com/mtasts/go-mtasts/internal/sts"
 )
 
-// The grammar of RFC 8461, Section 3.1, written out as expressions.
+// The grammar of RFC 8461, Section 3.1, as regular expressions.
 var (
 	recordABNF = regexp.MustCompile(`\Av=STSv1` +
 		`([ \t]*;[ \t]*[A-Za-z0-9][A-Za-z0-9_.-]{0,31}=[\x21-\x3A\x3C\x3E-\x7E]+)+` +
@@ -18,9 +18,9 @@ var (
 	idABNF  = regexp.MustCompile(`\A[A-Za-z0-9]{1,32}\z`)
 )
 
-// parseRecordSlowly is a second implementation. It departs from the ABNF in two
-// points: a repeated field may hold anything, and the first id decides, though
-// a malformed one would also be an sts-extension.
+// parseRecordSlowly is a second implementation of [sts.ParseRecord]. It differs from the
+// ABNF in two points. A repeated field may hold anything. A malformed id is an error,
+// although it is a valid sts-extension.
 func parseRecordSlowly(txt string) (id string, ok bool) {
 	fields := strings.Split(txt, ";")
 	var names []string

@@ -9,18 +9,18 @@ import (
 	"golang.org/x/net/idna"
 )
 
-// maxName is the length of the longest domain name in octets, written without
-// its final dot (RFC 1035, Section 2.3.4: 255 on the wire).
+// maxName is the length of the longest domain name without its final dot, in octets
+// (RFC 1035, Section 2.3.4: 255 on the wire).
 const maxName = 253
 
-// Name returns the form in which policy domains, MX hosts and patterns are
-// compared: lower-case A-labels without a final dot. It allocates nothing for a
-// name that has this form, save for a final dot. What cannot be a host's name,
-// an IP address among it, is a [*SyntaxError].
+// Name returns the form in which policy domains, MX hosts and patterns are compared:
+// lower-case A-labels without a final dot. It allocates nothing for a name that has
+// this form already, with or without a final dot. For anything that is not a host
+// name, such as an IP address, it returns a [*SyntaxError].
 //
-// A label in ASCII is taken as it is, with underscores and with hyphens where IDNA
-// would not allow them: such hosts exist, and mail for them must go on. Only a label
-// with other characters is converted, by IDNA2008, non-transitional.
+// A label in ASCII only changes its case. It may have underscores, and hyphens where
+// IDNA does not allow them: such hosts exist and receive mail. A label with other
+// characters is converted by IDNA2008, non-transitional.
 func Name(s string) (string, error) {
 	name := strings.TrimSuffix(s, ".")
 	found := scan(name)
@@ -31,22 +31,19 @@ func Name(s string) (string, error) {
 		}
 		found = scan(name)
 	}
-	switch {
-	case found&noName == 0:
-		if found&upper != 0 {
-			name = lower(name)
-		}
+	switch found {
+	case 0:
 		return name, nil
-	case found&numeric != 0:
-		return badName("is an IP address or ends in a number, and so is no domain name", s)
+	case upper:
+		return lower(name), nil
 	default:
 		return badName("is not a domain name", s)
 	}
 }
 
-// toALabels converts the U-labels of a name, and takes its final dot away.
+// toALabels converts the U-labels of a name and removes its final dot.
 func toALabels(s string) (string, bool) {
-	if !utf8.ValidString(s) { // which ToASCII may let pass
+	if !utf8.ValidString(s) { // ToASCII accepts some that are not
 		return "", false
 	}
 	labels := strings.Split(strings.TrimSuffix(beforeIDNA.Replace(s), "."), ".")
@@ -63,23 +60,23 @@ func toALabels(s string) (string, bool) {
 }
 
 // beforeIDNA replaces the full stops of other scripts (UTS #46, Section 2.3), and
-// the capital of sharp s. ToASCII makes "ss" of that capital, but leaves sharp s as
-// it is: one domain would have two A-labels, by the case it is written in.
+// capital sharp s by small sharp s. ToASCII maps only the capital to "ss", so that the
+// two spellings of one domain would have different A-labels.
 var beforeIDNA = strings.NewReplacer("\u3002", ".", "\uff0e", ".", "\uff61", ".", "\u1e9e", "\u00df")
 
 func badName(reason, s string) (string, error) {
 	return "", &SyntaxError{Where: "name", Reason: quote(s) + " " + reason}
 }
 
-// PolicyDomain returns the policy domain for a next hop, as [Name] does, from
-// the forms in which MTAs write one: a recipient's domain, or a smart host as
-// relay.example, relay.example:587, [relay.example] or [relay.example]:587, the
-// port also as the name of a service. For
-// an address literal, [192.0.2.1] or [IPv6:2001:db8::1], with or without a
-// port, the error is [ErrLiteral] (RFC 8461, Section 3.4).
+// PolicyDomain returns the policy domain for a next hop, in the form that [Name]
+// returns. A next hop is a recipient domain, or a smart host that an MTA writes as
+// relay.example, relay.example:587, [relay.example] or [relay.example]:587. The port
+// may also be the name of a service. For an address literal, [192.0.2.1] or
+// [IPv6:2001:db8::1], with or without a port, the error is [ErrLiteral] (RFC 8461,
+// Section 3.4). Any other error is a [*SyntaxError].
 func PolicyDomain(hop string) (string, error) {
 	if name := strings.TrimSuffix(hop, "."); scan(name) == 0 {
-		return name, nil // the usual form, asked about for each message
+		return name, nil // the usual form
 	}
 	if !strings.ContainsAny(hop, "[:") {
 		return Name(hop)
@@ -87,7 +84,7 @@ func PolicyDomain(hop string) (string, error) {
 	host, port := hop, ""
 	if inner, ok := strings.CutPrefix(hop, "["); ok {
 		if host, port, ok = strings.Cut(inner, "]"); !ok {
-			return badName(`lacks "]"`, hop)
+			return badName(`has "[" but no "]"`, hop)
 		}
 		if isAddress(host) && isPort(port) {
 			return "", ErrLiteral
@@ -101,8 +98,8 @@ func PolicyDomain(hop string) (string, error) {
 	return Name(host)
 }
 
-// isAddress reports whether s is what stands in the brackets of an address
-// literal (RFC 5321, Section 4.1.3). MTAs also let the tag "IPv6:" be left out.
+// isAddress reports whether s, from inside brackets, makes an address literal (RFC
+// 5321, Section 4.1.3). MTAs also accept an IPv6 address without the tag "IPv6:".
 func isAddress(s string) bool {
 	const tag = "ipv6:"
 	if len(s) > len(tag) && strings.EqualFold(s[:len(tag)], tag) {
@@ -113,8 +110,8 @@ func isAddress(s string) bool {
 }
 
 // isPort reports whether s is empty, or ":" and a port number or the name of a
-// service: at most 15 letters, digits and hyphens that begin with a letter (RFC
-// 6335, Section 5.1, which allows a digit there too).
+// service. Here a name of a service begins with a letter; RFC 6335, Section 5.1 allows
+// a digit too, but that looks like a malformed number.
 func isPort(s string) bool {
 	if s == "" {
 		return true

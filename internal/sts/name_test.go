@@ -54,7 +54,7 @@ func TestName(t *testing.T) {
 	}
 }
 
-func TestNameRefusesWhatIsNoName(t *testing.T) {
+func TestNameRejectsInvalidNames(t *testing.T) {
 	label := strings.Repeat("a", 63)
 	for _, s := range []string{
 		"", ".", "..", ".a", "a..", "a..b", "a/b", "a b", " a", "a ", "a\t", "a\n", "a\r", "a\x00", "a\x7f", "\x1b[31m",
@@ -76,9 +76,8 @@ func TestNameRefusesWhatIsNoName(t *testing.T) {
 	}
 }
 
-// A domain in upper case and in lower case is one domain, whichever letters it has,
-// or no name in one of the two. Where an exception stands, the case of a letter changes
-// the domain.
+// A domain in upper case and in lower case is one domain, or one of the two is not a
+// name. For the exceptions, the case of a letter changes the domain.
 func TestNameIsTheSameInEitherCase(t *testing.T) {
 	exceptions := map[[2]rune]string{
 		{'\u0130', 'i'}:      "the capital I with a dot is, by IDNA, i and a combining dot",
@@ -100,8 +99,8 @@ func TestNameIsTheSameInEitherCase(t *testing.T) {
 	}
 }
 
-// IDNA takes time that grows faster than its input, so a long name is refused
-// before it is converted, even if what it maps to would be short.
+// The time that IDNA takes grows faster than its input. So a long name is rejected
+// before its conversion, even if the result would be short.
 func TestNameAbove1024OctetsIsRefusedBeforeConversion(t *testing.T) {
 	ignored := strings.Repeat("\u00ad", 600) // 1200 octets that IDNA maps to nothing
 	if got, err := sts.Name("a" + ignored + ".example"); err == nil {

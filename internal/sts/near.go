@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// noRecord is the error for TXT records none of which is ours. It names the first
-// that was surely meant to be, for whoever asks why a domain has no policy.
+// noRecord is the error for TXT records none of which is an MTA-STS record. It quotes
+// the first that was meant to be one, and says what is wrong with it.
 func noRecord(txts []string) error {
 	for _, txt := range txts {
 		if flaws := nearMiss(txt); flaws != "" {
@@ -19,8 +19,8 @@ func noRecord(txts []string) error {
 // quotes are the quotation marks that zone editors and word processors add.
 const quotes = "\"'`\u2018\u2019\u201c\u201d\u201e\u00ab\u00bb"
 
-// nearMiss says what is wrong with a record that was meant to be ours and is not. It
-// is empty for a record with another purpose.
+// nearMiss says what is wrong with a record that was meant to be an MTA-STS record. It
+// returns "" for a record with another purpose.
 func nearMiss(txt string) string {
 	var flaws []string
 	note := func(found bool, flaw string) {
@@ -54,7 +54,7 @@ func nearMiss(txt string) string {
 	return strings.Join(flaws, ", ")
 }
 
-// namesVersion reports whether s, in lower case, begins as if it named a version of
+// namesVersion reports whether s, in lower case, begins with a malformed version of
 // this protocol: "v=sts1", "v: mta-sts", "version=sts2" or "stsv1".
 func namesVersion(s string) bool {
 	if strings.HasPrefix(s, "stsv1") || strings.HasPrefix(s, "vstsv") {
@@ -69,9 +69,9 @@ func namesVersion(s string) bool {
 	return strings.HasPrefix(value, "sts")
 }
 
-// toPlain takes away, for strings.Map, what keeps a near miss from being our record:
-// quotation marks, backslashes and what is not printable ASCII. The full-width forms
-// that input methods for Chinese and Japanese write become ASCII.
+// toPlain removes, for [strings.Map], quotation marks, backslashes and what is not
+// printable ASCII. It turns the full-width forms of Chinese and Japanese input methods
+// into ASCII.
 func toPlain(r rune) rune {
 	const first, last = '\uff01', '\uff5e'
 	switch {

@@ -6,29 +6,30 @@ import (
 	"time"
 )
 
-// A Policy is what a policy file says (RFC 8461, Section 3.2).
+// A Policy is the content of a policy file (RFC 8461, Section 3.2).
 type Policy struct {
 	Mode Mode
 
-	// MaxAge is how long the policy lives after its fetch, in whole seconds
-	// from 0 to [MaxMaxAge]. 0 is valid: use it once, do not remember it.
+	// MaxAge is the lifetime of the policy after its fetch, in whole seconds from
+	// 0 to [MaxMaxAge]. 0 is valid: use the policy once and do not cache it.
 	MaxAge time.Duration
 
-	// MX holds the mx patterns in the order of the file, in lower case and
-	// without a final dot. A value that can match no host, such as an IP
-	// address, is kept for reports.
+	// MX holds the mx patterns in the order of the file, in lower case and without
+	// a final dot. A value that can match no host, such as an IP address, is kept
+	// for reports.
 	MX []string
 
-	// Odd counts the mx values that can match no host, kept or not.
+	// Odd counts the mx values that can match no host, whether MX holds them or
+	// not.
 	Odd int
 }
 
-// ParsePolicy parses the text of a policy file (RFC 8461, Section 3.2). Except
-// for mx, the first of a repeated key counts. Unknown and malformed lines are
-// skipped, whatever they hold. A [*SyntaxError] means that the text is no
-// policy: it is larger than [MaxPolicySize], holds a NUL, lacks version, mode
-// or max_age or has a value for them that the grammar does not know, or, where
-// mode is not none, has no mx pattern that any host could match.
+// ParsePolicy parses the text of a policy file (RFC 8461, Section 3.2). Where a key
+// is repeated, the first counts, except for mx. Unknown and malformed lines are
+// skipped. ParsePolicy returns a [*SyntaxError] for a text that
+//   - is larger than [MaxPolicySize] or holds a NUL,
+//   - has no version, mode or max_age, or an invalid value for one of them,
+//   - has a mode other than none and no mx pattern that a host could match.
 func ParsePolicy(text string) (Policy, error) {
 	if len(text) > MaxPolicySize {
 		return badPolicy("is larger than 64 KiB")
@@ -37,35 +38,25 @@ func ParsePolicy(text string) (Policy, error) {
 		return badPolicy("holds a NUL octet")
 	}
 	var (
-		p                     Policy
-		mx                    []string
-		version, mode, maxAge bool // seen
-		dropped               int  // mx values that are not kept
-		inert                 int  // those of mx that can match no host
+		p               Policy
+		version, maxAge bool // seen
+		inert           int  // mx values in MX that can match no host
 	)
-	rest := strings.TrimPrefix(text, "\ufeff") // editors on Windows put it there
+	rest := strings.TrimPrefix(text, "\ufeff") // the BOM of editors on Windows
 	for rest != "" {
-		// RFC 8461, Section 3.2: sts-policy-term = LF / CRLF. Nothing else ends
-		// a line, least of all what Unicode calls a line separator: it would
-		// let an extension value smuggle a field in.
-		line := rest
-		if i := strings.IndexByte(rest, '\n'); i >= 0 {
-			line, rest = rest[:i], rest[i+1:]
-		} else {
-			rest = ""
-		}
-		colon := 0
-		for colon < len(line) && line[colon] != ':' {
-			colon++
-		}
-		if colon == len(line) {
+		// RFC 8461, Section 3.2: sts-policy-term = LF / CRLF. What Unicode calls a
+		// line separator ends no line: an extension value could smuggle a field in.
+		var line string
+		line, rest, _ = strings.Cut(rest, "\n")
+		colon := strings.IndexByte(line, ':')
+		if colon < 0 {
 			continue
 		}
 		key, value := trim(line[:colon]), trim(line[colon+1:])
 
-		// Section 3.2, last paragraph: all but the first of a repeated field
-		// are ignored, so the value of a later one is not even looked at. Keys
-		// and values are case-sensitive (%s in the grammar).
+		// Section 3.2, last paragraph: all but the first of a repeated field are
+		// ignored, even if malformed. Keys and values are case-sensitive (%s in
+		// the grammar).
 		switch key {
 		case "version":
 			if !version && value != "STSv1" {
@@ -73,10 +64,9 @@ func ParsePolicy(text string) (Policy, error) {
 			}
 			version = true
 		case "mode":
-			if mode {
+			if p.Mode != "" {
 				continue
 			}
-			mode = true
 			p.Mode = Mode(value)
 			if p.Mode != Enforce && p.Mode != Testing && p.Mode != None {
 				return badPolicy("has mode " + quote(value) + "; it must be enforce, testing or none")
@@ -92,34 +82,39 @@ func ParsePolicy(text string) (Policy, error) {
 			}
 		case "mx":
 			pattern := strings.TrimSuffix(value, ".")
-			if !canMatch(pattern) { // but it may, in lower case
-				if !isPrintable(pattern) {
-					dropped++
+			if !canMatch(pattern) {
+				if !isReportable(pattern) {
+					p.Odd++
 					continue
 				}
 				if pattern = lower(pattern); !canMatch(pattern) {
 					inert++
+					p.Odd++
 				}
 			}
-			if mx == nil {
-				mx = make([]string, 0, patternsAhead(rest))
+			if p.MX == nil {
+				// Most lines that follow are patterns too. The bound keeps a file
+				// of blank lines cheap.
+				p.MX = make([]string, 0, min(strings.Count(rest, "\n")+1, 128))
 			}
-			mx = append(mx, pattern)
+			p.MX = append(p.MX, pattern)
 		}
 	}
 	switch {
 	case !version:
 		// Most often this is another file: a page that says "not found".
 		return badPolicy("has no version line; it begins " + quote(text))
-	case !mode:
+	case p.Mode == "":
 		return badPolicy("has no mode line")
 	case !maxAge:
 		return badPolicy("has no max_age line")
-	case p.Mode != None && inert == len(mx):
+	case p.Mode != None && inert == len(p.MX):
 		// To accept it would be to refuse every MX, and so to stop all mail.
 		return badPolicy("has mode " + string(p.Mode) + " but no mx pattern that a host could match")
 	}
-	p.MX, p.Odd = fit(mx), dropped+inert
+	if cap(p.MX) > len(p.MX)+8 {
+		p.MX = slices.Clone(p.MX) // policies are cached for long: release the excess
+	}
 	return p, nil
 }
 
@@ -127,8 +122,7 @@ func badPolicy(reason string) (Policy, error) {
 	return Policy{}, &SyntaxError{Where: "policy", Reason: reason}
 }
 
-// parseMaxAge reads 1*10(DIGIT) seconds. What exceeds [MaxMaxAge] is cut to it;
-// more than ten digits have no safe reading.
+// parseMaxAge parses 1*10(DIGIT) seconds and reduces them to [MaxMaxAge].
 func parseMaxAge(s string) (time.Duration, bool) {
 	if s == "" || len(s) > 10 {
 		return 0, false
@@ -143,17 +137,19 @@ func parseMaxAge(s string) (time.Duration, bool) {
 	return time.Duration(min(seconds, uint64(MaxMaxAge/time.Second))) * time.Second, true
 }
 
-// canMatch reports whether any host can match pattern as it is spelled, in lower
-// case. An IP address, "*", "a.*.b" or a label of 64 octets cannot be matched, for
-// they are no names.
+// canMatch reports whether a host can match pattern, which must be in lower case. An
+// IP address, "*", "a.*.b" or a label of 64 octets matches no host.
 func canMatch(pattern string) bool {
 	return scan(strings.TrimPrefix(pattern, "*.")) == 0 && len(pattern) <= maxName
 }
 
-// isPrintable reports whether an mx value is worth keeping for reports, even if it
-// can match no host: it is not if it is empty, longer than any name, or not
-// printable ASCII, such as a U-label (Section 3.2: the value MUST be the A-label).
-func isPrintable(value string) bool {
+// maxPattern is the length of the longest mx value that MX holds, in octets.
+const maxPattern = 255
+
+// isReportable reports whether an mx value that can match no host is kept for
+// reports. It must be printable ASCII of limited length. A U-label is not (Section
+// 3.2: the value MUST be the A-label).
+func isReportable(value string) bool {
 	for i := range len(value) {
 		if c := value[i]; c <= ' ' || c >= 0x7f {
 			return false
@@ -162,11 +158,8 @@ func isPrintable(value string) bool {
 	return value != "" && len(value) <= maxPattern
 }
 
-// maxPattern bounds the mx values that are kept, in octets.
-const maxPattern = 255
-
-// trim removes white space and stray carriage returns, and nothing else: what
-// Unicode calls space stays, and makes a value differ.
+// trim removes spaces, tabs and stray carriage returns. Other white space of Unicode
+// is part of a value, and makes it invalid. [strings.Trim] takes twice as long.
 func trim(s string) string {
 	start, end := 0, len(s)
 	for start < end && isBlank(s[start]) {
@@ -178,18 +171,4 @@ func trim(s string) string {
 	return s[start:end]
 }
 
-func isBlank(c byte) bool { return c <= ' ' && (c == ' ' || c == '\t' || c == '\r') }
-
-// patternsAhead guesses how many patterns a policy has when its first has just
-// been read and rest follows. The bound keeps a file of blank lines cheap.
-func patternsAhead(rest string) int {
-	return min(strings.Count(rest, "\n")+1, 128)
-}
-
-// fit gives back memory that a wrong guess has taken: policies live long.
-func fit(patterns []string) []string {
-	if cap(patterns) > len(patterns)+8 {
-		return slices.Clone(patterns)
-	}
-	return patterns
-}
+func isBlank(c byte) bool { return c == ' ' || c == '\t' || c == '\r' }

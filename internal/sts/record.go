@@ -12,18 +12,19 @@ type Record struct {
 	ID string
 }
 
-// FindRecord picks the one MTA-STS record among the TXT records of a name, each
-// with its character-strings already joined, and parses it. Its error wraps
-// [ErrNoRecord], and then names a record that nearly is one, or is [ErrManyRecords]
-// or a [*SyntaxError]. Each of them means that the domain publishes no usable record.
+// FindRecord selects the one MTA-STS record among the TXT records of a name and
+// parses it. The character-strings of each record must already be joined.
+//
+// The error wraps [ErrNoRecord], or is [ErrManyRecords] or a [*SyntaxError]. Each of
+// them means that the domain publishes no usable record.
 func FindRecord(txts []string) (Record, error) {
 	// RFC 8461, Section 3.1: records that do not begin with "v=STSv1;" are
 	// discarded, then exactly one must be left.
 	one, n := pick(txts, isRecord)
 	if n == 0 {
-		// The grammar lets white space stand before the delimiter, the prose
-		// does not (erratum 6285). The prose decides among several records; a
-		// record that stands alone is taken as it was surely meant.
+		// The grammar allows white space before the delimiter, the prose does not
+		// (erratum 6285). The prose decides among several records; a single record
+		// is accepted.
 		one, n = pick(txts, isLooseRecord)
 	}
 	switch n {
@@ -36,7 +37,7 @@ func FindRecord(txts []string) (Record, error) {
 	}
 }
 
-// pick returns how many of txts is fits, and the last of them.
+// pick returns how many of txts fit, and the last of them.
 func pick(txts []string, fits func(string) bool) (txt string, n int) {
 	for _, t := range txts {
 		if fits(t) {
@@ -50,38 +51,24 @@ func pick(txts []string, fits func(string) bool) (txt string, n int) {
 func isRecord(txt string) bool { return strings.HasPrefix(txt, recordVersion+";") }
 
 func isLooseRecord(txt string) bool {
-	if !strings.HasPrefix(txt, recordVersion) {
-		return false
-	}
-	i := skipWSP(txt, len(recordVersion))
-	return i < len(txt) && txt[i] == ';'
+	rest, ok := strings.CutPrefix(txt, recordVersion)
+	return ok && strings.HasPrefix(strings.TrimLeft(rest, wsp), ";")
 }
 
 // ParseRecord parses one TXT record by the grammar of RFC 8461, Section 3.1.
-// The first of a repeated field counts; later ones are skipped whatever they
-// hold (Section 3.2, last paragraph, which speaks of records too). Any other
-// departure from the grammar is a [*SyntaxError].
+// The first of a repeated field counts. Later ones are skipped, even if malformed
+// (Section 3.2, last paragraph, which covers records too). Any other violation of the
+// grammar is a [*SyntaxError].
 func ParseRecord(txt string) (Record, error) {
-	if strings.HasPrefix(txt, recordVersion+";") {
-		// Nearly every record has no field but an id. The loop below would come
-		// to the same result.
-		if i := skipWSP(txt, len(recordVersion)+1); strings.HasPrefix(txt[i:], "id=") {
-			value := i + len("id=")
-			i = idEnd(txt, value)
-			if n := i - value; 0 < n && n <= 32 && (i == len(txt) || txt[i:] == ";") {
-				return Record{ID: txt[value:i]}, nil
-			}
-		}
-	}
 	if !strings.HasPrefix(txt, recordVersion) {
 		return badRecord(`does not begin with "v=STSv1"`, txt)
 	}
 	var id string
-	var seen map[string]bool // extension names; made only when one is malformed
+	var seen map[string]bool // extensions; made only when one is malformed
 	for i := len(recordVersion); i < len(txt); {
 		// sts-field-delim = *WSP ";" *WSP
 		if i = skipWSP(txt, i); i == len(txt) || txt[i] != ';' {
-			return badRecord(`wants ";" before`, txt[i:])
+			return badRecord(`needs ";" before`, txt[i:])
 		}
 		if i = skipWSP(txt, i+1); i == len(txt) {
 			break // the final delimiter is optional
@@ -90,7 +77,7 @@ func ParseRecord(txt string) (Record, error) {
 		field := i
 		i = nameEnd(txt, i)
 		if i == field || i-field > 32 || i == len(txt) || txt[i] != '=' {
-			return badRecord("wants a field name=value at", txt[field:])
+			return badRecord("needs a field name=value at", txt[field:])
 		}
 		name := txt[field:i]
 		i++
@@ -100,24 +87,23 @@ func ParseRecord(txt string) (Record, error) {
 		case name == "id":
 			i = idEnd(txt, i)
 			if i == value || i-value > 32 || !endsField(txt, i) {
-				return badRecord("wants an id of 1 to 32 letters and digits at", txt[field:])
+				return badRecord("needs an id of 1 to 32 letters and digits at", txt[field:])
 			}
 			id = txt[value:i]
 		default:
 			i = valueEnd(txt, i)
-			if i > value && endsField(txt, i) {
-				if seen != nil {
-					seen[name] = true
+			if i == value || !endsField(txt, i) {
+				if seen == nil {
+					seen = fieldNames(txt[:field])
 				}
-				continue
+				if !seen[name] {
+					return badRecord("has a malformed value at", txt[field:])
+				}
+				i = skipField(txt, value)
 			}
-			if seen == nil {
-				seen = fieldNames(txt[:field])
+			if seen != nil {
+				seen[name] = true
 			}
-			if !seen[name] {
-				return badRecord("has a malformed value at", txt[field:])
-			}
-			i = skipField(txt, value)
 		}
 	}
 	if id == "" {
@@ -132,7 +118,7 @@ func badRecord(reason, at string) (Record, error) {
 
 const wsp = " \t"
 
-// skipWSP is where the white space at i ends.
+// skipWSP returns where the white space at i ends.
 func skipWSP(s string, i int) int {
 	for i < len(s) && (s[i] == ' ' || s[i] == '\t') {
 		i++
@@ -140,8 +126,8 @@ func skipWSP(s string, i int) int {
 	return i
 }
 
-// nameEnd is where the sts-ext-name at i ends, but for its length: a letter or
-// digit, then letters, digits, "_", "-" and ".".
+// nameEnd returns where the sts-ext-name at i ends: a letter or digit, then letters,
+// digits, "_", "-" and ".". The caller checks its length.
 func nameEnd(s string, i int) int {
 	start := i
 	for i < len(s) && (isAlnum(s[i]) || i > start && (s[i] == '_' || s[i] == '-' || s[i] == '.')) {
@@ -150,7 +136,7 @@ func nameEnd(s string, i int) int {
 	return i
 }
 
-// idEnd is where the sts-id at i ends, but for its length.
+// idEnd returns where the sts-id at i ends. The caller checks its length.
 func idEnd(s string, i int) int {
 	for i < len(s) && isAlnum(s[i]) {
 		i++
@@ -158,8 +144,8 @@ func idEnd(s string, i int) int {
 	return i
 }
 
-// valueEnd is where the sts-ext-value at i ends: printable ASCII except "=", ";"
-// and space.
+// valueEnd returns where the sts-ext-value at i ends: printable ASCII except "=",
+// ";" and space.
 func valueEnd(s string, i int) int {
 	for i < len(s) && s[i] > ' ' && s[i] < 0x7f && s[i] != '=' && s[i] != ';' {
 		i++
@@ -167,21 +153,24 @@ func valueEnd(s string, i int) int {
 	return i
 }
 
-// endsField reports whether a field may end at i: at the end of the record or at a
-// sts-field-delim.
+// endsField reports whether a field may end at i: the record ends there, or a
+// sts-field-delim begins.
 func endsField(s string, i int) bool {
-	next := skipWSP(s, i)
-	return i == len(s) || next < len(s) && s[next] == ';'
+	if i == len(s) || s[i] == ';' {
+		return true
+	}
+	i = skipWSP(s, i)
+	return i < len(s) && s[i] == ';'
 }
 
-// skipField is where what stands at i, up to the next sts-field-delim, ends.
+// skipField returns where the field at i ends, valid or not.
 func skipField(s string, i int) int {
 	field, _, _ := strings.Cut(s[i:], ";")
 	return i + len(strings.TrimRight(field, wsp))
 }
 
-// fieldNames collects the names of the fields in a part of a record that has
-// been parsed already.
+// fieldNames returns the names of the fields in the part of a record that has been
+// parsed already.
 func fieldNames(parsed string) map[string]bool {
 	names := make(map[string]bool)
 	for field := range strings.SplitSeq(parsed, ";") {

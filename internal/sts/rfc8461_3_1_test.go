@@ -43,8 +43,8 @@ func TestRFC8461_3_1_FieldsAreSeparatedBySemicolons(t *testing.T) {
 			"v=STSv1" + delim + "id=1; x=y",
 			"v=STSv1; id=1" + delim + "x=y",
 		} {
-			// A comma or a colon, and the field behind it, may be part of the
-			// value before it, but an equals sign may not.
+			// A comma or a colon may be part of a value, but an equals sign may
+			// not.
 			if rec, err := sts.ParseRecord(txt); err == nil {
 				t.Errorf("%q: got %+v", txt, rec)
 			}
@@ -186,7 +186,7 @@ func TestRFC8461_3_1_InvalidRecordIsNoPolicy(t *testing.T) {
 	}
 }
 
-// A caller can tell why there is no record, and gets the words for whoever asks.
+// The type of an error tells a caller why there is no record, and its text tells a user.
 func TestRFC8461_3_1_TheErrorTellsWhyThereIsNoRecord(t *testing.T) {
 	for _, c := range []struct {
 		txts               []string
@@ -200,7 +200,7 @@ func TestRFC8461_3_1_TheErrorTellsWhyThereIsNoRecord(t *testing.T) {
 			text: `no TXT record begins with "v=STSv1;"; a near miss is "V=STSv1\\; id=1\\;": an escaped semicolon, wrong case`},
 		{txts: []string{"v=STSv1; id=1", "v=STSv1; id=1"}, many: true, text: sts.ErrManyRecords.Error()},
 		{txts: []string{`v=STSv1; id=1\;`, `"v=STSv1; id=1;"`}, syntax: true,
-			text: `TXT record: wants an id of 1 to 32 letters and digits at "id=1\\;"`},
+			text: `TXT record: needs an id of 1 to 32 letters and digits at "id=1\\;"`},
 	} {
 		_, err := sts.FindRecord(c.txts)
 		_, syntax := errors.AsType[*sts.SyntaxError](err)
@@ -215,8 +215,8 @@ func TestRFC8461_3_1_TheErrorTellsWhyThereIsNoRecord(t *testing.T) {
 
 // "If the resulting TXT record contains multiple strings, then the record MUST
 // be treated as if those strings are concatenated without adding spaces." The
-// resolver joins them; wherever they were cut, the joined record is valid, and
-// would be another one with a space.
+// resolver joins them. The joined record is valid, wherever it was divided. With a space
+// it would be a different one.
 func TestRFC8461_3_1_StringsAreConcatenatedWithoutSpaces(t *testing.T) {
 	const whole = "v=STSv1;id=20160831085700Z;x=y"
 	for i := range len(whole) {

@@ -91,8 +91,8 @@ func TestRFC8461_3_2_MaxAgeIsUpToTenDigits(t *testing.T) {
 	}
 }
 
-// "max_age": maximum value of 31557600. A greater one is cut to it and never
-// wraps around, so that it cannot make a policy expire at once.
+// "max_age": maximum value of 31557600. A greater value is reduced to it. It never wraps
+// around, which could make a policy expire at once.
 func TestRFC8461_3_2_MaxAgeIsAtMost31557600Seconds(t *testing.T) {
 	for _, s := range []string{"31557600", "31557601", "99999999", "2147483648", "4294967297", "9223372037", "9999999999"} {
 		p := accept(t, "version: STSv1", "mode: none", "max_age: "+s)
@@ -216,15 +216,15 @@ func TestRFC8461_3_2_AllButTheFirstOfADuplicatedFieldAreIgnored(t *testing.T) {
 		if got := accept(t, append(slices.Clone(lines), second)...); !equal(got, want) {
 			t.Errorf("%q changed the policy: got %+v", second, got)
 		}
-		// The first decides, also against a good one that follows.
+		// The first counts, even if a valid one follows.
 		key, _, _ := strings.Cut(second, ":")
 		text := append([]string{key + ": ?"}, lines...)
 		reject(t, text...)
 	}
 }
 
-// What a publisher gets wrong in one mx value does not void the others. Odd
-// counts such values, so that a sender can say so in its log.
+// An invalid mx value does not make the others invalid. Odd counts such values, so that a
+// sender can log them.
 func TestOddMXValuesAreCounted(t *testing.T) {
 	values := []string{"192.0.2.1", "*", "", "b\u00fccher.example", "a b", strings.Repeat("a", 300)}
 	lines := []string{"version: STSv1", "mode: testing", "max_age: 1", "mx: mail.example.com"}

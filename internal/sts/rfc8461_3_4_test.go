@@ -61,9 +61,9 @@ func TestRFC8461_3_4_NoPolicyOfTheParentZone(t *testing.T) {
 	}
 }
 
-// A next hop that is none of these is an error, so that a caller's mistake does
-// not pass for a domain without a policy.
-func TestPolicyDomainRefusesWhatIsNoDomain(t *testing.T) {
+// Anything else is an error. Otherwise a caller's mistake would look like a domain without
+// a policy.
+func TestPolicyDomainRejectsInvalidNextHops(t *testing.T) {
 	for _, hop := range []string{
 		"", ".", ":", ":25", "[", "]", "[]", "[]:25", "[relay.example", "relay.example]", "relay.example]:25", "[[relay.example]]",
 		"relay.example:", "relay.example:0", "relay.example:65536", "relay.example:+25", "relay.example:-25", "[relay.example]:",

@@ -63,6 +63,7 @@ func TestRFC8461_4_1_WildcardIsTheEntireLeftmostLabel(t *testing.T) {
 	for pattern, mx := range map[string]string{
 		"*":                  "localhost",
 		"*.":                 "localhost",
+		"*..":                "localhost", // MX holds "*."
 		"m*.example.com":     "mail.example.com",
 		"*l.example.com":     "mail.example.com",
 		"m*l.example.com":    "mail.example.com",
@@ -120,7 +121,7 @@ func TestRFC8461_4_1_NamesAreComparedAsALabels(t *testing.T) {
 
 // RFC 5321, Section 4.1.2: a Domain is made of letters, digits and hyphens, and no
 // IDNA check applies. A label that IDNA reserves (RFC 5890, Section 2.3.1) or cannot
-// decode is compared as any other.
+// decode is compared like any other.
 func TestRFC8461_4_1_LabelsThatIDNAReservesAreOrdinary(t *testing.T) {
 	for _, label := range []string{
 		"r3--nm9", "R3--NM9", "aa--bb", "x0--a", "0n--a", "__--a", "r3---sn", "a-b--c", "zz--" + strings.Repeat("z", 59),
@@ -132,19 +133,23 @@ func TestRFC8461_4_1_LabelsThatIDNAReservesAreOrdinary(t *testing.T) {
 			child: {own: false, child: true, parent: true, strings.ToUpper(parent): true, "*.example": false},
 		} {
 			for value, want := range values {
-				p := accept(t, "version: STSv1", "mode: enforce", "max_age: 1", "mx: "+value)
-				if p.Odd != 0 || sts.Match(p.MX, mx) != want {
-					t.Errorf("%s and pattern %s: %d odd, want a match: %v", mx, value, p.Odd, want)
+				if p := accept(t, "version: STSv1", "mode: enforce", "max_age: 1", "mx: "+value); p.Odd != 0 {
+					t.Errorf("pattern %s: %d odd", value, p.Odd)
+				}
+				if matches(t, mx, value) != want {
+					t.Errorf("%s and pattern %s: want a match: %v", mx, value, want)
 				}
 			}
 		}
 	}
 }
 
-// What matches nothing never matches, not even the host of the same spelling.
-func TestRFC8461_4_1_InertValuesMatchNothing(t *testing.T) {
-	label := strings.Repeat("a", 64)
-	if sts.Match([]string{label + ".example"}, label+".example") {
-		t.Error("a label of 64 octets matched")
+// An invalid value matches nothing, not even a host of the same spelling.
+func TestRFC8461_4_1_InvalidValuesMatchNothing(t *testing.T) {
+	for _, value := range []string{strings.Repeat("a", 64) + ".example", "192.0.2.1", "*.192.0.2.1"} {
+		host, err := sts.Name(strings.Replace(value, "*", "mail", 1))
+		if err == nil && sts.Match([]string{value}, host) {
+			t.Errorf("%s matched", value)
+		}
 	}
 }

@@ -1,25 +1,23 @@
 package sts
 
-// findings are what scan has found in a name.
+// findings are what scan finds in a name.
 type findings uint8
 
 const (
 	upper    findings = 1 << iota // has letters A to Z
-	numeric                       // ends in a number, as an IPv4 address does
-	notASCII                      // no name before its conversion to A-labels
+	notASCII                      // must first be converted to A-labels
 	malformed
 
-	noName = numeric | notASCII | malformed
+	noName = notASCII | malformed
 )
 
-// scan judges a name written without its final dot: labels of 1 to 63 letters,
-// digits, hyphens and underscores that neither begin nor end in a hyphen. Nothing
-// is found in a name that is in the form of comparison. Of what makes it no name,
-// one finding is returned, alone: of its octets, the first that is wrong counts.
+// scan checks a name without its final dot: labels of 1 to 63 letters, digits, hyphens
+// and underscores that neither begin nor end in a hyphen. It returns 0 for a name that
+// is in the form of comparison. At the first octet that makes it no name, it returns
+// that one finding.
 //
-// Every name goes through here, for each message and for each mx value, so the
-// loop does next to nothing for a letter or digit: what concerns a whole label is
-// looked at where the label ends. It is small because it is then a third faster.
+// Every name of every message passes here, and every mx value. So the loop does least
+// for a letter or a digit, and checks a label as a whole where it ends.
 func scan(name string) findings {
 	// The bound is beyond the U-label form of any name. Conversion to A-labels
 	// takes quadratic time.
@@ -54,16 +52,15 @@ func scan(name string) findings {
 	}
 	for i := len(name) - 1; '0' <= name[i] && name[i] <= '9'; i-- {
 		if i == start {
-			return numeric
+			return malformed // ends in a number, as an IPv4 address does
 		}
 	}
 	return found
 }
 
-// special judges an octet that is no letter, no digit and no full stop, in a label
-// that begins at start. No label is refused for hyphens in its third and fourth place,
-// or for an "xn--" that decodes to nothing: to the DNS and to RFC 5321, Section 4.1.2
-// it is a label as any other.
+// special checks an octet other than a letter, digit or full stop, in a label that
+// begins at start. Hyphens in the third and fourth place, or an "xn--" that cannot be
+// decoded, are accepted: RFC 5321, Section 4.1.2 makes no exception for them.
 func special(name string, start, i int) findings {
 	switch c := name[i]; {
 	case c == '_':
@@ -79,18 +76,14 @@ func special(name string, start, i int) findings {
 // isLabel reports whether a label may have n octets.
 func isLabel(n int) bool { return 1 <= n && n <= 63 }
 
-// lower folds the letters A to Z and nothing else. strings.ToLower would fold
-// U+0130 and its like, and change what a stranger's name means.
+// lower folds the letters A to Z and nothing else. strings.ToLower also folds U+0130
+// and the like, which would change what a name means.
 func lower(s string) string {
 	b := append(make([]byte, 0, maxPattern), s...) // on the stack
-	lowerBytes(b)
-	return string(b)
-}
-
-func lowerBytes(b []byte) {
 	for i, c := range b {
 		if 'A' <= c && c <= 'Z' {
 			b[i] = c + 'a' - 'A'
 		}
 	}
+	return string(b)
 }

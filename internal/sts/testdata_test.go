@@ -11,8 +11,8 @@ import (
 )
 
 // A vector is a file of testdata: "key: value" lines, an empty line, then the
-// body. Every vector names the clause that it shows and says what is expected;
-// a note says why, where the clause leaves room.
+// body. Every vector names a clause and the expected result. A note gives the reason
+// where the clause is ambiguous.
 type vector struct {
 	name   string
 	header map[string][]string
@@ -21,9 +21,8 @@ type vector struct {
 
 var clause = regexp.MustCompile(`^RFC [0-9]+, Section [0-9]+(\.[0-9]+)*$`)
 
-// readVectors returns the vectors of one kind. Too few of them, a malformed
-// one, or one that names no clause fails the test: vectors that are lost must
-// not pass unseen.
+// readVectors returns the vectors of one kind. A malformed vector, one that names no
+// clause, or a number below required fails the test, so that lost vectors are noticed.
 func readVectors(tb testing.TB, kind string, required int, keys ...string) []vector {
 	tb.Helper()
 	files, err := filepath.Glob(filepath.Join("testdata", kind, "*.txt"))
@@ -60,7 +59,7 @@ func readVectors(tb testing.TB, kind string, required int, keys ...string) []vec
 	return vs
 }
 
-// get returns the value of a key that stands once, or "".
+// get returns the value of a key that occurs once, or "".
 func (v vector) get(key string) string {
 	if len(v.header[key]) != 1 {
 		return ""
@@ -90,13 +89,13 @@ func policyVectors(tb testing.TB) []vector {
 
 func matchVectors(tb testing.TB) []vector { return readVectors(tb, "match", 60) }
 
-// maxSeed bounds what a fuzz target starts from: it would spend all its time on
-// making large inputs smaller. The vectors show those.
+// maxSeed bounds the seeds of a fuzz target, which would spend all its time on making
+// large inputs smaller. The vectors include large inputs.
 const maxSeed = 2048
 
-// unquote reads a line of Go strings, each optionally repeated: "ab" "c"*63.
-// They are the character-strings of one TXT record, joined as RFC 8461, Section
-// 3.1 demands, or the parts of one long name.
+// unquote parses a line of Go strings, each optionally repeated: "ab" "c"*63. They are
+// the character-strings of one TXT record, which it joins (RFC 8461, Section 3.1), or the
+// parts of one long name.
 func unquote(tb testing.TB, line string) string {
 	tb.Helper()
 	var b strings.Builder
@@ -142,9 +141,9 @@ func (v vector) records(tb testing.TB) (txts []string) {
 	return txts
 }
 
-// policy returns the octets of a policy vector. Large files are described by
-// the header: repeat-first-line and repeat-last-line say how often that line of
-// the body stands, pad-to up to which size the body is filled with pad-with.
+// policy returns the octets of a policy vector. The header describes large files:
+// repeat-first-line and repeat-last-line give the number of times that this line of the
+// body occurs; pad-to gives the size to which the body is filled with pad-with.
 func (v vector) policy(tb testing.TB) string {
 	text := v.body
 	if n := v.number(tb, "repeat-first-line"); n > 0 {

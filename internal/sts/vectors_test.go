@@ -20,7 +20,7 @@ func TestRecordVectors(t *testing.T) {
 				checkNearMiss(t, err, v.header["error"])
 			}
 
-			// DNS gives the records of a name in any order.
+			// The DNS returns the records of a name in any order.
 			slices.Reverse(txts)
 			got, err = sts.FindRecord(txts)
 			checkRecord(t, v.get("expect"), got, err)
@@ -37,8 +37,8 @@ func TestRecordVectors(t *testing.T) {
 	}
 }
 
-// checkNearMiss checks that the error says what is wrong with a record that nearly is
-// one, and of other records no word.
+// checkNearMiss checks that the error says what is wrong with a near miss, and does not
+// mention any other record.
 func checkNearMiss(t *testing.T, err error, flaws []string) {
 	t.Helper()
 	text := err.Error()
@@ -145,8 +145,8 @@ func TestMatchVectors(t *testing.T) {
 	}
 }
 
-// patterns returns what a policy with these mx values holds. One pattern that
-// no test matches keeps the policy valid.
+// patterns returns the patterns of a policy with these mx values. It adds one that no test
+// matches, so that the policy is valid.
 func patterns(tb testing.TB, values ...string) []string {
 	tb.Helper()
 	text := "version: STSv1\nmode: enforce\nmax_age: 604800\nmx: unrelated.invalid\n"
@@ -160,8 +160,8 @@ func patterns(tb testing.TB, values ...string) []string {
 	return p.MX
 }
 
-// checkSyntaxError checks that err can be shown in a log or a bounce: it holds
-// a stranger's bytes only escaped, and few of them.
+// checkSyntaxError checks that err is fit for a log or a bounce: it holds a short, escaped
+// excerpt of untrusted text at most.
 func checkSyntaxError(t *testing.T, err error) {
 	t.Helper()
 	var syntax *sts.SyntaxError

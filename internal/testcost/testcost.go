@@ -1,5 +1,4 @@
-// Package testcost lets a test say how much CPU an answer may cost, [Under], and a
-// benchmark ask on all cores, [OnAllCores].
+// Package testcost bounds the CPU time that untrusted input may cost.
 package testcost
 
 import (
@@ -9,19 +8,17 @@ import (
 	"time"
 )
 
-// Limit is what one answer of a stranger's may cost.
+// Limit is the CPU time that one untrusted input may cost.
 const Limit = 10 * time.Millisecond
 
-// underRace is how much slower the race detector makes code that does nothing
-// but look at memory.
+// underRace is how many times slower the race detector makes code that mostly reads memory.
 const underRace = 20
 
-// Under fails the test unless work, which must not wait for anything but
-// loopback, takes less CPU time than [Limit].
+// Under fails the test unless work takes less CPU time than [Limit]. work must wait for
+// nothing but the loopback interface.
 //
-// A goroutine spends no more CPU than the time that it takes, so the least time
-// of many tries is a bound that a busy machine can only raise, and the first
-// try below the limit settles the matter.
+// A goroutine uses no more CPU time than it takes. So work is within the limit if one of
+// many tries takes less time than that. A busy machine can only make a try longer.
 func Under(t testing.TB, what string, work func()) {
 	t.Helper()
 	limit := Limit

@@ -19,9 +19,9 @@ type TBS struct {
 	Extensions                     []pkix.Extension `asn1:"optional,omitempty,explicit,tag:3"`
 }
 
-// Forge returns the certificate der as change alters it, signed by ca anew. It is
-// for the faults that crypto/x509 refuses to make. The signature is made with
-// ECDSA and SHA-256 also if change sets another algorithm.
+// Forge alters the certificate der by change, and signs the result with ca. It is for
+// faults that crypto/x509 does not make. The signature is ECDSA with SHA-256, even if
+// change sets another algorithm.
 func (ca *CA) Forge(der []byte, change func(*TBS)) ([]byte, error) {
 	var cert struct {
 		TBS       TBS
@@ -29,7 +29,7 @@ func (ca *CA) Forge(der []byte, change func(*TBS)) ([]byte, error) {
 		Signature asn1.BitString
 	}
 	if _, err := asn1.Unmarshal(der, &cert); err != nil {
-		return nil, fmt.Errorf("testpki: read a certificate: %w", err)
+		return nil, fmt.Errorf("testpki: parse a certificate: %w", err)
 	}
 	change(&cert.TBS)
 	tbs, err := asn1.Marshal(cert.TBS)

@@ -16,14 +16,13 @@ import (
 	"time"
 )
 
-// Issue returns a good certificate with an ECDSA key. A name that is an IP
-// address becomes an IP SAN, every other one a DNS SAN; there is no common
-// name.
+// Issue returns a valid certificate with an ECDSA key. A name that is an IP address
+// becomes an IP SAN, any other a DNS SAN. There is no common name.
 func (ca *CA) Issue(names ...string) (tls.Certificate, error) {
 	return ca.Sign(named(names))
 }
 
-// IssueRSA is Issue with a 2048-bit RSA key, which takes far longer to make.
+// IssueRSA is Issue with a 2048-bit RSA key. It is much slower.
 func (ca *CA) IssueRSA(names ...string) (tls.Certificate, error) {
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
@@ -32,7 +31,7 @@ func (ca *CA) IssueRSA(names ...string) (tls.Certificate, error) {
 	return ca.sign(named(names), key)
 }
 
-// IssueExpired returns a certificate that ended yesterday.
+// IssueExpired returns a certificate that expired yesterday.
 func (ca *CA) IssueExpired(names ...string) (tls.Certificate, error) {
 	template := named(names)
 	template.NotBefore = time.Now().Add(-2 * margin)
@@ -40,22 +39,21 @@ func (ca *CA) IssueExpired(names ...string) (tls.Certificate, error) {
 	return ca.Sign(template)
 }
 
-// IssueNotYetValid returns a certificate that begins tomorrow.
+// IssueNotYetValid returns a certificate that becomes valid tomorrow.
 func (ca *CA) IssueNotYetValid(names ...string) (tls.Certificate, error) {
 	template := named(names)
 	template.NotBefore = time.Now().Add(margin)
 	return ca.Sign(template)
 }
 
-// IssueCommonNameOnly returns a certificate that states its name in the
-// subject's common name and has no SAN, as was usual long ago.
+// IssueCommonNameOnly returns a certificate with its name in the subject's common name
+// and without any SAN.
 func (ca *CA) IssueCommonNameOnly(name string) (tls.Certificate, error) {
 	return ca.Sign(x509.Certificate{Subject: pkix.Name{CommonName: name}})
 }
 
-// IssueMisconstrained returns a certificate that is good but for its
-// intermediate, which stands in the chain and is constrained to names below
-// "permitted.invalid".
+// IssueMisconstrained returns a certificate with an intermediate in its chain that is
+// constrained to names below "permitted.invalid".
 func (ca *CA) IssueMisconstrained(names ...string) (tls.Certificate, error) {
 	intermediate, err := ca.Intermediate(func(c *x509.Certificate) {
 		c.PermittedDNSDomainsCritical = true
@@ -67,7 +65,7 @@ func (ca *CA) IssueMisconstrained(names ...string) (tls.Certificate, error) {
 	return intermediate.Issue(names...)
 }
 
-// SelfSigned returns a certificate that no authority signed.
+// SelfSigned returns a certificate that is signed with its own key.
 func SelfSigned(names ...string) (tls.Certificate, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -78,7 +76,7 @@ func SelfSigned(names ...string) (tls.Certificate, error) {
 	return (&CA{cert: &template, key: key}).sign(template, key)
 }
 
-// named returns a template whose SANs are names.
+// named returns a template with names as its SANs.
 func named(names []string) x509.Certificate {
 	var template x509.Certificate
 	for _, name := range names {
@@ -91,7 +89,7 @@ func named(names []string) x509.Certificate {
 	return template
 }
 
-// sign is Sign with the leaf's key given.
+// sign is Sign with a given key.
 func (ca *CA) sign(template x509.Certificate, key crypto.Signer) (tls.Certificate, error) {
 	if template.SerialNumber == nil {
 		template.SerialNumber = newSerial()
@@ -114,22 +112,22 @@ func (ca *CA) sign(template x509.Certificate, key crypto.Signer) (tls.Certificat
 	}
 	leaf, err := x509.ParseCertificate(der)
 	if err != nil {
-		return tls.Certificate{}, fmt.Errorf("testpki: read a certificate back: %w", err)
+		return tls.Certificate{}, fmt.Errorf("testpki: parse a certificate: %w", err)
 	}
 	chain := append([][]byte{der}, ca.chain...)
 	return tls.Certificate{Certificate: chain, PrivateKey: key, Leaf: leaf}, nil
 }
 
-// PEM returns the root as a file of trusted authorities holds it.
+// PEM returns the certificate of ca, as in a file of trusted authorities.
 func (ca *CA) PEM() []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: ca.cert.Raw})
 }
 
-// PEM returns the chain, leaf first, and the private key (PKCS #8) of cert as
-// the files that nginx, Postfix and others read.
+// PEM returns the chain of cert, leaf first, and its private key (PKCS #8). nginx,
+// Postfix and other servers read files in this form.
 func PEM(cert tls.Certificate) (chain, key []byte, err error) {
 	if len(cert.Certificate) == 0 {
-		return nil, nil, errors.New("testpki: a certificate without a chain has no PEM form")
+		return nil, nil, errors.New("testpki: the certificate to encode has an empty chain")
 	}
 	der, err := x509.MarshalPKCS8PrivateKey(cert.PrivateKey)
 	if err != nil {

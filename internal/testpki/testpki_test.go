@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// verify judges cert for name as a client that trusts ca does.
+// verify verifies cert for name like a client that trusts ca.
 func verify(ca *CA, cert tls.Certificate, name string) error {
 	intermediates := x509.NewCertPool()
 	for _, raw := range cert.Certificate[1:] {
@@ -21,9 +21,9 @@ func verify(ca *CA, cert tls.Certificate, name string) error {
 	return err
 }
 
-func TestCertificatesHaveTheirFaultAndNoOther(t *testing.T) {
+func TestEachCertificateHasExactlyOneFault(t *testing.T) {
 	const host = "mx.example.com"
-	ca, stranger := Must(New()), Must(New())
+	ca, other := Must(New()), Must(New())
 
 	for name, cert := range map[string]tls.Certificate{
 		"good":          Must(ca.Issue(host)),
@@ -38,7 +38,7 @@ func TestCertificatesHaveTheirFaultAndNoOther(t *testing.T) {
 
 	var unknown x509.UnknownAuthorityError
 	for name, cert := range map[string]tls.Certificate{
-		"another root": Must(stranger.Issue(host)),
+		"another root": Must(other.Issue(host)),
 		"self-signed":  Must(SelfSigned(host)),
 	} {
 		if err := verify(ca, cert, host); !errors.As(err, &unknown) {
@@ -76,7 +76,7 @@ func TestCertificatesHaveTheirFaultAndNoOther(t *testing.T) {
 	}
 }
 
-func TestWhatIsNotAlteredIsGood(t *testing.T) {
+func TestForgeWithoutAChangeIsValid(t *testing.T) {
 	const host = "mx.example.com"
 	ca := Must(New())
 	cert := Must(Must(Must(ca.Intermediate(nil)).Intermediate(nil)).Issue(host))
@@ -90,7 +90,7 @@ func TestWhatIsNotAlteredIsGood(t *testing.T) {
 	}
 }
 
-// The bubble's clock begins in the year 2000, long before this machine's.
+// The clock of a bubble starts in the year 2000.
 func TestValidityFollowsTheClockOfABubble(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ca := Must(New())
@@ -143,7 +143,7 @@ func TestPEMFilesAreReadBackWhole(t *testing.T) {
 	}
 }
 
-func TestANameThatNoCertificateCanHoldIsAnError(t *testing.T) {
+func TestAnInvalidNameIsAnError(t *testing.T) {
 	if _, err := Must(New()).Issue("mx.exämple.com"); err == nil {
 		t.Error("a U-label became a SAN")
 	}

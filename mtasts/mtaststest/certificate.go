@@ -12,17 +12,17 @@ import (
 // a valid one.
 type Certificate int
 
-// The certificates that a host can show.
+// The certificates that a host can present.
 const (
 	Good         Certificate = iota
 	Expired                  // ended yesterday
 	NotYetValid              // begins tomorrow
 	WrongName                // is for another host
 	UnknownRoot              // chains to a root that is not trusted
-	SelfSigned               // is signed by nobody else
-	CommonName               // names the host in the subject only, as was usual long ago
-	WildcardName             // names *.PARENT of the host, which is good
-	WrongKey                 // is good, but the host has another key than it: an impostor
+	SelfSigned               // is not signed by an authority
+	CommonName               // has the name in the subject only, as was usual long ago
+	WildcardName             // is for *.PARENT of the host, and valid
+	WrongKey                 // is valid, but the host does not have its key: an impostor
 )
 
 // errWrongKey is the error of crypto/tls in a handshake with [WrongKey].
@@ -73,5 +73,5 @@ func (w *World) issue(host string, kind Certificate) (tls.Certificate, error) {
 		cert.PrivateKey = other.PrivateKey
 		return cert, err
 	}
-	return tls.Certificate{}, fmt.Errorf("mtaststest: there is no Certificate %d", kind)
+	return tls.Certificate{}, fmt.Errorf("mtaststest: unknown Certificate %d", kind)
 }

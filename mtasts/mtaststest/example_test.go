@@ -14,8 +14,8 @@ import (
 	"github.com/mtasts/go-mtasts/resolver"
 )
 
-// An MX host that takes no mail in clear text, and knows no user inside
-// TLS. The client finds it on a socket, through dialler and DNS of its own.
+// This MX host refuses mail in clear text, and has no user of that name inside TLS. The client
+// connects to a socket.
 func ExampleWorld_Listen() {
 	world := mtaststest.NewWorld()
 	defer world.Close()
@@ -49,17 +49,17 @@ func ExampleWorld_Listen() {
 	// 550 "5.1.1 No such user\n5.1.1 See https://example.com/help"
 }
 
-// Faults of an MX host, as a test of a mail server may list them.
+// A test of a mail server can have a table of faults of MX hosts.
 func ExampleMX() {
 	for name, mx := range map[string]mtaststest.MX{
 		"too busy":             {Replies: mtaststest.Replies{"": "421 4.3.2 Later"}},
-		"says starttls":        {Replies: mtaststest.Replies{"EHLO": "250-mx.example.com\n250 starttls"}},
-		"no TLS today":         {Replies: mtaststest.Replies{"STARTTLS": "454 4.7.0 TLS not available"}},
+		"lower-case starttls":  {Replies: mtaststest.Replies{"EHLO": "250-mx.example.com\n250 starttls"}},
+		"TLS not available":    {Replies: mtaststest.Replies{"STARTTLS": "454 4.7.0 TLS not available"}},
 		"an impostor":          {Certificate: mtaststest.WrongKey},
 		"cut after TLS 1.2":    {MaxTLS: tls.VersionTLS12, TLSReplies: mtaststest.Replies{"": mtaststest.HangUp}},
 		"no EHLO inside TLS":   {TLSReplies: mtaststest.Replies{"EHLO": "502 5.5.1 What?"}},
 		"the message refused":  {TLSReplies: mtaststest.Replies{".": "550 5.7.1 No"}},
-		"asks who is there":    {ClientCertificate: true},
+		"client certificate":   {ClientCertificate: true},
 		"silent after RCPT TO": {TLSReplies: mtaststest.Replies{"RCPT": ""}},
 	} {
 		world := mtaststest.NewWorld()
@@ -68,7 +68,7 @@ func ExampleMX() {
 	}
 }
 
-// A server that has a Report of its own leaves World's in place.
+// A server with its own Report also calls that of the World.
 func ExampleWorld_Report() {
 	world := mtaststest.NewWorld()
 	opts := world.Options()
@@ -83,7 +83,7 @@ func ExampleWorld_Report() {
 	// 1 event
 }
 
-// The test of a package that has a Resolver, here resolver.Fake.
+// This tests resolver.Fake.
 func ExampleTestResolver() {
 	_ = func(t *testing.T) { // TestFake
 		mtaststest.TestResolver(t, func(_ *testing.T, zone map[string]resolver.Records) mtasts.Resolver {

@@ -6,12 +6,13 @@ import (
 	"net/netip"
 )
 
-// Listen has host take connections at a TCP address of this machine, for a mail server
-// whose dialler is its own. The address has the form of [net.Listen]: "127.0.0.1:0" is
-// a free port. Listen returns the one taken. [World.Close] ends it.
+// Listen makes host accept connections at a TCP address of this machine. It is for a mail
+// server that cannot use [World.Dial]. The address has the form of [net.Listen]: "127.0.0.1:0"
+// is a free port. Listen returns the address with the port. [World.Close] ends it. Listen fails
+// as net.Listen does, and with [net.ErrClosed] after Close.
 //
-// Like AddMX it does not touch the DNS. Several hosts on one port have addresses of
-// their own in 127.0.0.0/8, which not every system has beyond 127.0.0.1:
+// Like AddMX, Listen does not change the DNS. Several hosts can have the same port at different
+// addresses in 127.0.0.0/8, but some systems have 127.0.0.1 only:
 //
 //	mx1, err := world.Listen("mx1.example.com", "127.0.0.1:0")
 //	mx2, err := world.Listen("mx2.example.com", fmt.Sprintf("127.0.0.2:%d", mx1.Port()))
@@ -38,8 +39,8 @@ func (w *World) accept(listener net.Listener, host string) {
 	}
 }
 
-// serve has work done, on a goroutine of its own, until it ends or Close closes
-// socket. After Close it closes socket at once, and returns false.
+// serve calls work on a new goroutine, until work returns or Close closes socket. After Close
+// it closes socket at once and returns false.
 func (w *World) serve(socket io.Closer, work func()) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -58,8 +59,8 @@ func (w *World) serve(socket io.Closer, work func()) bool {
 	return true
 }
 
-// Close ends what [World.Listen] has begun, sessions too, and waits until it has ended.
-// A World that does not listen needs no Close.
+// Close closes the listeners of [World.Listen] and their sessions, and waits until they have
+// ended. It is needed only after Listen.
 func (w *World) Close() {
 	w.mu.Lock()
 	w.closed = true

@@ -22,7 +22,7 @@ func TestHostsThatListenHaveTheirOwnMailboxes(t *testing.T) {
 		if !addr.Addr().IsLoopback() || addr.Port() == 0 {
 			t.Errorf("%s listens at %v", name, addr)
 		}
-		w.AddMX(name, mtaststest.MX{Replies: mtaststest.Replies{"": "220 " + name + " here"}}) // after Listen, as it comes
+		w.AddMX(name, mtaststest.MX{Replies: mtaststest.Replies{"": "220 " + name + " here"}}) // also works after Listen
 		conn, err := net.Dial("tcp", addr.String())
 		if got := say(connected(t, conn, err), "MAIL FROM:<>", "RCPT TO:<b@example.com>", "DATA", "Hello\r\n.", "QUIT"); len(got) != 6 ||
 			got[0] != "220 "+name+" here" || got[5] != "221 2.0.0 Bye" {
@@ -34,7 +34,7 @@ func TestHostsThatListenHaveTheirOwnMailboxes(t *testing.T) {
 	}
 }
 
-// Close ends clients that wait, clients that are about to connect, and the port.
+// Close ends waiting sessions and new ones, and closes the port.
 func TestCloseLeavesNothing(t *testing.T) {
 	w := mtaststest.NewWorld()
 	w.AddMX(host, mtaststest.MX{})
@@ -78,6 +78,6 @@ func TestListenSaysThatAnAddressIsTaken(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := w.Listen("mx2.example.com", addr.String()); err == nil {
-		t.Error("two hosts are at one address")
+		t.Error("two hosts listen at one address")
 	}
 }

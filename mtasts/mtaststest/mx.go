@@ -10,44 +10,43 @@ import (
 	"syscall"
 )
 
-// An MX says how an MX host behaves. Its zero value offers STARTTLS, shows a good
-// certificate and takes every message.
+// An MX is the behaviour of an MX host. The zero value offers STARTTLS, presents a valid
+// certificate and accepts every message.
 type MX struct {
 	Certificate Certificate
 
-	// NoSTARTTLS hides the extension, as an attacker does who strips it.
+	// NoSTARTTLS omits the extension, as if an attacker had stripped it.
 	NoSTARTTLS bool
 
-	// RefuseSTARTTLS offers it and then answers 454.
+	// RefuseSTARTTLS offers the extension and answers the command with 454.
 	RefuseSTARTTLS bool
 
-	// MaxTLS is the highest version that the host speaks, such as
-	// [tls.VersionTLS11]. 0: the highest there is.
+	// MaxTLS is the highest version of TLS that the host supports, such as [tls.VersionTLS11].
+	// 0 is the highest version of crypto/tls.
 	MaxTLS uint16
 
-	// ClientCertificate demands a certificate of the client, any one, and ends the
-	// session without. In TLS 1.3 the client's handshake has succeeded by then, and
-	// it learns of the refusal when it reads.
+	// ClientCertificate requires a certificate of the client. Any certificate will do. Without
+	// one, the host ends the session. In TLS 1.3 the client has completed its handshake by
+	// then, and gets the alert with its next read.
 	ClientCertificate bool
 
-	// Replies are what the host says in clear text, and TLSReplies inside TLS, in
-	// place of its usual replies. Neither stands in for the other.
+	// Replies replace the usual replies in clear text, and TLSReplies those inside TLS.
 	Replies, TLSReplies Replies
 }
 
-// A Mail is a message that an MX host has taken.
+// A Mail is a message that an MX host has accepted.
 type Mail struct {
 	From string
 	To   []string
-	Data string // as received, dots unstuffed, with LF line ends
+	Data string // without the dots of RFC 5321, Section 4.5.2, and with LF line ends
 
-	// TLS is the session in which it came; nil for clear text.
+	// TLS is the state of the session; nil for clear text.
 	TLS *tls.ConnectionState
 }
 
-// AddMX makes host an MX host that behaves like mx. It does not touch the DNS: to
-// publish MX records, set them in [World].DNS. A session that has begun goes on as it
-// began. AddMX panics if mx has replies to what is no command.
+// AddMX adds an MX host, or replaces its behaviour for new sessions. It does not change the
+// DNS: to publish MX records, set them in [World].DNS. AddMX panics if a key of the replies is
+// not one that [Replies] allows.
 func (w *World) AddMX(host string, mx MX) {
 	mx.Replies, mx.TLSReplies = maps.Clone(mx.Replies), maps.Clone(mx.TLSReplies)
 	mx.Replies.check()
@@ -57,16 +56,17 @@ func (w *World) AddMX(host string, mx MX) {
 	w.mxs[key(host)] = mx
 }
 
-// Mail returns the messages that host has taken, in order.
+// Mail returns the messages that host has accepted, in order.
 func (w *World) Mail(host string) []Mail {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return slices.Clone(w.mail[key(host)])
 }
 
-// Dial connects to an MX host of this World, at "mx.example.com:25" say; the port
-// is not looked at. It has the form of [net.Dialer.DialContext]. The connection
-// is made of a [net.Pipe]; close it, and the host is done with it too.
+// Dial connects to an MX host of this World, such as "mx.example.com:25", with any port. It has
+// the form of [net.Dialer.DialContext]. The connection is a [net.Pipe]. The session ends when
+// the caller closes it. Dial fails as if the connection was refused if AddMX was not called
+// for the host, and with the error of ctx if that has ended.
 func (w *World) Dial(ctx context.Context, network, address string) (net.Conn, error) {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
@@ -87,8 +87,8 @@ func (w *World) Dial(ctx context.Context, network, address string) (net.Conn, er
 	return &clientEnd{Conn: client}, nil
 }
 
-// ServeMX speaks SMTP on conn as host, until the client quits or is gone, and
-// closes it. It is for a listener of one's own, where neither Dial nor Listen will do.
+// ServeMX serves one SMTP session on conn as host, and closes conn at the end. It is for a
+// listener of the caller's own, where neither Dial nor Listen will do.
 func (w *World) ServeMX(conn net.Conn, host string) {
 	host = key(host)
 	w.mu.Lock()
@@ -100,7 +100,7 @@ func (w *World) ServeMX(conn net.Conn, host string) {
 	s.end()
 }
 
-// refused is the error of a connection that nobody takes.
+// refused is the error of a refused connection.
 func refused(host, port string) error {
 	return &net.OpError{Op: "dial", Net: "tcp", Addr: address(net.JoinHostPort(host, port)), Err: syscall.ECONNREFUSED}
 }

@@ -22,7 +22,7 @@ const (
 	host   = "mx.example.com"
 )
 
-// onBoth runs test in a World of pipes and in one of sockets.
+// onBoth runs test with pipes and with sockets.
 func onBoth(t *testing.T, test func(t *testing.T, w *mtaststest.World, dial func() net.Conn)) {
 	t.Run("pipe", func(t *testing.T) {
 		w := mtaststest.NewWorld()
@@ -45,7 +45,7 @@ func onBoth(t *testing.T, test func(t *testing.T, w *mtaststest.World, dial func
 	})
 }
 
-// connected returns conn, which fails rather than wait for ever.
+// connected returns conn with a deadline.
 func connected(t *testing.T, conn net.Conn, err error) net.Conn {
 	t.Helper()
 	if err != nil {
@@ -102,7 +102,7 @@ func TestRepliesAreGivenToTheirCommand(t *testing.T) {
 	for _, verb := range []string{"", "STARTTLS", "MAIL", "RCPT", "DATA", ".", "NOOP", "RSET", "QUIT"} {
 		for _, secure := range []bool{false, true} {
 			if verb == "STARTTLS" && !secure || verb == "" && secure {
-				continue // not said there
+				continue // is not sent there
 			}
 			for reply, want := range map[string]textproto.Error{
 				"550 5.7.1 no":                     {Code: 550, Msg: "5.7.1 no"},
@@ -125,7 +125,7 @@ func TestRepliesAreGivenToTheirCommand(t *testing.T) {
 						w.AddMX(host, mx)
 						step, err := send(dial(), cfg)
 						if step != verb || err == nil {
-							t.Fatalf("%q failed: %v; want %q to", step, err, verb)
+							t.Fatalf("%q failed: %v; want %q to fail", step, err, verb)
 						}
 						told, ok := errors.AsType[*textproto.Error](err)
 						if ok != (want.Code != 0) || ok && *told != want {
@@ -135,16 +135,16 @@ func TestRepliesAreGivenToTheirCommand(t *testing.T) {
 							t.Errorf("error is %#v, want the end of the connection", err)
 						}
 						if n := len(w.Mail(host)); (n == 1) != slices.Contains([]string{"NOOP", "RSET", "QUIT"}, verb) {
-							t.Errorf("%d messages are taken", n)
+							t.Errorf("the host has accepted %d messages", n)
 						}
-						// Where nothing is scripted the host is friendly.
+						// In the other half of the session the replies are the usual ones.
 						if verb == "MAIL" {
 							other := &tls.Config{RootCAs: w.Roots(), ServerName: host}
 							if secure {
 								other = nil
 							}
 							if step, err := send(dial(), other); err != nil {
-								t.Errorf("without script %q fails: %v", step, err)
+								t.Errorf("with the usual replies %q fails: %v", step, err)
 							}
 						}
 					})
@@ -230,7 +230,7 @@ func TestAddMXPanicsAtARepliesKeyThatNoCommandMatches(t *testing.T) {
 			func() {
 				defer func() {
 					if recover() == nil {
-						t.Errorf("%q is taken for a command", verb)
+						t.Errorf("AddMX accepts the key %q", verb)
 					}
 				}()
 				mtaststest.NewWorld().AddMX(host, mx)
@@ -239,9 +239,9 @@ func TestAddMXPanicsAtARepliesKeyThatNoCommandMatches(t *testing.T) {
 	}
 }
 
-// A client that talks on can read what it was told, and then the end: the connection is
-// not reset, whatever the host has left unread.
-func TestLastWordsReachAClientThatTalksOn(t *testing.T) {
+// A client that sends more commands can still read the last reply and then the end. The host
+// has unread octets, but the connection is not reset.
+func TestAClientThatSendsOnCanReadTheLastReply(t *testing.T) {
 	for name, reply := range map[string]string{"421": "421 4.3.2 later", "cut": mtaststest.HangUp} {
 		t.Run(name, func(t *testing.T) {
 			onBoth(t, func(t *testing.T, w *mtaststest.World, dial func() net.Conn) {

@@ -9,9 +9,8 @@ import (
 	"time"
 )
 
-// clientEnd is the client's end of a net.Pipe. What it writes after the server has
-// closed its end goes nowhere, and the next read tells, as with a socket: the client
-// may have something left to read that it has been told before.
+// clientEnd is the client's end of a net.Pipe. As with a socket, a Write does not fail when the
+// server has closed its end. The client can still read what the server wrote before.
 type clientEnd struct {
 	net.Conn
 	closed atomic.Bool
@@ -30,10 +29,9 @@ func (c *clientEnd) Close() error {
 	return c.Conn.Close()
 }
 
-// buffered is the server's end of a net.Pipe whose writes do not wait for the
-// client to read, as those of a socket do not. Without it a client that ends a
-// handshake with an alert and a server that is still writing would wait for each
-// other.
+// buffered is the server's end of a net.Pipe. As with a socket, a Write does not wait for the
+// client to read. Otherwise a client that ends a handshake with an alert and a server that is
+// still writing would wait for each other.
 type buffered struct {
 	net.Conn
 
@@ -50,7 +48,7 @@ func newBuffered(conn net.Conn) *buffered {
 	return b
 }
 
-// Write takes a copy of p.
+// Write keeps a copy of p.
 func (b *buffered) Write(p []byte) (int, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -62,15 +60,15 @@ func (b *buffered) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// SetWriteDeadline does nothing, for Write does not wait; and the deadline with which
-// crypto/tls ends a connection must not reach what is pending.
+// SetWriteDeadline does nothing, since Write does not wait. crypto/tls sets a deadline when it
+// closes a connection; pending octets must still be sent.
 func (b *buffered) SetWriteDeadline(time.Time) error { return nil }
 
-// SetDeadline sets that of Read.
+// SetDeadline sets the read deadline.
 func (b *buffered) SetDeadline(t time.Time) error { return b.SetReadDeadline(t) }
 
-// Close closes the pipe once the client has read what was written, or has closed
-// its end. What the client writes meanwhile goes by: it may write before it reads.
+// Close closes the pipe once the client has read all pending octets or has closed its end.
+// Until then it discards what the client writes, which may write before it reads.
 func (b *buffered) Close() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -82,7 +80,7 @@ func (b *buffered) Close() error {
 	return nil
 }
 
-// pump hands over what was written.
+// pump writes pending octets to the pipe.
 func (b *buffered) pump() {
 	defer b.Conn.Close()
 	for {

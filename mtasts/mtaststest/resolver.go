@@ -15,9 +15,9 @@ import (
 	"github.com/mtasts/go-mtasts/resolver"
 )
 
-// TestResolver tests that a Resolver keeps the contract of [mtasts.Resolver], each
-// sentence of it in a subtest of its own; with the method LookupNetIP, that too. Whoever
-// implements a Resolver calls it from a test:
+// TestResolver tests that a Resolver keeps the contract of [mtasts.Resolver], in a subtest for
+// each sentence of it. If the Resolver has the method LookupNetIP, TestResolver tests that too.
+// Call it from a test of your Resolver:
 //
 //	func TestMyResolver(t *testing.T) {
 //		mtaststest.TestResolver(t, func(t *testing.T, zone map[string]resolver.Records) mtasts.Resolver {
@@ -25,24 +25,28 @@ import (
 //		})
 //	}
 //
-// open is called once, and returns a Resolver that knows the names of zone and no
-// others. A key of zone is a name in lower case with a final dot. A TXT record above 255
-// octets goes over the wire as several character-strings (RFC 1035, Section 3.3.14), one
-// below may. A name with a CNAME is an alias. Of Failure there are ServFail, Refused and
-// Timeout, a server that never answers: the Resolver's own time-out, if there is one,
-// should be some 3 seconds in the test. A name with a Delay has no answer either. What
-// open leaves behind it cleans up by t.Cleanup.
+// open returns a Resolver for a DNS that has the names of zone and no others. TestResolver calls
+// it once. open cleans up by t.Cleanup.
 //
-// A *[net.Resolver] fails one subtest: cancelled, it waits for its own time-out.
+// A key of zone is a name in lower case with a final dot. Its records may be:
+//   - TXT. A record above 255 octets has several character-strings on the wire
+//     (RFC 1035, Section 3.3.14). A shorter one may have several.
+//   - CNAME. The name is an alias.
+//   - Fail: ServFail, Refused, or Timeout for a server that never answers. If the Resolver has
+//     a time-out, set it to about 3 seconds.
+//   - Delay. This server, too, never answers.
+//
+// A *[net.Resolver] fails one subtest: after its context is cancelled, it waits for its own
+// time-out.
 func TestResolver(t *testing.T, open func(t *testing.T, zone map[string]resolver.Records) mtasts.Resolver) {
 	addr := netip.MustParseAddr
 	const (
 		policy = "v=STSv1; id=20160831085700Z;"
-		octets = "v=STSv1; \"quoted\" \\; \\\\ \\000 (\t\r\n\x00\x7f) \u00e9\xff\xfe" // some are escapes in a zone file
+		octets = "v=STSv1; \"quoted\" \\; \\\\ \\000 (\t\r\n\x00\x7f) \u00e9\xff\xfe" // some are special in a zone file
 	)
 	several := []string{"one", "two=2", policy}
 	long := strings.Repeat("0123456789", 60)
-	largest := strings.Repeat("x", 255*255) // of 65,535 octets with the lengths of its strings
+	largest := strings.Repeat("x", 255*255) // 65,535 octets with the lengths of its strings
 	var many []string
 	for i := range 20 {
 		many = append(many, strings.Repeat(string(rune('a'+i)), 200))
@@ -81,14 +85,14 @@ func TestResolver(t *testing.T, open func(t *testing.T, zone map[string]resolver
 			{"several records", "several.example.", several},
 			{"more than fits into a datagram", "many.example.", many},
 			{"strings of a record are joined without a space", "long.example.", []string{long}},
-			{"octets are left as they are", "octets.example.", []string{octets}},
+			{"octets are not changed", "octets.example.", []string{octets}},
 		})
-		t.Run("the largest record comes whole or not at all", func(t *testing.T) {
+		t.Run("the largest record is complete or an error", func(t *testing.T) {
 			t.Parallel()
 			got, err := within(t, t.Context(), dns.LookupTXT, "largest.example.")
 			switch {
 			case err != nil && isNotFound(err):
-				t.Errorf("error %v says that there is no record", err)
+				t.Errorf("error %v means that there is no record", err)
 			case err == nil && !slices.Equal(got, []string{largest}):
 				t.Errorf("got %d records; want one of %d octets", len(got), len(largest))
 			}
@@ -120,16 +124,16 @@ func TestResolver(t *testing.T, open func(t *testing.T, zone map[string]resolver
 	})
 }
 
-// A lookupFunc is a look-up of one type, of which the records are text.
+// A lookupFunc looks up records of one type and returns them as text.
 type lookupFunc func(ctx context.Context, name string) ([]string, error)
 
-// An answer is what a look-up of name must find, in any order.
+// An answer is what a look-up of name must return, in any order.
 type answer struct {
 	what, name string
 	want       []string
 }
 
-// testLookups tests what is the same for each type.
+// testLookups has the tests that are the same for all types.
 func testLookups(t *testing.T, lookup lookupFunc, answers []answer) {
 	for _, test := range answers {
 		t.Run(test.what, func(t *testing.T) {
@@ -140,9 +144,9 @@ func testLookups(t *testing.T, lookup lookupFunc, answers []answer) {
 	for what, name := range map[string]string{
 		"a name that does not exist":         "nowhere.example.",
 		"a name without such a record":       "other.example.",
-		"an alias of one that is not there":  "dangling.example.",
-		"a name below one that is there":     "a.four.example.",
-		"a name above one that is there":     "alias.example.",
+		"an alias of an absent name":         "dangling.example.",
+		"a name below an existing one":       "a.four.example.",
+		"a name above an existing one":       "alias.example.",
 		"a single label is not searched for": "nowhere.",
 	} {
 		t.Run(what, func(t *testing.T) {
@@ -167,7 +171,7 @@ func testLookups(t *testing.T, lookup lookupFunc, answers []answer) {
 	t.Run("a context that is cancelled", func(t *testing.T) {
 		t.Parallel()
 		ctx, cancel := context.WithCancel(t.Context())
-		time.AfterFunc(50*time.Millisecond, cancel) // the question is out by then
+		time.AfterFunc(50*time.Millisecond, cancel) // when the query has been sent
 		got, err := within(t, ctx, lookup, "silent.example.")
 		wantUnknown(t, got, err)
 	})
@@ -205,11 +209,11 @@ func (a answer) check(t *testing.T, lookup lookupFunc) {
 	}
 }
 
-// wantUnknown asserts that a look-up says that it could not find out.
+// wantUnknown asserts that a look-up failed without an answer.
 func wantUnknown(t *testing.T, got []string, err error) {
 	t.Helper()
 	if err == nil || isNotFound(err) {
-		t.Errorf("got %q, error %#v; want an error without IsNotFound, for there may be a record", got, err)
+		t.Errorf("got %q, error %#v; want an error without IsNotFound, since there may be a record", got, err)
 	}
 }
 
@@ -218,8 +222,8 @@ func isNotFound(err error) bool {
 	return ok && dns.IsNotFound
 }
 
-// within looks name up, and fails the test if there is no answer within a minute, or
-// within 2 seconds of the end of ctx.
+// within looks up name. It fails the test if the look-up takes more than a minute, or goes on
+// for more than 2 seconds after the end of ctx.
 func within(t *testing.T, ctx context.Context, lookup lookupFunc, name string) ([]string, error) {
 	t.Helper()
 	type result struct {
@@ -235,7 +239,7 @@ func within(t *testing.T, ctx context.Context, lookup lookupFunc, name string) (
 	case r := <-done:
 		return r.got, r.err
 	case <-time.After(time.Minute):
-		t.Errorf("the look-up of %s goes on after a minute", name)
+		t.Errorf("the look-up of %s takes more than a minute", name)
 		return nil, errors.New("no answer")
 	case <-ctx.Done():
 	}

@@ -15,7 +15,7 @@ import (
 	"github.com/mtasts/go-mtasts/resolver"
 )
 
-// A faulty resolver is a Fake with a fault in its TXT look-ups.
+// faulty is a Fake with a fault in its TXT look-ups.
 type faulty struct {
 	*resolver.Fake
 	lookup func(dns *resolver.Fake, ctx context.Context, name string) ([]string, error)
@@ -25,7 +25,7 @@ func (f faulty) LookupTXT(ctx context.Context, name string) ([]string, error) {
 	return f.lookup(f.Fake, ctx, name)
 }
 
-// mapped is a faulty resolver that does to each record what change does.
+// mapped is a fault that changes each record.
 func mapped(change func(string) string) func(*resolver.Fake, context.Context, string) ([]string, error) {
 	return func(dns *resolver.Fake, ctx context.Context, name string) ([]string, error) {
 		list, err := dns.LookupTXT(ctx, name)
@@ -36,8 +36,7 @@ func mapped(change func(string) string) func(*resolver.Fake, context.Context, st
 	}
 }
 
-// TestTestResolver runs TestResolver over resolvers with a fault each, in another
-// process, where it must fail.
+// TestTestResolver runs TestResolver with faulty resolvers in another process. Each must fail.
 func TestTestResolver(t *testing.T) {
 	faults := []struct {
 		name, fails string // the subtest that fails
@@ -49,50 +48,50 @@ func TestTestResolver(t *testing.T) {
 			}
 			return txt
 		})},
-		{"gives the first string", "the_largest_record_comes_whole_or_not_at_all", mapped(func(txt string) string {
+		{"cuts a record", "the_largest_record_is_complete_or_an_error", mapped(func(txt string) string {
 			return txt[:min(len(txt), 60_000)]
 		})},
-		{"escapes", "octets_are_left_as_they_are", mapped(func(txt string) string { return strings.ReplaceAll(txt, `"`, `\"`) })},
-		{"wants UTF-8", "octets_are_left_as_they_are", mapped(func(txt string) string { return strings.ToValidUTF8(txt, "?") })},
-		{"gives one record", "several_records", func(dns *resolver.Fake, ctx context.Context, name string) ([]string, error) {
+		{"escapes", "octets_are_not_changed", mapped(func(txt string) string { return strings.ReplaceAll(txt, `"`, `\"`) })},
+		{"replaces what is not UTF-8", "octets_are_not_changed", mapped(func(txt string) string { return strings.ToValidUTF8(txt, "?") })},
+		{"returns one record", "several_records", func(dns *resolver.Fake, ctx context.Context, name string) ([]string, error) {
 			list, err := dns.LookupTXT(ctx, name)
 			return list[:min(len(list), 1)], err
 		}},
-		{"gives what fits", "more_than_fits_into_a_datagram", func(dns *resolver.Fake, ctx context.Context, name string) ([]string, error) {
+		{"returns five records", "more_than_fits_into_a_datagram", func(dns *resolver.Fake, ctx context.Context, name string) ([]string, error) {
 			list, err := dns.LookupTXT(ctx, name)
 			return list[:min(len(list), 5)], err
 		}},
-		{"minds case", "upper_case", func(dns *resolver.Fake, ctx context.Context, name string) ([]string, error) {
+		{"is case-sensitive", "upper_case", func(dns *resolver.Fake, ctx context.Context, name string) ([]string, error) {
 			if name != strings.ToLower(name) {
 				return nil, nil
 			}
 			return dns.LookupTXT(ctx, name)
 		}},
-		{"knows no absence", "a_name_that_does_not_exist", func(dns *resolver.Fake, ctx context.Context, name string) ([]string, error) {
+		{"absence without IsNotFound", "a_name_that_does_not_exist", func(dns *resolver.Fake, ctx context.Context, name string) ([]string, error) {
 			list, err := dns.LookupTXT(ctx, name)
 			if err != nil {
 				err = &net.DNSError{Err: err.Error(), Name: name}
 			}
 			return list, err
 		}},
-		{"fails as absent", "SERVFAIL", func(dns *resolver.Fake, ctx context.Context, name string) ([]string, error) {
+		{"SERVFAIL with IsNotFound", "SERVFAIL", func(dns *resolver.Fake, ctx context.Context, name string) ([]string, error) {
 			list, err := dns.LookupTXT(ctx, name)
 			if err != nil {
 				err = &net.DNSError{Err: err.Error(), Name: name, IsNotFound: true}
 			}
 			return list, err
 		}},
-		{"fails as empty", "no_answer", func(dns *resolver.Fake, ctx context.Context, name string) ([]string, error) {
+		{"no error without an answer", "no_answer", func(dns *resolver.Fake, ctx context.Context, name string) ([]string, error) {
 			list, _ := dns.LookupTXT(ctx, name)
 			return list, nil
 		}},
-		{"searches", "a_single_label_is_not_searched_for", func(dns *resolver.Fake, ctx context.Context, name string) ([]string, error) {
+		{"search list", "a_single_label_is_not_searched_for", func(dns *resolver.Fake, ctx context.Context, name string) ([]string, error) {
 			if strings.Count(name, ".") == 1 {
 				name = "_mta-sts.example.com."
 			}
 			return dns.LookupTXT(ctx, name)
 		}},
-		{"heeds no context", "a_context_that_is_cancelled", func(dns *resolver.Fake, ctx context.Context, name string) ([]string, error) {
+		{"ignores its context", "a_context_that_is_cancelled", func(dns *resolver.Fake, ctx context.Context, name string) ([]string, error) {
 			within, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2500*time.Millisecond)
 			defer cancel()
 			return dns.LookupTXT(within, name)
@@ -137,7 +136,7 @@ func TestTestResolver(t *testing.T) {
 	}
 }
 
-// bare has only the method that a Resolver must have.
+// bare has only the required method.
 type bare struct{ mtasts.Resolver }
 
 func TestAResolverNeedsNoLookupNetIP(t *testing.T) {

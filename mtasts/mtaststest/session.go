@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// session is one SMTP session (RFC 5321), as far as a sender can tell.
+// session is one SMTP session (RFC 5321).
 type session struct {
 	world *World
 	host  string
@@ -19,13 +19,13 @@ type session struct {
 	in    *bufio.Reader
 	tls   *tls.ConnectionState
 	mail  *Mail // the transaction; nil outside one
-	over  bool  // the host is done with the client
+	over  bool  // the host ends the session
 	cut   bool  // without a close_notify
 }
 
 func (s *session) use(conn net.Conn) { s.conn, s.in = conn, bufio.NewReader(conn) }
 
-// reply is what the host says to verb: as scripted, or else as usual.
+// reply returns the reply to verb: that of Replies, or else the usual one.
 func (s *session) reply(verb, usual string) string {
 	script := s.mx.Replies
 	if s.tls != nil {
@@ -37,13 +37,13 @@ func (s *session) reply(verb, usual string) string {
 	return usual
 }
 
-// say sends a reply.
+// say sends a reply. It ends the session if the reply is HangUp or 421.
 func (s *session) say(reply string) {
 	switch {
 	case reply == HangUp:
 		s.over, s.cut = true, true
 	case reply != "":
-		io.WriteString(s.conn, wire(reply)) // a lost client shows at the next read
+		io.WriteString(s.conn, wire(reply)) // if the client has gone, the next read fails
 		s.over = s.over || strings.HasPrefix(reply, "421")
 	}
 }
@@ -149,12 +149,12 @@ func (s *session) startTLS() {
 		return
 	}
 	state := conn.ConnectionState()
-	s.tls, s.mail = &state, nil // RFC 3207, Section 4.2: nothing from before counts
+	s.tls, s.mail = &state, nil // RFC 3207, Section 4.2: discard all state
 	s.use(conn)
 	s.answer("", "", "")
 }
 
-// data reads a message, and keeps it if the host then takes it.
+// data reads a message, and keeps it if the host accepts it.
 func (s *session) data() {
 	var b strings.Builder
 	for {
@@ -173,26 +173,25 @@ func (s *session) data() {
 	reply := s.reply(".", "250 2.0.0 Ok")
 	if strings.HasPrefix(reply, "2") && s.mail != nil {
 		s.mail.Data = b.String()
-		s.world.deliver(s.host, *s.mail) // before the client knows, who may ask for it at once
+		s.world.deliver(s.host, *s.mail) // before the reply, after which a test may call Mail
 	}
 	s.mail = nil
 	s.say(reply)
 }
 
-// deliver puts mail into the mailbox of host.
+// deliver keeps mail for [World.Mail].
 func (w *World) deliver(host string, mail Mail) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.mail[host] = append(w.mail[host], mail)
 }
 
-// patience is how long a client may take to close a socket that the host has done
-// with.
+// patience is how long the host waits until the client closes its end of a socket.
 const patience = 5 * time.Second
 
-// end closes the connection such that the client can read what it was told. A socket
-// that is closed with octets unread is reset, and a reset may take from the client what
-// it has not read yet, an alert for one.
+// end closes the connection such that the client can read all that was sent. The system resets
+// a socket that is closed with unread octets, and the client may then lose what it has not yet
+// read, such as an alert.
 func (s *session) end() {
 	if conn, ok := s.conn.(*tls.Conn); ok && !s.cut {
 		conn.CloseWrite() // close_notify
@@ -204,7 +203,7 @@ func (s *session) end() {
 	s.raw.Close()
 }
 
-// path is the address in "FROM:<a@example.com> SIZE=10".
+// path returns the address in "FROM:<a@example.com> SIZE=10".
 func path(argument string) string {
 	_, rest, _ := strings.Cut(argument, "<")
 	address, _, _ := strings.Cut(rest, ">")

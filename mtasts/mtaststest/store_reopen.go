@@ -9,28 +9,18 @@ import (
 
 // testModel compares the store with a map.
 func (s *storeTest) testModel() {
-	type held struct {
-		value string
-		age   time.Duration
-	}
-	model := map[string]held{}
-	values := func() map[string]string {
-		m := map[string]string{}
-		for key, h := range model {
-			m[key] = h.value
-		}
-		return m
-	}
+	values, ages := map[string]string{}, map[string]time.Duration{}
 	rnd := rand.New(rand.NewPCG(8461, 8460))
 	for i := range 1000 {
 		key := fmt.Sprintf("%d.example", rnd.IntN(100))
 		switch rnd.IntN(10) {
 		case 0, 1, 2:
 			s.delete(key)
-			delete(model, key)
+			delete(values, key)
+			delete(ages, key)
 		case 3:
-			if h, ok := model[key]; ok {
-				s.want(key, h.value)
+			if value, ok := values[key]; ok {
+				s.want(key, value)
 			} else {
 				s.wantMissing(key)
 			}
@@ -42,30 +32,19 @@ func (s *storeTest) testModel() {
 			value := strings.Repeat(fmt.Sprintf("%d ", i), size)[:size]
 			age := time.Duration(rnd.IntN(1000))
 			s.put(key, value, age)
-			if h, ok := model[key]; !ok || age >= h.age {
-				model[key] = held{value, age}
+			if old, ok := ages[key]; !ok || age >= old {
+				values[key], ages[key] = value, age
 			}
 		}
 		if i%100 == 99 {
-			if s.reopen != nil {
-				s.close()
-				s.use(s.reopen(s.T))
-			}
-			s.wantAll(values())
+			s.again()
+			s.wantAll(values)
 		}
 	}
 }
 
 func (s *storeTest) testReopen() {
-	if s.reopen == nil {
-		return // a store that forgets
-	}
-	again := func() {
-		s.Helper()
-		s.close()
-		s.use(s.reopen(s.T))
-	}
-	again()
+	s.again()
 	s.wantAll(nil)
 	want := map[string]string{
 		"a.example":   "a",
@@ -75,18 +54,18 @@ func (s *storeTest) testReopen() {
 	for key, value := range want {
 		s.put(key, value, 0)
 	}
-	s.put("gone.example", "gone", 0)
-	s.delete("gone.example")
-	again()
+	s.put("removed.example", "value", 0)
+	s.delete("removed.example")
+	s.again()
 	s.wantAll(want)
 
-	// The order of the writes is remembered as well.
+	// The fetched times, too, outlive the store.
 	s.put("a.example", "older", -1)
 	s.wantAll(want)
 	s.put("b.example", "newer", 1)
 	want["b.example"] = "newer"
 	s.delete("big.example")
 	delete(want, "big.example")
-	again()
+	s.again()
 	s.wantAll(want)
 }

@@ -17,7 +17,7 @@ import (
 	"github.com/mtasts/go-mtasts/mtasts/mtaststest"
 )
 
-// startTLS returns a session under TLS before its handshake.
+// startTLS returns a TLS session before its handshake.
 func startTLS(t *testing.T, conn net.Conn, cfg *tls.Config) *tls.Conn {
 	t.Helper()
 	if got := say(conn, "EHLO a", "STARTTLS"); len(got) != 3 || !strings.HasPrefix(got[2], "220 ") {
@@ -28,7 +28,7 @@ func startTLS(t *testing.T, conn net.Conn, cfg *tls.Config) *tls.Conn {
 
 var versions = []uint16{tls.VersionTLS12, tls.VersionTLS13}
 
-// both runs test in both Worlds and in both versions of TLS.
+// both runs test with pipes and sockets, and with both versions of TLS.
 func both(t *testing.T, mx mtaststest.MX, test func(t *testing.T, version uint16, w *mtaststest.World, dial func() net.Conn)) {
 	for _, version := range versions {
 		t.Run(tls.VersionName(version), func(t *testing.T) {
@@ -41,7 +41,7 @@ func both(t *testing.T, mx mtaststest.MX, test func(t *testing.T, version uint16
 	}
 }
 
-// The server has proved who it is, and then is gone.
+// The server has proved its identity, and then the connection ends.
 func TestAConnectionCutAfterTheHandshake(t *testing.T) {
 	both(t, mtaststest.MX{TLSReplies: mtaststest.Replies{"": mtaststest.HangUp}}, func(t *testing.T, _ uint16, w *mtaststest.World, dial func() net.Conn) {
 		conn := startTLS(t, dial(), &tls.Config{RootCAs: w.Roots(), ServerName: host})
@@ -57,7 +57,7 @@ func TestAConnectionCutAfterTheHandshake(t *testing.T) {
 	})
 }
 
-// A wiretap keeps what is read from a connection.
+// A wiretap records what is read from a connection.
 type wiretap struct {
 	net.Conn
 	read []byte
@@ -69,7 +69,7 @@ func (w *wiretap) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// lastRecord is the type of the last TLS record that was read.
+// lastRecord returns the type of the last TLS record that was read.
 func (w *wiretap) lastRecord() (kind byte) {
 	for rest := w.read; len(rest) >= 5; {
 		kind = rest[0]
@@ -78,8 +78,8 @@ func (w *wiretap) lastRecord() (kind byte) {
 	return kind
 }
 
-// An orderly end has a close_notify (RFC 5246, Section 7.2.1), and a cut has none.
-// TLS 1.2 shows the type of a record.
+// TLS ends with a close_notify (RFC 5246, Section 7.2.1), but not after HangUp. In TLS 1.2 the
+// type of a record is readable.
 func TestOnlyACutIsWithoutCloseNotify(t *testing.T) {
 	const alert = 21
 	for reply, orderly := range map[string]bool{"221 bye": true, mtaststest.HangUp: false} {
@@ -101,7 +101,7 @@ func TestOnlyACutIsWithoutCloseNotify(t *testing.T) {
 }
 
 // RFC 3207, Section 4.2: "The server MUST discard any knowledge obtained from the
-// client", a transaction too.
+// client". A transaction is such knowledge.
 func TestATransactionEndsWithSTARTTLS(t *testing.T) {
 	both(t, mtaststest.MX{}, func(t *testing.T, _ uint16, w *mtaststest.World, dial func() net.Conn) {
 		raw := dial()
@@ -114,7 +114,7 @@ func TestATransactionEndsWithSTARTTLS(t *testing.T) {
 	})
 }
 
-// What the host says unasked, its client must read for the reply to EHLO.
+// The client reads an unexpected reply as the reply to EHLO.
 func TestAHostThatIsBusyAfterTheHandshake(t *testing.T) {
 	both(t, mtaststest.MX{TLSReplies: mtaststest.Replies{"": "421 4.3.2 later"}}, func(t *testing.T, _ uint16, w *mtaststest.World, dial func() net.Conn) {
 		step, err := send(dial(), &tls.Config{RootCAs: w.Roots(), ServerName: host})
@@ -133,8 +133,8 @@ func TestEHLOInsideTLSCanDiffer(t *testing.T) {
 	})
 }
 
-// An impostor has the certificate, which anybody can, and not its key.
-func TestAnImpostorHasNotTheKey(t *testing.T) {
+// An impostor has the certificate, which is public, but not its key.
+func TestAnImpostorDoesNotHaveTheKey(t *testing.T) {
 	both(t, mtaststest.MX{Certificate: mtaststest.WrongKey}, func(t *testing.T, _ uint16, w *mtaststest.World, dial func() net.Conn) {
 		conn := startTLS(t, dial(), &tls.Config{RootCAs: w.Roots(), ServerName: host})
 		if err := conn.Handshake(); err == nil || !strings.Contains(err.Error(), "invalid signature by the server certificate") {
@@ -161,7 +161,7 @@ func TestAHostThatDemandsACertificate(t *testing.T) {
 			if err != nil {
 				t.Fatalf("the handshake fails before the server has seen the client's answer: %v", err)
 			}
-			io.WriteString(conn, "EHLO a\r\n") // as a client does who has not read
+			io.WriteString(conn, "EHLO a\r\n") // as a client that has not read yet
 			_, err = conn.Read(make([]byte, 1))
 		}
 		if op, ok := errors.AsType[*net.OpError](err); !ok || op.Op != "remote error" {
@@ -178,7 +178,7 @@ func TestAHostThatDemandsACertificate(t *testing.T) {
 	})
 }
 
-// A policy is enforced on each of these hosts, and none has the mail.
+// With each of these hosts the policy is enforced: none gets the mail.
 func TestAPolicyIsEnforcedOnFaultyHosts(t *testing.T) {
 	for name, test := range map[string]struct {
 		mx   mtaststest.MX

@@ -1,6 +1,6 @@
-// Package mtaststest lets a mail server's tests meet every case of MTA-STS
-// without a network. Begin with [NewWorld]: a small Internet in memory, with
-// DNS, policy hosts, and MX hosts that speak SMTP.
+// Package mtaststest is for tests of mail servers. It provides every case of MTA-STS without a
+// network. Start with [NewWorld]: it returns a small Internet in memory, with DNS, policy hosts
+// and SMTP servers.
 //
 //	world := mtaststest.NewWorld()
 //	world.Publish("example.com", "1", mtaststest.Policy(mtasts.ModeEnforce, time.Hour, "mx.example.com"))
@@ -8,16 +8,15 @@
 //
 //	client := mtasts.New(&cache.Memory{}, world.Options())
 //	defer client.Close()
-//	// deliver through world.Dial, then look at world.Mail and world.Events
+//	// deliver through world.Dial, then check world.Mail and world.Events
 //
-// Names, policies and certificates are judged by the same code as in production;
-// only the wires are missing. A World works inside a testing/synctest bubble,
-// where a policy's year passes in no time.
+// The client validates names, policies and certificates with the same code as in production. A
+// World works inside a testing/synctest bubble, where a test can cover a year in milliseconds.
 //
-// An [MX] can be told what to reply, and [World.Listen] puts it on a TCP socket, for a
-// mail server whose dialler cannot be replaced.
+// An [MX] can have any fault, and any replies. [World.Listen] gives it a TCP socket, for a mail
+// server that cannot use [World.Dial].
 //
-// [TestStore] is the contract of [mtasts.Store] as a test, and [TestResolver] that of
+// [TestStore] tests an implementation of [mtasts.Store], and [TestResolver] one of
 // [mtasts.Resolver].
 package mtaststest
 
@@ -38,15 +37,14 @@ import (
 	"github.com/mtasts/go-mtasts/resolver"
 )
 
-// A World is DNS, policy hosts and MX hosts in memory, with a certificate
-// authority of its own. All methods may be called concurrently, also while
-// clients are at work in it.
+// A World is DNS, policy hosts and MX hosts in memory, with a certificate authority of its own.
+// All methods are safe for concurrent use.
 type World struct {
-	// DNS answers the clients. Publish adds to it; set it for everything else.
+	// DNS answers the clients. Publish sets TXT records in it. The test sets all others.
 	DNS *resolver.Fake
 
 	ca      *testpki.CA
-	foreign *testpki.CA // that nobody trusts
+	foreign *testpki.CA // not trusted
 
 	mu       sync.Mutex
 	hosts    map[string]PolicyHost // by name of the policy host
@@ -61,7 +59,7 @@ type World struct {
 	closed  bool
 }
 
-// NewWorld returns a World in which nothing is published.
+// NewWorld returns a World without records and hosts.
 func NewWorld() *World {
 	return &World{
 		DNS:      &resolver.Fake{},
@@ -76,9 +74,9 @@ func NewWorld() *World {
 	}
 }
 
-// Options returns new options for a client that lives in this World: its DNS,
-// its policy hosts, its roots, and [World.Report]. The caller may set other fields,
-// and Report too:
+// Options returns new options for a client in this World. They have its DNS, its policy hosts,
+// its root certificate, and [World.Report]. The caller may set other fields, and also replace
+// Report:
 //
 //	opts := world.Options()
 //	opts.Report = func(e mtasts.Event) {
@@ -94,28 +92,27 @@ func (w *World) Options() *mtasts.Options {
 	}
 }
 
-// Report keeps e for [World.Events].
+// Report records e for [World.Events].
 func (w *World) Report(e mtasts.Event) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.events = append(w.events, e)
 }
 
-// Roots returns the one root that is trusted in this World. For a sender that
-// takes any certificate where no policy speaks, pass this to
-// [mtasts.Host.TLSConfig]:
+// Roots returns the root certificate of this World. A sender that accepts any certificate
+// where no policy applies passes this to [mtasts.Host.TLSConfig]:
 //
 //	&tls.Config{RootCAs: world.Roots(), InsecureSkipVerify: true}
 func (w *World) Roots() *x509.CertPool { return w.ca.Pool() }
 
-// Events returns what has been reported so far, in order.
+// Events returns the events that [World.Report] has recorded, in order.
 func (w *World) Events() []mtasts.Event {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return slices.Clone(w.events)
 }
 
-// Policy returns the text of a policy file.
+// Policy returns the text of a policy file. It cuts maxAge to whole seconds.
 func Policy(mode mtasts.Mode, maxAge time.Duration, mx ...string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "version: STSv1\r\nmode: %s\r\n", mode)
@@ -126,49 +123,47 @@ func Policy(mode mtasts.Mode, maxAge time.Duration, mx ...string) string {
 	return b.String()
 }
 
-// Publish makes domain publish a policy: a TXT record with id, and a policy host
-// with a good certificate that serves policy. It replaces what was published.
+// Publish publishes a policy for domain: it sets the TXT record with id, and a policy host with
+// a valid certificate and the text policy. It replaces an earlier record and host.
 func (w *World) Publish(domain, id, policy string) {
 	w.SetPolicyHost(domain, PolicyHost{Body: policy})
 	w.DNS.Set("_mta-sts."+domain, resolver.Records{TXT: []string{"v=STSv1; id=" + id + ";"}})
 }
 
-// A PolicyHost says how a policy host answers. Its zero value answers 200 with
-// an empty text/plain body.
+// A PolicyHost is the behaviour of a policy host. The zero value answers 200 with an empty body
+// of type text/plain.
 type PolicyHost struct {
-	Status      int         // 0: 200
-	Header      http.Header // nil: Content-Type: text/plain
+	Status      int         // 0 is 200
+	Header      http.Header // nil is Content-Type: text/plain
 	Body        string
 	Certificate Certificate
 
-	// Delay is how long the answer takes. The request ends with its context.
+	// Delay is the time until the answer. The request fails if its context ends before.
 	Delay time.Duration
 
 	// Unreachable refuses connections.
 	Unreachable bool
 }
 
-// SetPolicyHost makes the policy host of domain answer like h. A domain for which
-// it was never called has no policy host.
+// SetPolicyHost adds or replaces the policy host of domain. It does not change the DNS.
 func (w *World) SetPolicyHost(domain string, h PolicyHost) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.hosts["mta-sts."+key(domain)] = h
 }
 
-// Requests returns how often the policy host of domain was asked for the policy,
-// whether or not it answered.
+// Requests returns the number of requests for the policy of domain, answered or not.
 func (w *World) Requests(domain string) int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.requests["mta-sts."+key(domain)]
 }
 
-// key is the form in which a World compares names, as the DNS does.
+// key is the form in which a World compares names: case and a final dot do not matter.
 func key(name string) string { return strings.ToLower(strings.TrimSuffix(name, ".")) }
 
-// transport is the http.RoundTripper between clients and policy hosts. It shows a
-// certificate and leaves it to the client to judge it.
+// transport is the http.RoundTripper between clients and policy hosts. The client validates the
+// certificate in the response.
 type transport struct{ world *World }
 
 func (t transport) RoundTrip(req *http.Request) (*http.Response, error) {

@@ -13,8 +13,7 @@ import (
 	"github.com/mtasts/go-mtasts/mtasts/mtaststest"
 )
 
-// How a mail server's author sees, without a network, what an attacker's forged MX
-// record comes to.
+// An attacker has forged an MX record. The policy does not list the host.
 func ExampleNewWorld() {
 	world := mtaststest.NewWorld()
 	world.Publish("example.com", "1", mtaststest.Policy(mtasts.ModeEnforce, 24*time.Hour, "mx.example.com"))
@@ -38,7 +37,7 @@ func ExampleNewWorld() {
 	// reported: mx.attacker.example validation-failure mx-not-listed
 }
 
-func TestAWorldComparesNamesAsTheDNSDoes(t *testing.T) {
+func TestNamesAreCaseInsensitive(t *testing.T) {
 	world := mtaststest.NewWorld()
 	world.Publish("Example.COM.", "1", mtaststest.Policy(mtasts.ModeEnforce, 24*time.Hour, "mx.example.com"))
 	world.AddMX("MX.example.com.", mtaststest.MX{})
@@ -61,8 +60,8 @@ func TestAWorldComparesNamesAsTheDNSDoes(t *testing.T) {
 	}
 }
 
-// A test that has a Report of its own keeps Events.
-func TestReportIsTheTestsToo(t *testing.T) {
+// A test can have its own Report and still use Events.
+func TestReportCanBeReplaced(t *testing.T) {
 	world := mtaststest.NewWorld()
 	world.Publish("example.com", "1", mtaststest.Policy(mtasts.ModeEnforce, time.Hour, "mx.example.com"))
 	var mine []mtasts.Event
@@ -81,6 +80,6 @@ func TestReportIsTheTestsToo(t *testing.T) {
 		t.Fatal("want a violation")
 	}
 	if events := world.Events(); len(mine) != 1 || len(events) != 1 || events[0].Reason != mine[0].Reason {
-		t.Errorf("the test has %+v, and the World %+v", mine, events)
+		t.Errorf("the test has %+v, the World has %+v", mine, events)
 	}
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/mtasts/go-mtasts/mtasts"
 )
 
-// tryHost takes m to one MX host, at the first of its addresses that will do.
+// tryHost delivers m to one MX host, at the first address that works.
 func (s *Sender) tryHost(ctx context.Context, policy *mtasts.Policy, mx string, m Message) error {
 	if _, err := policy.CheckMX(mx); err != nil {
 		s.Log("not used: %v", err)
@@ -30,10 +30,10 @@ func (s *Sender) tryHost(ctx context.Context, policy *mtasts.Policy, mx string, 
 	})
 }
 
-// tryAddress takes m to one address of an MX host, over TLS or else, if the policy lets
-// that pass, without.
+// tryAddress delivers m to one address of an MX host: over TLS or, if TLS fails and the policy
+// allows it, in clear text.
 func (s *Sender) tryAddress(ctx context.Context, policy *mtasts.Policy, mx string, addr netip.Addr, m Message) error {
-	host, err := policy.CheckMX(mx) // anew for each address: a Host is one attempt
+	host, err := policy.CheckMX(mx) // again for each address: a Host is one attempt
 	if err != nil {
 		return err
 	}
@@ -43,7 +43,7 @@ func (s *Sender) tryAddress(ctx context.Context, policy *mtasts.Policy, mx strin
 	}
 	defer session.close()
 
-	// Where no policy speaks, TLS with any certificate is better than none.
+	// Where no policy applies, TLS with any certificate is better than clear text.
 	base := &tls.Config{RootCAs: s.Roots, InsecureSkipVerify: true}
 	cause, refusal := mtasts.ErrNoSTARTTLS, error(nil)
 	if session.offersTLS {
@@ -51,11 +51,11 @@ func (s *Sender) tryAddress(ctx context.Context, policy *mtasts.Policy, mx strin
 		cause, refusal = starttls.Start(session.smtp, host.TLSConfig(base))
 	}
 	if ctx.Err() != nil {
-		return context.Cause(ctx) // the session ended with ctx, and no host is to blame
+		return context.Cause(ctx) // ctx ended the session, which is not a failure of the host
 	}
 	if cause == nil {
-		// The first reply has come inside TLS, so that the handshake is over on both
-		// sides. Whatever it says, the session is judged, and the message comes after.
+		// The first reply has arrived inside TLS, so the handshake is complete on both sides.
+		// Verify the session before the message, whatever the reply is.
 		state, _ := session.smtp.TLSConnectionState()
 		if err := host.Verify(state); err != nil {
 			return err
@@ -70,9 +70,9 @@ func (s *Sender) tryAddress(ctx context.Context, policy *mtasts.Policy, mx strin
 	if err := host.AllowFallback(cause); err != nil {
 		return err
 	}
-	s.Log("%s: clear text, which mode %s lets pass: %v", host.Name, policy.Mode, cause)
+	s.Log("%s: clear text, which mode %s allows: %v", host.Name, policy.Mode, cause)
 	if session.offersTLS {
-		session.close() // which is of no more use once STARTTLS has failed
+		session.close() // it is unusable after a failed STARTTLS
 		session, err = s.connect(ctx, host.Name, addr)
 		if err != nil {
 			return err
@@ -82,12 +82,12 @@ func (s *Sender) tryAddress(ctx context.Context, policy *mtasts.Policy, mx strin
 	return session.send(m)
 }
 
-// verdict says for the log whether a session is verified. Under mode testing Verify
-// reports a failure and lets it pass, so what it would say under enforce is asked of a
-// policy that has the same patterns and reports nothing.
+// verdict is for the log: it says whether a session is verified. Under mode testing Verify
+// reports a failure and returns nil. So verdict calls the Verify of a policy of mode enforce,
+// with the same patterns and without reports.
 func verdict(policy *mtasts.Policy, mx string, base *tls.Config, state tls.ConnectionState) string {
 	if policy.Mode == mtasts.ModeNone {
-		return "not verified, because no policy demands it"
+		return "not verified, because no policy requires it"
 	}
 	strict := &mtasts.Policy{Domain: policy.Domain, Mode: mtasts.ModeEnforce, MX: policy.MX}
 	host, err := strict.CheckMX(mx)
@@ -96,7 +96,7 @@ func verdict(policy *mtasts.Policy, mx string, base *tls.Config, state tls.Conne
 		err = host.Verify(state)
 	}
 	if err != nil {
-		return fmt.Sprintf("not verified, which mode %s lets pass: %v", policy.Mode, err)
+		return fmt.Sprintf("not verified, which mode %s allows: %v", policy.Mode, err)
 	}
 	return fmt.Sprintf("verified under mode %s", policy.Mode)
 }

@@ -1,13 +1,12 @@
-// Package delivery is the outbound side of a small mail server: it takes one
-// message to the MX hosts of its recipient's domain, as the domain's MTA-STS
-// policy demands.
+// Package delivery is the outbound side of a small mail server. It delivers one message to an MX
+// host of the recipient's domain, under the domain's MTA-STS policy.
 //
-// [Sender.Deliver] in deliver.go and the attempt in attempt.go are the whole of MTA-STS
-// here; a mail server that adopts the library changes its own loop in the same places.
-// mx.go asks the DNS where to deliver, session.go speaks SMTP by way of net/smtp.
+// MTA-STS is in two files only: deliver.go, with [Sender.Deliver], and attempt.go. A mail server
+// that adopts the library changes its own loop in the same places. mx.go looks up the MX hosts.
+// session.go is SMTP with net/smtp.
 //
-// Where an MX host has usable TLSA records, a sender that knows DANE does DANE
-// instead (RFC 8461, Section 2). This one does not know it.
+// If an MX host has usable TLSA records, a sender that supports DANE uses DANE instead
+// (RFC 8461, Section 2). This one does not support DANE.
 package delivery
 
 import (
@@ -20,27 +19,25 @@ import (
 	"github.com/mtasts/go-mtasts/mtasts"
 )
 
-// A Sender delivers messages. All fields must be set, but for Roots. It may be used
-// concurrently.
+// A Sender delivers messages. All fields but Roots must be set. It is safe for concurrent use.
 type Sender struct {
-	// Policies tells what the recipients' domains demand.
+	// Policies has the policies of the recipients' domains.
 	Policies *mtasts.Client
 
-	// DNS tells which hosts take a domain's mail, and where they are.
+	// DNS has the MX hosts and their addresses.
 	DNS DNS
 
-	// Roots are what an MX host must chain to if its domain's policy demands a
-	// certificate. Nil: the system's.
+	// Roots are the CAs for MX hosts whose policy requires a certificate. Nil means those of the
+	// system.
 	Roots *x509.CertPool
 
 	// Dial connects to an address such as "192.0.2.1:25" or "[2001:db8::1]:25".
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 
 	Port string // of the MX hosts, "25"
-	Helo string // the name by which the Sender introduces itself
+	Helo string // the name of the Sender in EHLO
 
-	// Log is told each decision, with texts from the network in any form: it must escape
-	// them.
+	// Log logs each decision. Its arguments have untrusted text, which it must escape.
 	Log func(format string, args ...any)
 }
 
@@ -51,10 +48,9 @@ type Message struct {
 	Data []byte // header, blank line, body; lines end in LF or CRLF
 }
 
-// A Rejection is a final answer: a host has refused the message by a 5xx reply to MAIL,
-// RCPT, DATA or the message itself, or its domain takes no mail. No other error is one,
-// whatever reply may be found in it: a 5xx greeting, or a 5xx reply to EHLO or STARTTLS,
-// is about one host and not about the message.
+// A Rejection is a final error: a host replied with 5xx to MAIL, RCPT, DATA or the message, or the
+// domain does not accept mail. A 5xx greeting, or a 5xx reply to EHLO or STARTTLS, is not a
+// Rejection: it is about one host, not about the message.
 type Rejection struct{ Err error }
 
 func (r *Rejection) Error() string { return "rejected: " + r.Err.Error() }
@@ -62,20 +58,19 @@ func (r *Rejection) Error() string { return "rejected: " + r.Err.Error() }
 // Unwrap returns r.Err.
 func (r *Rejection) Unwrap() error { return r.Err }
 
-// ErrUnanswered: a host was sent the whole message and did not say whether it has
-// taken it.
+// ErrUnanswered means that a host got the whole message but did not reply to it.
 var ErrUnanswered = errors.New("sent, but not confirmed")
 
-// Deliver takes m to one of the MX hosts of its recipient's domain.
+// Deliver delivers m to one of the MX hosts of the recipient's domain.
 //
-// An error that wraps a [*Rejection] or [mtasts.ErrInvalidDomain] is final: send the
-// message back. After any other keep it in the queue and try again later. One that
-// wraps an [*mtasts.Error] says that the policy has held it back.
+// An error that wraps a [*Rejection] or [mtasts.ErrInvalidDomain] is final: the message bounces.
+// After any other error, keep it in the queue and try again later. An error that wraps an
+// [*mtasts.Error] is a deferral because of the policy.
 func (s *Sender) Deliver(ctx context.Context, m Message) error {
 	domain := m.To[strings.LastIndexByte(m.To, '@')+1:]
 	policy, err := s.Policies.PolicyFor(ctx, domain)
 	if err != nil {
-		return err // it is not known what the domain demands, so it may demand anything
+		return err // the policy is unknown, so it may be of mode enforce
 	}
 	s.logPolicy(policy)
 	hosts, err := s.lookupHosts(ctx, policy.Domain)
@@ -83,14 +78,14 @@ func (s *Sender) Deliver(ctx context.Context, m Message) error {
 		return err
 	}
 	err = s.tryHosts(ctx, policy, hosts, m)
-	if _, heldBack := errors.AsType[*mtasts.Error](err); !heldBack {
+	if _, deferred := errors.AsType[*mtasts.Error](err); !deferred {
 		return err
 	}
 
-	// RFC 8461, Section 5: before a message that a policy has held back fails for
-	// good, the sender must check for a newer policy. A mail server with a queue
-	// does this at the end of the message's time there, before the bounce. This
-	// program keeps no queue, so that every attempt may be the last.
+	// RFC 8461, Section 5: before a message fails permanently because of a policy, the sender
+	// must check for a newer policy. A mail server with a queue does this when the message has
+	// been there for too long, before the bounce. This program has no queue, so every attempt
+	// may be the last.
 	newer, unknown := s.Policies.Recheck(ctx, domain)
 	if unknown != nil || newer.Mode == policy.Mode && newer.Text == policy.Text {
 		return err
@@ -99,17 +94,16 @@ func (s *Sender) Deliver(ctx context.Context, m Message) error {
 	return s.tryHosts(ctx, newer, hosts, m)
 }
 
-// tryHosts takes m to the first of the hosts that the policy allows and that accepts it.
+// tryHosts delivers m to the first host that the policy allows and that accepts it.
 func (s *Sender) tryHosts(ctx context.Context, policy *mtasts.Policy, hosts []string, m Message) error {
 	// In MX order, never filtered beforehand (RFC 8461, Section 8.4).
 	return tryEach(ctx, hosts, func(mx string) error { return s.tryHost(ctx, policy, mx, m) })
 }
 
-// tryEach tries one after another until the message is settled: it is delivered, or must
-// not be offered to anybody else.
+// tryEach tries each of all until the message is delivered or must not be sent to another.
 func tryEach[T any](ctx context.Context, all []T, try func(T) error) error {
 	if len(all) == 0 {
-		return errors.New("the DNS has an empty answer")
+		return errors.New("the DNS answer is empty")
 	}
 	var failures []error
 	for _, one := range all {
@@ -117,7 +111,7 @@ func tryEach[T any](ctx context.Context, all []T, try func(T) error) error {
 		_, rejected := errors.AsType[*Rejection](err)
 		switch {
 		case err == nil, rejected, errors.Is(err, ErrUnanswered):
-			return err // another host would say the same, or deliver it twice
+			return err // another host would reply the same, or deliver a second copy
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
 		}
@@ -126,7 +120,7 @@ func tryEach[T any](ctx context.Context, all []T, try func(T) error) error {
 	return errors.Join(failures...)
 }
 
-// logPolicy logs what a domain demands.
+// logPolicy logs the policy of a domain.
 func (s *Sender) logPolicy(p *mtasts.Policy) {
 	if p.Cause != nil {
 		s.Log("%s: no policy: %v", p.Domain, p.Cause)

@@ -40,14 +40,14 @@ func TestDeliversOverVerifiedTLS(t *testing.T) {
 	}
 }
 
-// What goes wrong with TLS, and what becomes of the message in each mode.
+// The policy mode decides what happens to the message after a failure of TLS.
 func TestTLSFailure(t *testing.T) {
 	for _, fault := range []struct {
 		name     string
 		mx       mtaststest.MX
-		result   mtasts.Result // that is reported where a policy speaks
-		weak     string        // how the message comes in mode testing and without a policy
-		sessions int32         // that this takes
+		result   mtasts.Result // is reported where a policy applies
+		weak     string        // how the message arrives in mode testing and without a policy
+		sessions int32         // including the one in clear text
 	}{
 		{"STARTTLS not offered", mtaststest.MX{NoSTARTTLS: true}, mtasts.ResultSTARTTLSNotSupported, " in clear text", 1},
 		{"STARTTLS refused", mtaststest.MX{RefuseSTARTTLS: true}, mtasts.ResultSTARTTLSNotSupported, " in clear text", 2},
@@ -103,8 +103,8 @@ func TestSecondHostIsUsedWhenFirstIsNotListed(t *testing.T) {
 	}
 }
 
-// A publisher has moved to another MX host. The cached policy does not know it, the
-// check at the end does.
+// A publisher has moved to another MX host. The cached policy does not list it. The check at the
+// end finds the newer policy.
 func TestChecksForNewerPolicyBeforeItFails(t *testing.T) {
 	r := newRig(t)
 	r.publish(mtasts.ModeEnforce, "1", "old."+domain)
@@ -119,7 +119,7 @@ func TestChecksForNewerPolicyBeforeItFails(t *testing.T) {
 	r.wantResults(mtasts.ResultValidationFailure, mtasts.ResultValidationFailure, "")
 }
 
-// The publisher has moved, and changed the file but not the id.
+// The publisher has moved. It has changed the file, but not the id.
 func TestNewerPolicyUnderTheSameID(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)
@@ -128,7 +128,7 @@ func TestNewerPolicyUnderTheSameID(t *testing.T) {
 		r.sessions[mx1] = nil
 		r.DNS.Set(mx1, resolver.Records{Addr: []netip.Addr{netip.MustParseAddr("192.0.2.1")}})
 		r.sender.Dial = func(ctx context.Context, network, _ string) (net.Conn, error) {
-			return r.World.Dial(ctx, network, mx1+":25") // a pipe, for sockets are outside the bubble
+			return r.World.Dial(ctx, network, mx1+":25") // a pipe, since a synctest bubble has no sockets
 		}
 		r.wantHeld(r.deliver(), mtasts.ResultValidationFailure)
 
@@ -141,7 +141,7 @@ func TestNewerPolicyUnderTheSameID(t *testing.T) {
 	})
 }
 
-// What the log says of a session is true in each mode.
+// The log is right about a session in each mode.
 func TestVerdict(t *testing.T) {
 	for _, test := range []struct {
 		mode   mtasts.Mode
@@ -151,10 +151,10 @@ func TestVerdict(t *testing.T) {
 	}{
 		{mtasts.ModeEnforce, mx1, mtaststest.Good, "TLS 1.3, verified under mode enforce"},
 		{mtasts.ModeTesting, mx1, mtaststest.Good, "TLS 1.3, verified under mode testing"},
-		{mtasts.ModeTesting, mx1, mtaststest.Expired, "TLS 1.3, not verified, which mode testing lets pass: mtasts: example.com: mx1.example.com: certificate-expired: "},
-		{mtasts.ModeTesting, mx1, mtaststest.SelfSigned, "TLS 1.3, not verified, which mode testing lets pass: mtasts: example.com: mx1.example.com: certificate-not-trusted: "},
-		{mtasts.ModeTesting, mx2, mtaststest.Good, "TLS 1.3, not verified, which mode testing lets pass: mtasts: example.com: mx1.example.com: validation-failure: the MX host is not listed in the policy"},
-		{mtasts.ModeNone, mx1, mtaststest.Good, "TLS 1.3, not verified, because no policy demands it"},
+		{mtasts.ModeTesting, mx1, mtaststest.Expired, "TLS 1.3, not verified, which mode testing allows: mtasts: example.com: mx1.example.com: certificate-expired: "},
+		{mtasts.ModeTesting, mx1, mtaststest.SelfSigned, "TLS 1.3, not verified, which mode testing allows: mtasts: example.com: mx1.example.com: certificate-not-trusted: "},
+		{mtasts.ModeTesting, mx2, mtaststest.Good, "TLS 1.3, not verified, which mode testing allows: mtasts: example.com: mx1.example.com: validation-failure: the MX host is not listed in the policy"},
+		{mtasts.ModeNone, mx1, mtaststest.Good, "TLS 1.3, not verified, because no policy requires it"},
 	} {
 		t.Run(fmt.Sprint(test.mode, test.listed, test.mx), func(t *testing.T) {
 			r := newRig(t)
@@ -170,8 +170,8 @@ func TestVerdict(t *testing.T) {
 	}
 }
 
-// A delivery that is called off blames no host: nothing is reported, and nothing
-// goes out in clear text.
+// A cancelled delivery is no failure of a host: it reports nothing and sends nothing in clear
+// text.
 func TestEndOfContext(t *testing.T) {
 	r := newRig(t)
 	r.publish(mtasts.ModeEnforce, "1", mx1)

@@ -9,15 +9,14 @@ import (
 	"time"
 )
 
-// DNS answers the look-ups of a delivery. [resolver.System] does, and
-// [resolver.Fake], and *[net.Resolver]. Nothing found is an error.
+// DNS answers the look-ups of a delivery. [resolver.System], [resolver.Fake] and *[net.Resolver]
+// implement it. An absent record is an error.
 type DNS interface {
 	LookupMX(ctx context.Context, name string) ([]*net.MX, error)
 	LookupNetIP(ctx context.Context, network, host string) ([]netip.Addr, error)
 }
 
-// lookupHosts returns the hosts that take mail for domain, the most preferred
-// first.
+// lookupHosts returns the MX hosts of domain, in the order of preference.
 func (s *Sender) lookupHosts(ctx context.Context, domain string) ([]string, error) {
 	records, err := s.DNS.LookupMX(ctx, domain)
 	if isNotFound(err) {
@@ -33,13 +32,13 @@ func (s *Sender) lookupHosts(ctx context.Context, domain string) ([]string, erro
 	}
 	if len(hosts) == 0 {
 		// RFC 7505, Section 3: a null MX.
-		return nil, &Rejection{fmt.Errorf("%s takes no mail, its MX record says", domain)}
+		return nil, &Rejection{fmt.Errorf("%s does not accept mail: it has a null MX", domain)}
 	}
 	return hosts, nil
 }
 
-// implicitMX is for a domain without MX records: it is its own MX host, if it has
-// an address (RFC 5321, Section 5.1).
+// implicitMX is for a domain without MX records: the domain is its own MX host if it has an
+// address (RFC 5321, Section 5.1).
 func (s *Sender) implicitMX(ctx context.Context, domain string) ([]string, error) {
 	if _, err := s.DNS.LookupNetIP(ctx, "ip", domain); isNotFound(err) {
 		return nil, &Rejection{fmt.Errorf("%s has neither an MX record nor an address", domain)}
@@ -57,8 +56,7 @@ func (s *Sender) dial(ctx context.Context, addr netip.Addr) (net.Conn, error) {
 	return s.Dial(ctx, "tcp", net.JoinHostPort(addr.String(), s.Port))
 }
 
-// isNotFound reports whether the DNS has said that there is no such record, which
-// is not the same as a failed look-up.
+// isNotFound reports whether err means that there is no such record. A failed look-up does not.
 func isNotFound(err error) bool {
 	dns, ok := errors.AsType[*net.DNSError](err)
 	return ok && dns.IsNotFound

@@ -44,7 +44,7 @@ func TestSecondAddressIsUsedWhenTLSFailsAtFirst(t *testing.T) {
 			r := newRig(t)
 			r.twoHosts()
 			r.publish(mode, "1", mx1, mx2)
-			r.friendly(first, mtaststest.MX{}) // whose certificate is for another name
+			r.friendly(first, mtaststest.MX{}) // the certificate is for another name
 			r.friendly(mx2, mtaststest.MX{})
 			r.AddMX(mx1, mtaststest.MX{})
 			r.sessions[mx1] = new(atomic.Int32)

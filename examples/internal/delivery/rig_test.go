@@ -75,7 +75,7 @@ func (r *rig) publish(mode mtasts.Mode, id string, hosts ...string) {
 	r.Publish(domain, id, mtaststest.Policy(mode, time.Hour, hosts...))
 }
 
-// friendly adds an MX host that takes every message.
+// friendly adds an MX host that accepts every message.
 func (r *rig) friendly(host string, mx mtaststest.MX) {
 	r.t.Helper()
 	count := new(atomic.Int32)
@@ -94,7 +94,7 @@ func (r *rig) serve(host string, serve func(net.Conn)) {
 	}
 }
 
-// scripted adds an MX host that answers as told.
+// scripted adds an MX host with fixed replies.
 func (r *rig) scripted(host string, replies map[string]string) *script {
 	r.t.Helper()
 	s := &script{replies: replies}
@@ -102,7 +102,7 @@ func (r *rig) scripted(host string, replies map[string]string) *script {
 	return s
 }
 
-// secured is scripted for a host that offers STARTTLS, with a good certificate.
+// secured is scripted for a host that offers STARTTLS, with a valid certificate.
 func (r *rig) secured(host string, replies, inTLS map[string]string) *script {
 	r.t.Helper()
 	ca := testpki.Must(testpki.New())
@@ -140,7 +140,7 @@ func (r *rig) wantMail(want ...string) {
 	}
 }
 
-// wantResults asserts what has been reported about sessions.
+// wantResults asserts which results were reported about sessions.
 func (r *rig) wantResults(want ...mtasts.Result) {
 	r.t.Helper()
 	var got []mtasts.Result
@@ -154,7 +154,7 @@ func (r *rig) wantResults(want ...mtasts.Result) {
 	}
 }
 
-// wantDeferred asserts that err is to be tried again.
+// wantDeferred asserts that err is a deferral.
 func (r *rig) wantDeferred(err error) {
 	r.t.Helper()
 	if err == nil || isRejected(err) || errors.Is(err, delivery.ErrUnanswered) {
@@ -172,6 +172,6 @@ func (r *rig) wantHeld(err error, result mtasts.Result) {
 	r.t.Helper()
 	held, ok := errors.AsType[*mtasts.Error](err)
 	if !ok || held.Result != result || isRejected(err) {
-		r.t.Errorf("Deliver: %v, want it to be held back for %q", err, result)
+		r.t.Errorf("Deliver: %v, want a deferral because of %q", err, result)
 	}
 }

@@ -10,17 +10,15 @@ import (
 	"sync/atomic"
 )
 
-// A script is an SMTP server that answers as told, where an MX host of a World is
-// always friendly.
+// A script is an SMTP server with fixed replies.
 type script struct {
-	// replies are its answers to a verb, to "." at the end of a message, and to ""
-	// at the beginning; hangUp closes the connection instead. The usual answer
-	// where there is none. After a 220 to STARTTLS the handshake follows, and then
-	// inTLS is in their place.
+	// replies are its replies to a verb, to "." at the end of a message, and to "" at the
+	// beginning. hangUp closes the connection. Without an entry the reply is the usual one.
+	// After a 220 to STARTTLS the handshake follows, and inTLS replaces replies.
 	replies, inTLS map[string]string
 	tls            *tls.Config
 
-	sessions, messages atomic.Int32 // begun; received to the end
+	sessions, messages atomic.Int32 // begun; received completely
 }
 
 const hangUp = "hang up"

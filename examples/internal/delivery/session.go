@@ -14,7 +14,7 @@ import (
 	"github.com/mtasts/go-mtasts/examples/internal/starttls"
 )
 
-// How long a host may take for a step (RFC 5321, Section 4.5.3.2).
+// Time limits of a host for each step (RFC 5321, Section 4.5.3.2).
 const (
 	replyLimit = 5 * time.Minute  // the greeting; EHLO, STARTTLS with the handshake, MAIL, RCPT
 	dataLimit  = 2 * time.Minute  // DATA
@@ -23,7 +23,7 @@ const (
 	quitLimit  = 5 * time.Second
 )
 
-// maxReplies is how much a host may say in one session. net/smtp has no limit.
+// maxReplies is the limit for all replies of a session, in octets. net/smtp has none.
 const maxReplies = 1 << 20
 
 // A session is an SMTP session with one MX host.
@@ -31,12 +31,12 @@ type session struct {
 	host      string
 	conn      net.Conn
 	smtp      *smtp.Client
-	offersTLS bool // in the answer to EHLO
+	offersTLS bool // in the reply to EHLO
 	log       func(format string, args ...any)
 	release   func() bool
 }
 
-// connect opens a session, until after EHLO. It ends with ctx at the latest.
+// connect opens a session up to EHLO. The end of ctx also ends the session.
 func (s *Sender) connect(ctx context.Context, host string, addr netip.Addr) (*session, error) {
 	conn, err := s.dial(ctx, addr)
 	if err != nil {
@@ -58,12 +58,11 @@ func (s *Sender) connect(ctx context.Context, host string, addr netip.Addr) (*se
 	return c, nil
 }
 
-// limit gives the host d for the next step.
+// limit sets the time limit of the next step.
 func (c *session) limit(d time.Duration) { c.conn.SetDeadline(time.Now().Add(d)) }
 
-// close ends the session, if it has not ended. How the host takes that is of no
-// interest: were a failed QUIT one of the delivery, a message that the host has taken
-// would be delivered again.
+// close ends the session, if it has not ended. It ignores the reply to QUIT: if a failed QUIT
+// were a failure of the delivery, an accepted message would be delivered twice.
 func (c *session) close() {
 	if c.smtp != nil {
 		c.limit(quitLimit)
@@ -73,8 +72,7 @@ func (c *session) close() {
 	c.conn.Close()
 }
 
-// send has the host take m. After an error it has not taken m, or it is an
-// [ErrUnanswered]. None but its errors can be a [*Rejection] by a host.
+// send sends m. If it fails, the host has not accepted m, or the error wraps [ErrUnanswered].
 func (c *session) send(m Message) error {
 	c.limit(replyLimit)
 	if err := c.smtp.Mail(m.From); err != nil {
@@ -92,7 +90,7 @@ func (c *session) send(m Message) error {
 	for block := range slices.Chunk(m.Data, 32<<10) {
 		c.limit(blockLimit)
 		if _, err := body.Write(block); err != nil {
-			c.conn.Close() // before anything, QUIT even, can end what would be half a message
+			c.conn.Close() // at once: nothing may be sent after half a message
 			return c.refusal("message", err)
 		}
 	}
@@ -103,13 +101,13 @@ func (c *session) send(m Message) error {
 		}
 		return c.refusal("message", err)
 	}
-	c.log("%s: has taken the message", c.host)
+	c.log("%s: accepted the message", c.host)
 	return nil
 }
 
-// refusal says to which command of the transaction the host gave err, and whether that is
-// for good: a reply 5yz is (RFC 5321, Section 4.2.1), but for one that demands STARTTLS of
-// a session in clear text (RFC 3207, Section 4), which another host may not.
+// refusal wraps the error of a command. A 5yz reply is permanent (RFC 5321, Section 4.2.1), and so
+// a [*Rejection]. A 530 in clear text is not: it requires STARTTLS (RFC 3207, Section 4), which
+// another host may not.
 func (c *session) refusal(command string, err error) error {
 	reply, answered := errors.AsType[*textproto.Error](err)
 	_, encrypted := c.smtp.TLSConnectionState()
@@ -120,9 +118,9 @@ func (c *session) refusal(command string, err error) error {
 	return err
 }
 
-const errEndless = textproto.ProtocolError("the host talks without end")
+const errEndless = textproto.ProtocolError("the replies of the host are too long")
 
-// A boundedConn fails once left octets have been read from it.
+// A boundedConn fails after left octets have been read from it.
 type boundedConn struct {
 	net.Conn
 	left int

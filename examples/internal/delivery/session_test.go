@@ -12,7 +12,7 @@ import (
 
 type replies = map[string]string
 
-// Which host, and how often, after each kind of answer from the first.
+// The first reply that differs from the usual ones decides which hosts get the message.
 func TestAnswers(t *testing.T) {
 	const delivered, rejected, unanswered, second = "delivered", "rejected", "unanswered", "to the second host"
 	for _, test := range []struct {
@@ -20,17 +20,17 @@ func TestAnswers(t *testing.T) {
 		replies replies
 		want    string
 	}{
-		{"takes it", nil, delivered},
-		{"hangs up instead of a goodbye", replies{"QUIT": hangUp}, delivered},
-		{"knows HELO alone", replies{"EHLO": "502 what?"}, delivered},
+		{"accepts it", nil, delivered},
+		{"hangs up at QUIT", replies{"QUIT": hangUp}, delivered},
+		{"supports HELO only", replies{"EHLO": "502 what?"}, delivered},
 		{"refuses the client", replies{"": "554 no"}, second},
 		{"is busy", replies{"": "421 later"}, second},
 		{"hangs up at once", replies{"": hangUp}, second},
 		{"refuses EHLO and HELO", replies{"EHLO": "550 no", "HELO": "550 no"}, second},
 		{"refuses the sender for now", replies{"MAIL": "451 later"}, second},
 		{"refuses the sender", replies{"MAIL": "550 no"}, rejected},
-		{"demands STARTTLS", replies{"MAIL": "530 5.7.0 Must issue a STARTTLS command first"}, second},
-		{"demands STARTTLS late", replies{"RCPT": "530 5.7.0 Must issue a STARTTLS command first"}, second},
+		{"requires STARTTLS", replies{"MAIL": "530 5.7.0 Must issue a STARTTLS command first"}, second},
+		{"requires STARTTLS at RCPT", replies{"RCPT": "530 5.7.0 Must issue a STARTTLS command first"}, second},
 		{"refuses the recipient for now", replies{"RCPT": "450 later"}, second},
 		{"refuses the recipient", replies{"RCPT": "550 no such user"}, rejected},
 		{"hangs up on the recipient", replies{"RCPT": hangUp}, second},
@@ -73,7 +73,7 @@ func TestAnswers(t *testing.T) {
 	}
 }
 
-// RFC 5321, Section 2.4: EHLO keywords in any case.
+// RFC 5321, Section 2.4: EHLO keywords are case-insensitive.
 func TestSTARTTLSInAnyCase(t *testing.T) {
 	for _, answer := range []string{
 		"250-mx\r\n250 starttls",
@@ -96,8 +96,8 @@ func TestSTARTTLSInAnyCase(t *testing.T) {
 	}
 }
 
-// Whatever a host says to STARTTLS, or before, is no rejection of the message, and a
-// policy holds it back or lets it go in clear text.
+// A reply to STARTTLS is never a rejection of the message. The policy defers the message or
+// allows clear text.
 func TestRefusalOfSTARTTLS(t *testing.T) {
 	for _, reply := range []string{"454 later", "554 no", "502 what?", "421 bye", "no reply"} {
 		for _, mode := range []mtasts.Mode{mtasts.ModeEnforce, mtasts.ModeTesting} {
@@ -117,7 +117,7 @@ func TestRefusalOfSTARTTLS(t *testing.T) {
 	}
 }
 
-// A host whose STARTTLS fails and that demands it all the same.
+// STARTTLS fails at a host that requires it.
 func TestDemandForSTARTTLSAfterFallback(t *testing.T) {
 	demand := replies{"STARTTLS": "454 later", "MAIL": "530 5.7.0 Must issue a STARTTLS command first"}
 	t.Run("another host", func(t *testing.T) {
@@ -146,8 +146,8 @@ func TestDemandForSTARTTLSAfterFallback(t *testing.T) {
 	})
 }
 
-// An answer to EHLO inside TLS says nothing against TLS, so it is no reason to go on
-// without.
+// A negative reply to EHLO inside TLS is not a failure of TLS, so it is no reason for clear
+// text.
 func TestRefusalOfEHLOInsideTLS(t *testing.T) {
 	for _, reply := range []string{"502 what?", "421 bye", "554 no", "no reply"} {
 		for _, mode := range []mtasts.Mode{mtasts.ModeEnforce, mtasts.ModeTesting, mtasts.ModeNone} {
@@ -174,8 +174,8 @@ func TestRefusalOfEHLOInsideTLS(t *testing.T) {
 	}
 }
 
-// The end of a session before its first reply inside TLS is a failure of TLS: in TLS 1.3
-// that is how a server refuses a client.
+// If a session ends before the first reply inside TLS, TLS has failed: in TLS 1.3 a server can
+// refuse a client only then.
 func TestEndInsideTLS(t *testing.T) {
 	for name, change := range map[string]func(*script){
 		"hangs up": func(s *script) { s.inTLS = replies{"EHLO": hangUp} },
@@ -202,7 +202,7 @@ func TestEndInsideTLS(t *testing.T) {
 	}
 }
 
-func TestEndlessGreetingIsLeft(t *testing.T) {
+func TestEndlessGreetingIsAborted(t *testing.T) {
 	r := newRig(t)
 	r.twoHosts()
 	r.serve(mx1, endless)

@@ -1,6 +1,6 @@
-// Package loopback puts SMTP servers on TCP sockets of this machine, under host
-// names and addresses of their own: a sender looks a host up, connects to
-// 192.0.2.1:25, and arrives at a port of 127.0.0.1 that happened to be free.
+// Package loopback runs SMTP servers on TCP sockets of this machine, each with a host name and
+// an address of its own: a sender looks up a host, dials 192.0.2.1:25, and is connected to a
+// free port of 127.0.0.1.
 package loopback
 
 import (
@@ -14,8 +14,8 @@ import (
 	"github.com/mtasts/go-mtasts/resolver"
 )
 
-// A Network is such servers, with their addresses in DNS. Its methods may be
-// called concurrently.
+// A Network is a set of servers, with their addresses in DNS. Its methods are safe for
+// concurrent use.
 type Network struct {
 	DNS *resolver.Fake
 
@@ -24,12 +24,12 @@ type Network struct {
 	running sync.WaitGroup
 }
 
-// Serve has serve called, on a goroutine of its own, for each connection to port
-// 25 of host. serve must return when its client is gone.
+// Serve calls serve on a new goroutine for each connection to port 25 of host. serve must return
+// when its client has closed the connection. Serve fails if there is no free port.
 func (n *Network) Serve(host string, serve func(net.Conn)) error {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		return fmt.Errorf("a server for %s: %w", host, err)
+		return fmt.Errorf("start a server for %s: %w", host, err)
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -51,7 +51,7 @@ func (n *Network) Serve(host string, serve func(net.Conn)) error {
 	return nil
 }
 
-// Dial has the form of [net.Dialer.DialContext].
+// Dial connects to a server. It has the form of [net.Dialer.DialContext].
 func (n *Network) Dial(ctx context.Context, network, address string) (net.Conn, error) {
 	n.mu.Lock()
 	listener := n.servers[address]

@@ -1,5 +1,5 @@
-// Package starttls is STARTTLS with net/smtp, and tells apart what that runs together:
-// what a host says, and what becomes of TLS.
+// Package starttls does STARTTLS with net/smtp. It separates the failures of TLS from the replies
+// of the host, which net/smtp returns as one error.
 package starttls
 
 import (
@@ -13,12 +13,12 @@ import (
 	"github.com/mtasts/go-mtasts/mtasts"
 )
 
-// Offered reports whether a host lists STARTTLS in its answer to EHLO. An error is about
-// the connection, or the host has refused the session.
+// Offered reports whether a host lists STARTTLS in its reply to EHLO. It fails if the connection
+// does, or if the host refuses the session.
 //
-// RFC 5321, Section 2.4: keywords may come in any case. net/smtp finds only those in
-// upper case and keeps the answer to itself, so that a host which seems to have none is
-// asked once more, with helo as the name of the client.
+// RFC 5321, Section 2.4: keywords are case-insensitive. net/smtp finds STARTTLS only in upper
+// case and does not expose the reply. If it finds none, Offered sends EHLO again, with helo as
+// the name of the client.
 func Offered(c *smtp.Client, helo string) (bool, error) {
 	if offered, _ := c.Extension("STARTTLS"); offered {
 		return true, nil
@@ -28,7 +28,7 @@ func Offered(c *smtp.Client, helo string) (bool, error) {
 	}
 	_, answer, err := c.Text.ReadResponse(250)
 	if reply, ok := errors.AsType[*textproto.Error](err); ok && reply.Code/100 == 5 {
-		return false, nil // it knows HELO alone
+		return false, nil // the host supports HELO only
 	} else if err != nil {
 		return false, err
 	}
@@ -41,19 +41,18 @@ func Offered(c *smtp.Client, helo string) (bool, error) {
 	return false, nil
 }
 
-// Start puts a session under TLS and sends EHLO there, for it is in EHLO that net/smtp
-// makes the handshake. One of the errors is nil, or both are.
+// Start starts TLS and sends EHLO inside it, during which net/smtp completes the handshake. At
+// least one of the errors is nil.
 //
-// cause says why TLS could not be had, for [mtasts.Host.AllowFallback]. refusal is an
-// answer to EHLO that came inside TLS: it is about the host, and the handshake is over
-// as it is after a success.
+// cause is a failure of TLS, for [mtasts.Host.AllowFallback]. refusal is a negative reply to EHLO
+// inside TLS: the handshake is complete, as it is without an error.
 func Start(c *smtp.Client, cfg *tls.Config) (cause, refusal error) {
 	err := c.StartTLS(cfg)
 	_, begun := c.TLSConnectionState() // the reply to STARTTLS was 220
 	_, reply := errors.AsType[*textproto.Error](err)
 	_, malformed := errors.AsType[textproto.ProtocolError](err)
 	switch {
-	case !reply && !malformed: // a bad certificate, an alert, a hang-up; or nil
+	case !reply && !malformed: // nil, or a bad certificate, an alert, a closed connection
 		return err, nil
 	case !begun:
 		return fmt.Errorf("%w: %w", mtasts.ErrNoSTARTTLS, err), nil
