@@ -10,7 +10,7 @@ import (
 // maxFailing bounds how many failing domains are counted.
 const maxFailing = 100_000
 
-// alarms are about the policies that cannot be refreshed.
+// alarms are raised for policies that cannot be refreshed.
 type alarms struct {
 	client *Client
 
@@ -25,8 +25,8 @@ type failingPolicy struct {
 	retryAt  time.Time
 }
 
-// severity says how much of a policy's life has gone by: [slog.LevelInfo] at first,
-// Warn from 50 %, Error from 75 %, and above Error from 90 %.
+// severity tells how much of the life of p is over: [slog.LevelInfo] at first, Warn from 50 %,
+// Error from 75 %, and above Error from 90 %.
 func severity(p *Policy, now time.Time) slog.Level {
 	life, gone := p.Expires.Sub(p.Fetched), now.Sub(p.Fetched)
 	switch {
@@ -40,7 +40,7 @@ func severity(p *Policy, now time.Time) slog.Level {
 	return slog.LevelInfo
 }
 
-// retryAt is when the refresh of p is to be tried again, if it has failed.
+// retryAt returns when to refresh p again, if that has failed.
 func (a *alarms) retryAt(p *Policy) (time.Time, bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -50,11 +50,11 @@ func (a *alarms) retryAt(p *Policy) (time.Time, bool) {
 	return time.Time{}, false
 }
 
-// failed raises the alarm about a refresh that failed (RFC 8461, Section 10.2): an
-// event each time, a line in the log when it becomes more severe. A policy of mode
-// none is to be removable in peace (Section 8.3). blocked means that the refresh was
-// not even tried.
-func (a *alarms) failed(p *Policy, err *Error, retryAt time.Time, blocked bool) {
+// failed raises the alarm about a refresh that failed (RFC 8461, Section 10.2): an event each
+// time, and a line in the log when it becomes more severe. A policy of mode none raises none:
+// its publisher may remove it (Section 8.3). Nor does a refresh that was not tried, because a
+// fetch for the same id has just failed.
+func (a *alarms) failed(p *Policy, err *Error, retryAt time.Time, backedOff bool) {
 	now := time.Now()
 	a.mu.Lock()
 	f := a.failing[p.Domain]
@@ -65,7 +65,7 @@ func (a *alarms) failed(p *Policy, err *Error, retryAt time.Time, blocked bool) 
 		}
 	}
 	f.retryAt = retryAt
-	if blocked || !p.speaks() {
+	if backedOff || !p.speaks() {
 		a.mu.Unlock()
 		return
 	}
@@ -81,12 +81,12 @@ func (a *alarms) failed(p *Policy, err *Error, retryAt time.Time, blocked bool) 
 	c.emit(Event{Kind: EventRefresh, Domain: p.Domain, Policy: p, Result: err.Result, Reason: err.Reason, Err: err,
 		Failures: known.failures, Since: known.since, Severity: level})
 	if worse {
-		c.log.Log(c.ctx, level, "mtasts: a policy cannot be refreshed; after its end the domain is without protection",
+		c.log.Log(c.ctx, level, "mtasts: a policy cannot be refreshed; once it has expired the domain is without protection",
 			"domain", p.Domain, "failures", known.failures, "since", known.since, "expires", p.Expires, "error", err)
 	}
 }
 
-// recovered ends the alarm, when a refresh or a check has fetched the policy.
+// recovered ends the alarm. A refresh or a check has fetched p.
 func (a *alarms) recovered(p *Policy) {
 	a.mu.Lock()
 	f := a.failing[p.Domain]
@@ -101,14 +101,14 @@ func (a *alarms) recovered(p *Policy) {
 	}
 }
 
-// prune drops what nobody refreshes any more, because it has expired or was evicted.
+// prune drops what is not refreshed any more, because it has expired or was evicted.
 func (a *alarms) prune(now time.Time) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	maps.DeleteFunc(a.failing, func(_ string, f *failingPolicy) bool { return now.Sub(f.retryAt) > 24*time.Hour })
 }
 
-// of is how often the refresh of a domain has failed, and since when.
+// of returns how often the refresh of a domain has failed, and since when.
 func (a *alarms) of(domain string) (failures int, since time.Time) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -118,49 +118,9 @@ func (a *alarms) of(domain string) (failures int, since time.Time) {
 	return 0, time.Time{}
 }
 
-// count is how many policies cannot be refreshed.
+// count returns how many policies cannot be refreshed.
 func (a *alarms) count() int {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return len(a.failing)
-}
-
-// emitChanges reports what is remarkable about now, which takes the place of was. seenID
-// means that its id was seen before: name servers that disagree are reported once.
-func (c *Client) emitChanges(was, now *Policy, seenID bool) {
-	change := func(reason string) {
-		c.emit(Event{Kind: EventChange, Domain: now.Domain, Policy: now, Previous: was, Reason: reason})
-	}
-	if was.Mode == ModeEnforce && now.Mode != ModeEnforce {
-		change(ReasonEnforcementEnded)
-	}
-	if was.speaks() && now.speaks() && widened(was.MX, now.MX) {
-		change(ReasonPatternsAdded)
-	}
-	switch same := was.Text == now.Text; {
-	case was.ID == now.ID && !same:
-		change(ReasonSameIDOther)
-	case was.ID != now.ID && same && !seenID:
-		change(ReasonNewIDSame)
-	}
-}
-
-// widened reports whether now has all patterns of was and others besides. A plain move
-// gives some up.
-func widened(was, now []string) bool {
-	return has(now, was) && !has(was, now)
-}
-
-// has reports whether each of some is in all.
-func has(all, some []string) bool {
-	known := make(map[string]bool, len(all))
-	for _, mx := range all {
-		known[mx] = true
-	}
-	for _, mx := range some {
-		if !known[mx] {
-			return false
-		}
-	}
-	return true
 }

@@ -11,8 +11,8 @@ import (
 )
 
 // BenchmarkCheck asks for a domain whose answer is cached, with a check of the DNS each time.
-// The floor is the look-up of the record by net.Resolver. cpu-ns/op is the time that this
-// process spends on all cores.
+// The floor is the look-up of the record by net.Resolver, on a goroutine of its own like a check
+// that goes on behind an answer. cpu-ns/op is the time that this process spends on all cores.
 func BenchmarkCheck(b *testing.B) {
 	s := startCold(b)
 	s.prepare(b, 1)
@@ -38,8 +38,13 @@ func BenchmarkCheck(b *testing.B) {
 				names := s.netResolver()
 				start := cpuTime(b)
 				for b.Loop() {
-					if txt, err := names.LookupTXT(b.Context(), "_mta-sts."+domain+"."); (err == nil) != (answer == "policy") {
-						b.Fatal(txt, err)
+					found := make(chan error)
+					go func() {
+						_, err := names.LookupTXT(b.Context(), "_mta-sts."+domain+".")
+						found <- err
+					}()
+					if err := <-found; (err == nil) != (answer == "policy") {
+						b.Fatal(err)
 					}
 				}
 				reportCPU(b, start)

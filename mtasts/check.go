@@ -2,27 +2,20 @@ package mtasts
 
 import "time"
 
-// run finds out about a domain: what is cached or stored, then what is published.
+// run does a look-up: it reads what is cached or stored, checks what is published, and
+// caches and stores the result.
 func (c *Client) run(name string, l *lookup) {
-	e, stored, unread := c.recall(name)
+	defer c.finish(name, l)
+	e, stored, unread := c.read(name, l.job != nil)
+	known := e.valid(time.Now())
 	if c.ctx.Err() != nil {
 		l.err = closedError(name)
-		c.finish(name, l)
 		return
 	}
-	if l.job != nil {
-		c.reload(name, e)
-	}
-	known := e.valid(time.Now())
-	refresh := l.job != nil && known != nil
-	if refresh {
-		l.held = known
-	}
-	if c.answers(l, e, known, unread) {
-		c.finish(name, l)
+	if c.needsNoCheck(l, e, known, unread) {
 		return
 	}
-	begun := c.beginCheck(e)
+	violations := c.beginCheck(e)
 	if known != nil {
 		l.entry = e
 		close(l.answered)
@@ -30,145 +23,118 @@ func (c *Client) run(name string, l *lookup) {
 	found := c.discover(name, e, l)
 	if c.ctx.Err() != nil {
 		l.err = closedError(name)
-		c.finish(name, l)
 		return
 	}
-	l.checked, l.doubt, l.failure, l.blocked = true, found.doubt, found.failed, found.blocked
+	l.found = found
 
 	switch {
-	case found.learnt != nil:
-		l.policy = found.learnt
-		if refresh {
-			l.held = found.learnt
-		}
-		before := known
-		if before == nil {
-			before = stored
-		}
-		succeed(found.learnt, before)
-		c.adopt(name, e, known, found, refresh, before != nil || unread != nil)
-		c.endCheck(e, begun, known == nil || known.Text != found.learnt.Text, nil)
+	case found.fetched != nil:
+		p, before := found.fetched, stored
 		if known != nil {
-			c.emitChanges(known, found.learnt, found.seenID)
+			before = known
+			p.noteID(known, found.seenID)
 		}
+		succeed(p, before)
+		c.adopt(e, p, l.job != nil, before != nil || unread != nil)
+		c.endCheck(e, violations, known == nil || known.Text != p.Text, nil)
+		if known != nil {
+			c.emitChanges(known, p, found.seenID)
+		}
+		l.policy = p
+		return
 	case found.kept != nil:
-		// Nothing but a newer policy or the end of its life ends this one (RFC
-		// 8461, Section 3.3: the sender MUST apply it).
+		// RFC 8461, Section 3.3: the sender MUST apply it. Nothing but a newer policy or
+		// the end of its life ends it.
 		l.policy = found.kept
-		c.endCheck(e, begun, false, found.doubt)
-		if !refresh {
-			c.storeAgain(e, found.kept)
+		if c.endUnstored(e) {
+			c.writer.note(found.kept, e.lastUsed(), false)
 		}
 		if p := found.kept.withoutUntil(time.Now()); p != nil && e.policy.CompareAndSwap(found.kept, p) {
-			c.writer.note(p, e.lastUse.Load(), true)
+			c.writer.note(p, e.lastUsed(), true)
 		}
 	case unread != nil:
-		// There may be a policy that cannot be read, and nothing takes its place.
+		// There may be a policy that cannot be read. Only a fetched one replaces it.
 		l.err = unread
-		e.policy.Store(nil)
-		c.endCheck(e, begun, false, found.doubt)
+		e.setPolicy(nil)
 		c.hold(name, e)
 	default:
-		l.policy = noPolicy(name, found.cause)
+		l.policy = noPolicy(name, found.err)
 		l.policy.client = c
-		e.policy.Store(l.policy)
-		c.endCheck(e, begun, false, found.doubt)
+		e.setPolicy(l.policy)
 		c.hold(name, e)
 	}
-	c.finish(name, l)
+	c.endCheck(e, violations, false, found.incomplete())
 }
 
-// answers reports whether l needs no check, and sets its answer.
-func (c *Client) answers(l *lookup, e *cacheEntry, known *Policy, unread error) bool {
+// needsNoCheck sets the answer of l, if it has one without a check.
+func (c *Client) needsNoCheck(l *lookup, e *cacheEntry, known *Policy, unread error) bool {
 	switch {
-	case l.job != nil && known == nil && unread == nil:
-		return true // evicted for the quota, or expired: nobody has asked for it anew
-	case l.job != nil && known != nil:
-		if known.Fetched.Equal(l.job.fetched) {
-			return false
-		}
-		l.policy = known // another process, or another look-up, has done the job
-		return true
-	case l.force || c.since() >= time.Duration(e.checkAt.Load()):
+	case l.job != nil && known == nil:
+		return true // evicted for the quota, or expired: it comes back when it is asked for
+	case l.job != nil && known.Fetched.Equal(l.job.fetched):
+		return false
+	case l.job != nil:
+		l.policy = known // another process or look-up has refreshed it
+	case l.recheck || c.checkInterval < 0 || c.since() >= time.Duration(e.checkAt.Load()):
 		return false
 	case known != nil: // another look-up has ended meanwhile
 		l.policy = known
-		return true
 	case unread != nil: // a check was made a moment ago
 		l.err = unread
-		return true
+	default:
+		l.policy = e.absence()
 	}
-	l.policy = e.absence()
-	return l.policy != nil
+	return l.policy != nil || l.err != nil
 }
 
-// recall returns what is known about a domain, from memory or else from the store: an
-// entry of memory whose policy is valid, or one without. stored is then what the store
-// has, valid or expired. An error means that there may be a policy which cannot be read:
-// one that is fetched can take its place, and nothing else can.
-func (c *Client) recall(name string) (e *cacheEntry, stored *Policy, err error) {
+// read returns what memory holds about a domain, with the policy that the store has if
+// memory has none that is valid. A refresh always reads the store: another process may have
+// stored a newer policy. stored is that of the store, valid or expired, where it was read
+// and is newer. An error means that there may be a policy which cannot be read.
+func (c *Client) read(name string, refresh bool) (e *cacheEntry, stored *Policy, err error) {
 	e = c.cached(name)
-	if e.valid(time.Now()) != nil {
-		return e, nil, nil
-	}
-	stored, used, err := c.load(name)
 	if e == nil {
 		e = new(cacheEntry)
 	}
+	known := e.valid(time.Now())
+	if known != nil && !refresh {
+		return e, nil, nil
+	}
+	stored, used, err := c.load(name)
+	if known != nil && (err != nil || stored == nil || !stored.stamp.After(known.stamp)) {
+		return e, nil, nil
+	}
 	if stored.valid(time.Now()) && stored.lasts() {
-		c.replace(name, e, stored, used) // and what is due stays due
+		e.setPolicy(stored)
+		e.checkAt.Store(0) // due when it is asked for
+		e.storedUse.Store(used.Unix())
+		e.lastUse.Store(c.lastUse(name, used).Unix())
+		c.hold(name, e)
 	}
 	return e, stored, err
 }
 
-// reload takes over what another process has stored since e was read.
-func (c *Client) reload(name string, e *cacheEntry) {
-	p, used, err := c.load(name)
-	was := e.policy.Load()
-	if err != nil || p == nil || was != nil && !p.stamp.After(was.stamp) {
-		return
-	}
-	c.replace(name, e, p, c.lastUse(name, used))
-}
-
-// replace puts a stored policy into e, to be checked when somebody asks about it.
-func (c *Client) replace(name string, e *cacheEntry, p *Policy, used time.Time) {
-	e.policy.Store(p)
-	e.checkAt.Store(int64(min(time.Duration(e.checkAt.Load()), c.since())))
-	e.lastUse.Store(used)
-	e.storedUse.Store(used)
-	c.hold(name, e)
-}
-
-// adopt puts a policy that has just been fetched in the place of known. A refresh is no
-// use of the domain. replaces means that the store may have the domain.
-func (c *Client) adopt(name string, e *cacheEntry, known *Policy, found finding, refresh, replaces bool) {
-	p, used := found.learnt, time.Now()
+// adopt makes p, just fetched, the policy of e. replaces means that the store may have
+// another one. A refresh is no use of the domain.
+func (c *Client) adopt(e *cacheEntry, p *Policy, refresh, replaces bool) {
 	p.client = c
 	c.alarms.recovered(p)
-	if refresh {
-		used = e.lastUse.Load()
+	if !refresh {
+		e.lastUse.Store(time.Now().Unix())
 	}
-	if known != nil {
-		p.noteID(known, found.seenID)
-	}
-	// Noted before anybody can ask, and find neither memory nor store to know. What the
-	// quota has refused or evicted does not come back by its refresh.
-	switch unstored := e.unstored.Load(); {
-	case unstored != 0 && !refresh:
-		c.storeAgain(e, p)
-	case unstored == 0 && (p.lasts() || replaces):
-		c.writer.note(p, used, replaces)
+	if p.lasts() || replaces { // with max_age 0 it ends the stored one
+		// p is noted before memory changes, so that load finds it in any case.
+		again := c.endUnstored(e)
+		if !c.writer.note(p, e.lastUsed(), replaces && !again) {
+			e.unstored.Store(dropped)
+		}
 	}
 	if !p.lasts() {
-		e.policy.Store(nil)
-		c.memory.Remove(name)
+		e.setPolicy(nil)
+		c.memory.Remove(p.Domain)
 		return
 	}
-	e.policy.Store(p)
-	if used.After(e.lastUse.Load()) {
-		e.lastUse.Store(used)
-	}
-	e.storedUse.Store(used)
-	c.hold(name, e)
+	e.setPolicy(p)
+	e.storedUse.Store(e.lastUse.Load())
+	c.hold(p.Domain, e)
 }

@@ -17,65 +17,68 @@ import (
 // lookupLimit ends a TXT look-up whose resolver has no limit of its own.
 const lookupLimit = 20 * time.Second
 
-// A finding is what a check of a domain has brought to light.
+// A finding is the result of a check.
 type finding struct {
-	learnt *Policy // newly fetched
-	seenID bool    // its id is one of the last that were seen
-	kept   *Policy // cached and valid, if nothing was learnt
-	cause  *Error  // why there is neither, or why kept could not be confirmed
+	fetched *Policy // the policy that was fetched, if one was
+	seenID  bool    // and one was fetched or cached under its id before
+	kept    *Policy // otherwise the cached policy, if it is valid
+	err     *Error  // why there is neither, or why kept could not be checked
 
-	failed  *Error // why the fetch failed, if one was due
-	blocked bool   // it was not tried, because it has failed a moment ago
-
-	// doubt is set when the check could not be completed: the DNS gave no
-	// answer, or an id was seen whose policy could not be had.
-	doubt *Error
+	fetchFailed bool // err is about the fetch
+	backedOff   bool // which was not tried, because one has failed a moment ago
 }
 
-// discover finds out whether domain publishes another policy than the one in e, and
-// fetches it if so (RFC 8461, Section 5.1, steps 1 and 3; Section 3).
+// incomplete returns why the check could not be completed, and nil if it could: the DNS gave
+// no answer, or there is an id whose policy could not be fetched.
+func (f *finding) incomplete() *Error {
+	if f.err != nil && (f.err.Temporary || f.fetchFailed) {
+		return f.err
+	}
+	return nil
+}
+
+// discover asks the DNS for the id of domain, and fetches the policy file if the id is new
+// (RFC 8461, Section 5.1, steps 1 and 3; Section 3). e holds what is cached. The finding is
+// empty once the client is closed.
 //
-// The record comes first, and then the address of the policy host. To ask for both at
-// once would save a round trip, of five, at the first message to a domain that has a
-// policy. But most domains have none: for each of them it would be three queries
-// instead of one, two of which are for a name that nobody has announced. Where a policy
-// is cached, nobody waits for the check, or the record nearly always has the same id
-// and no address is needed. The file, at any rate, must come after the record: an older
-// one would be cached under an id that is not its own (Section 8.1).
+// The record comes before the address of the policy host. Both at once would save one round
+// trip of five at the first message to a domain with a policy, and cost every domain without
+// one two more queries. The file comes after the record: an older file would be cached under
+// an id that is not its own (Section 8.1).
 func (c *Client) discover(domain string, e *cacheEntry, l *lookup) finding {
-	due := e.isDue()
 	c.stats.discoveries.Add(1)
+	due := e.isDue()
 	id, failure := c.lookupID(domain)
 	if c.ctx.Err() != nil {
-		return finding{cause: closedError(domain)}
+		return finding{}
 	}
-	known := e.valid(time.Now()) // now, for the look-up takes its time
+	now := time.Now()
+	known := e.valid(now)
 	refresh := l.job != nil
-	fetchAnyway := known != nil && (refresh || known.isDoubtful(time.Now(), l.recheck, due))
-	if failure != nil && fetchAnyway && (refresh || !failure.Temporary) {
+	refetch := known != nil && (refresh || known.mayBeStale(now, l.recheck, due))
+	if failure != nil && refetch && (refresh || !failure.Temporary) {
 		// Section 10.2: "regardless of the state of the TXT record".
 		id, failure = known.ID, nil
 	}
 	if failure != nil {
 		c.reportRecord(known, failure)
-		found := finding{kept: known, cause: failure}
-		if failure.Temporary {
-			found.doubt = failure
-		}
-		return found
+		return finding{kept: known, err: failure}
 	}
-	if known != nil && known.ID == id && !fetchAnyway {
+	sameID := known != nil && known.ID == id
+	if sameID && !refetch {
 		// The record is not authenticated, so it confirms nothing: the policy
 		// lives as long as it did before.
 		return finding{kept: known}
 	}
-	switch last, recent := e.recentFetch(id, c.since()); {
-	case recent && last.failure != nil:
-		c.stats.backoffs.Add(1)
-		return finding{kept: known, cause: last.failure, doubt: last.failure, failed: last.failure, blocked: true}
-	case recent && known != nil && !fetchAnyway && !l.recheck:
-		// Two name servers that disagree give two ids in turn.
-		return finding{kept: known}
+	if last, recent := e.recentFetch(id, c.since()); recent {
+		switch {
+		case last.failure != nil:
+			c.stats.backoffs.Add(1)
+			return finding{kept: known, err: last.failure, fetchFailed: true, backedOff: true}
+		case known != nil && !refetch && !l.recheck:
+			// Two name servers that disagree give two ids in turn.
+			return finding{kept: known}
+		}
 	}
 
 	if !refresh { // Run has places of its own for its fetches
@@ -84,33 +87,31 @@ func (c *Client) discover(domain string, e *cacheEntry, l *lookup) finding {
 			defer func() { <-c.fetches }()
 		case <-l.hurry:
 		case <-c.ctx.Done():
-			return finding{cause: closedError(domain)}
+			return finding{}
 		}
 	}
-	seenID := e.hasFetched(id) || known != nil && known.ID == id
-	learnt, failure := c.fetchPolicy(domain, id)
+	fetched, failure := c.fetchPolicy(domain, id)
 	if c.ctx.Err() != nil {
-		return finding{cause: closedError(domain)}
+		return finding{}
 	}
-	e.noteFetch(fetchAttempt{id: id, at: c.since(), failure: failure})
+	again := e.noteFetch(fetchAttempt{id: id, at: c.since(), failure: failure})
 	if failure == nil {
 		c.stats.fetchesOK.Add(1)
-		return finding{learnt: learnt, seenID: seenID}
+		return finding{fetched: fetched, seenID: again || sameID}
 	}
 	c.stats.fetchesFailed.Add(1)
-	known = e.valid(time.Now())
+	known = e.valid(time.Now()) // the fetch may have taken a minute
 	if known == nil || known.speaks() {
 		c.emitError(EventPolicy, known, failure)
 	}
-	return finding{kept: known, cause: failure, doubt: failure, failed: failure}
+	return finding{kept: known, err: failure, fetchFailed: true}
 }
 
-// isDoubtful reports whether the file is to be fetched again although the record may have
-// the id of p: because the clock was wrong when p was fetched; because somebody wants to
-// know before a message fails for good; or because p came under a new id that promised
-// another file, which a cache in front of the policy host may have held back (RFC 8461,
-// Section 8.1).
-func (p *Policy) isDoubtful(now time.Time, recheck, due bool) bool {
+// mayBeStale reports whether the file is to be fetched again even if the record has the id of
+// p: because the clock was wrong when p was fetched, because the check comes before a message
+// fails for good, or because p came under a new id with the file of the old one. A cache in
+// front of the policy host may then have held the new file back (RFC 8461, Section 8.1).
+func (p *Policy) mayBeStale(now time.Time, recheck, due bool) bool {
 	age := now.Sub(p.Fetched)
 	switch {
 	case age < 0:
@@ -127,8 +128,8 @@ func (p *Policy) isDoubtful(now time.Time, recheck, due bool) bool {
 	return since < end && (due || age >= min(max(since/2, least), most))
 }
 
-// noteID notes whether p, which takes the place of before, came under a new id with the
-// file of the old one.
+// noteID notes whether p, which replaces before, came under a new id with the file of the
+// old one.
 func (p *Policy) noteID(before *Policy, seenID bool) {
 	switch {
 	case p.Text != before.Text:
@@ -139,7 +140,7 @@ func (p *Policy) noteID(before *Policy, seenID bool) {
 	}
 }
 
-// reportRecord reports why no id could be had, if that is the publisher's concern.
+// reportRecord reports why there is no id, if the publisher is to know.
 func (c *Client) reportRecord(known *Policy, failure *Error) {
 	invalid := failure.Reason == ReasonRecordInvalid || failure.Reason == ReasonRecordsMany
 	switch {
@@ -159,8 +160,8 @@ func (c *Client) reportRecord(known *Policy, failure *Error) {
 	}
 }
 
-// lookupID returns the id of the domain's TXT record. The error is Temporary if
-// the DNS did not tell whether there is one.
+// lookupID returns the id of the domain's TXT record. The error is Temporary if the DNS did
+// not say whether there is one.
 func (c *Client) lookupID(domain string) (string, *Error) {
 	name := sts.RecordLabel + domain
 	if len(name) > 253 {
@@ -179,7 +180,7 @@ func (c *Client) lookupID(domain string) (string, *Error) {
 	record, err := sts.FindRecord(txts)
 	switch {
 	case err == nil:
-		return strings.Clone(record.ID), nil // and let go of a record of up to 64 KiB
+		return strings.Clone(record.ID), nil // not a part of a record of up to 64 KiB
 	case errors.Is(err, sts.ErrNoRecord):
 		return "", &Error{Domain: domain, Reason: ReasonNoRecord, Err: err}
 	case errors.Is(err, sts.ErrManyRecords):
@@ -210,8 +211,8 @@ func (c *Client) fetchPolicy(domain, id string) (*Policy, *Error) {
 
 // fetchFailure puts a failed GET into the terms of RFC 8460, Section 4.3.2.2.
 func (c *Client) fetchFailure(domain string, err error) *Error {
-	// The error itself may hold on to all that the host has sent, its certificates
-	// above all, and is cached; its text will do.
+	// The error is cached, and may refer to all that the host has sent, above all its
+	// certificates. Only its text is kept.
 	e := &Error{Domain: domain, Result: ResultPolicyFetchError, Err: errors.New(printable(describe(err), 400))}
 	if answer, ok := errors.AsType[*fetch.Error](err); ok && answer.Refused {
 		e.Reason = ReasonNotAPolicyFile
@@ -220,7 +221,7 @@ func (c *Client) fetchFailure(domain string, err error) *Error {
 	result, reason := certcheck.ClassifyWith(err, c.roots)
 	e.Reason = reason
 	switch {
-	case reason == ReasonNoAuthorities: // the fault of this machine, and not of the host
+	case reason == ReasonNoAuthorities: // the fault of this machine, not of the host
 		e.Result = ResultValidationFailure
 		c.checkAuthorities(e)
 	case strings.HasPrefix(result, "certificate-"):

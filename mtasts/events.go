@@ -32,9 +32,9 @@ const (
 	// enforce or testing. Result is empty for success.
 	EventSession EventKind = "session"
 
-	// EventOpportunistic: the outcome of one attempt without a policy to apply, because
-	// there is none, its mode is none, or an override exempts the domain. Result is empty
-	// if there was a TLS session, verified or not.
+	// EventOpportunistic: the outcome of one attempt without a policy to apply. There is
+	// none, its mode is none, or an override exempts the domain. Result is empty if there
+	// was a TLS session, verified or not.
 	EventOpportunistic EventKind = "opportunistic"
 
 	// EventPolicy: the client could not get the policy of a domain. If none is cached, the

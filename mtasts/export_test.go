@@ -9,7 +9,7 @@ func Reseal(domain string, value []byte, fetched time.Time) (entry []byte, expir
 		panic(err)
 	}
 	expires = fetched.Add(p.Expires.Sub(p.Fetched))
-	p.Fetched, p.stamp = fetched, fetched
+	p.Fetched, p.Expires, p.stamp = fetched, expires, fetched
 	entry = encodeEntry(p, used)
 	return entry, expires
 }

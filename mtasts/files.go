@@ -21,9 +21,9 @@ func parseFile(text string) (*policyFile, error) {
 	return &policyFile{text, p}, nil
 }
 
-// sharedFiles has domains with the same policy file share it in memory: most are copies
-// of those of a few providers. It holds the files that were parsed last, so that a
-// publisher of many different ones costs no more than maxShared times maxSharedSize.
+// sharedFiles lets domains with the same policy file share it in memory. Most domains have
+// that of a large provider. The cache is bounded, so a publisher of many different files costs
+// maxShared times maxSharedSize at most.
 type sharedFiles struct {
 	byText *lru.Cache[string, *policyFile]
 }
@@ -41,7 +41,7 @@ func newSharedFiles() sharedFiles {
 	return sharedFiles{byText}
 }
 
-// parse is [parseFile], but for a text that is here already.
+// parse is [parseFile], but for a text that is in the cache.
 func (s sharedFiles) parse(text string) (*policyFile, error) {
 	if len(text) > maxSharedSize {
 		return parseFile(text)

@@ -141,7 +141,7 @@ func serverName(mx string) string {
 //
 // Under mode enforce, an [*Error] means that the session must not carry the message: go on to
 // the next MX host. Under mode testing, Verify reports a failure and returns nil. Under mode
-// none it only reports an [EventOpportunistic].
+// none it reports an [EventOpportunistic].
 //
 // The session may have been set up without [Host.TLSConfig], or for another message: see
 // Connection pools in the package documentation. Pass the zero state for a connection in
@@ -189,9 +189,9 @@ func (h *Host) Verify(cs tls.ConnectionState) error {
 // In every mode, AllowFallback returns an error if a check in the base passed to TLSConfig
 // has failed: MTA-STS must not override DANE (RFC 8461, Section 2).
 //
-// The failure is reported. Under enforce, the next [Client.PolicyFor] for the domain first
-// checks for a newer policy. So call AllowFallback for each TLS failure, even if the sender
-// never falls back.
+// AllowFallback reports the failure. Under enforce, the next
+// [Client.PolicyFor] for the domain first checks for a newer policy. So call it for each TLS
+// failure, even if the sender never falls back.
 func (h *Host) AllowFallback(cause error) error {
 	if refused := h.refused.Load(); refused != nil {
 		e := &Error{Domain: h.policy.Domain, MX: h.Name, Result: ResultValidationFailure,

@@ -38,21 +38,24 @@ type Cached struct {
 // then goes on with the rest, if it can.
 func (c *Client) All(ctx context.Context) iter.Seq2[*Cached, error] {
 	return func(yield func(*Cached, error) bool) {
-		c.scan(ctx, func(e storedEntry, err *Error) bool {
+		c.scan(ctx, func(e *storedEntry, err *Error) bool {
 			if err != nil {
 				return yield(nil, err)
 			}
-			if unsaved, _ := c.writer.get(e.policy.Domain); unsaved != nil {
-				e.policy = unsaved
+			p, _ := c.writer.get(e.head.Domain)
+			if p == nil {
+				if p, err = c.parse(e); err != nil {
+					return yield(nil, err)
+				}
 			}
-			return yield(c.describe(e), nil)
+			return yield(c.describe(p, e.used), nil)
 		})
 	}
 }
 
-func (c *Client) describe(e storedEntry) *Cached {
-	now, p := time.Now(), e.policy
-	d := &Cached{Policy: c.overridden(p.afterClockChange(now)), LastUse: c.lastUse(p.Domain, e.used)}
+func (c *Client) describe(p *Policy, used time.Time) *Cached {
+	now := time.Now()
+	d := &Cached{Policy: c.overridden(p.afterClockChange(now)), LastUse: c.lastUse(p.Domain, used)}
 	d.Failures, d.Since = c.alarms.of(p.Domain)
 	if r := c.refresher.Load(); r != nil && p.valid(now) {
 		if j, ok := r.plan(p, d.LastUse, now); ok {

@@ -59,7 +59,7 @@ type Policy struct {
 	// stamp and until serve when the clock is set: see succeed.
 	stamp, until time.Time
 
-	// idAhead is when a new id came with an unchanged file, or zero: see isDoubtful.
+	// idAhead is when a new id came with an unchanged file, or zero: see mayBeStale.
 	idAhead time.Time
 }
 

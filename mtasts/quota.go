@@ -21,7 +21,7 @@ const (
 	lowQuota = 90
 )
 
-// A quota bounds the store while Run runs: only its walks know how much the store holds.
+// A quota bounds the store while Run runs, whose walks count what the store holds.
 type quota struct {
 	client *Client
 	most   int64        // octets
@@ -31,16 +31,15 @@ type quota struct {
 
 var errFull = errors.New("the store is full; raise Options.Quota")
 
-// admits reports whether the store has room for d. What takes the place of a stored policy
-// always has: the older one must not come back.
-func (q *quota) admits(d *dirtyPolicy) bool {
-	p := d.policy
+// admits reports whether the store has room for p. What replaces a stored policy is always
+// admitted: the older one must not come back.
+func (q *quota) admits(p *Policy) bool {
 	limit := q.most
 	if p.Mode == ModeEnforce {
 		limit = limit / 100 * enforceQuota
 	}
 	if !q.known.Load() || q.stored.Load() <= limit || q.client.ctx.Err() != nil {
-		return true // and Close rather passes the quota than loses something
+		return true // Close rather exceeds the quota than loses something
 	}
 	ctx, cancel := context.WithTimeout(q.client.ctx, storeLimit)
 	defer cancel()
@@ -52,85 +51,86 @@ func (q *quota) admits(d *dirtyPolicy) bool {
 	return false
 }
 
-// The ranks in which entries go when the store is full: policies that protect
-// nothing, then those that only report, then those that enforce, by the days since
-// somebody asked about their domain. One that enforces and was in use within a day
-// stays: to evict it would be what an attacker wants.
+// The ranks in which a full store evicts: policies that protect nothing, then those that only
+// report, then those that enforce, by the days since their domain was asked about. One that
+// enforces and was in use within a day stays: an attacker would want it evicted.
 const (
 	rankNone    = 0
 	rankTesting = 1
-	rankIdle    = 2 // idle for 30 days and more, then 29, ... at last 1
+	rankIdle    = 2 // idle for 30 days or more; then 29, ... and 1
 	idleDays    = 30
 	ranks       = rankIdle + idleDays + 1
 	rankKept    = ranks - 1
 )
 
-func rank(p *Policy, used, now time.Time) int {
-	switch p.Mode {
+func rank(mode Mode, used, now time.Time) int {
+	switch mode {
 	case ModeNone:
 		return rankNone
 	case ModeTesting:
 		return rankTesting
 	}
-	// The store has a use once a day, so the last one may be a day later.
+	// The store has one use a day, so the last one may be a day later.
 	days := int(now.Sub(used)/(24*time.Hour)) - 1
 	return rankKept - min(max(days, 0), idleDays)
 }
 
-// A tally is what a walk has found in the store, in octets.
-type tally struct {
-	total  int64
-	byRank [ranks]int64
-}
-
-func (t *tally) add(rank, size int) {
-	t.total += int64(size)
-	t.byRank[rank] += int64(size)
-}
-
-// enforce evicts entries until the store is below its quota, those of the lowest rank
-// first. t is what the walk has found, which came to its end at the time now.
-func (q *quota) enforce(ctx context.Context, t tally, now time.Time) {
-	q.stored.Store(t.total)
+// enforce evicts entries until the store is below its quota, those of the lowest rank first. A
+// walk has just found stored octets.
+func (q *quota) enforce(ctx context.Context, stored int64) {
+	q.stored.Store(stored)
 	q.known.Store(true)
-	if t.total <= q.most {
+	if stored <= q.most {
 		return
 	}
-	excess := t.total - q.most/100*lowQuota
-	last := 0 // the rank in which the excess ends
-	for sum := int64(0); last < rankKept; last++ {
-		if sum += t.byRank[last]; sum >= excess {
-			break
-		}
+	c, now := q.client, time.Now()
+	rankOf := func(e *storedEntry) int { return rank(e.head.Mode, c.lastUse(e.head.Domain, e.used), now) }
+
+	low := q.most / 100 * lowQuota
+	var byRank [ranks]int64 // octets
+	c.walk(ctx, func(e *storedEntry) bool {
+		byRank[rankOf(e)] += e.size()
+		return true
+	})
+	highest := 0 // the rank that is evicted last
+	for excess := stored - low - byRank[0]; excess > 0 && highest < rankKept-1; excess -= byRank[highest] {
+		highest++
 	}
-	c := q.client
-	var batch []cache.Change
-	var evicted []*Policy
+
+	var (
+		removals []cache.Change
+		evicted  []*Policy
+		octets   int64 // of evicted
+	)
 	flush := func() {
-		ctx, cancel := context.WithTimeout(ctx, storeLimit)
-		defer cancel()
-		if c.store.Write(ctx, batch) == nil { // what fails is tried again on the next walk
+		if c.remove(ctx, removals) == nil { // what fails is tried again on the next walk
+			q.stored.Add(-octets)
 			for _, p := range evicted {
 				c.setUnstored(p, refused)
 				c.stats.evictions.Add(1)
 				c.emit(Event{Kind: EventEvicted, Domain: p.Domain, Policy: p, Reason: ReasonStoreFull})
 			}
 		}
-		batch, evicted = nil, nil
+		removals, evicted, octets = nil, nil, 0
 	}
-	c.walk(ctx, func(p *Policy, used time.Time, size int) bool {
-		if k := rank(p, c.lastUse(p.Domain, used), now); k > last || k == rankKept {
+	c.walk(ctx, func(e *storedEntry) bool {
+		if rankOf(e) > highest {
 			return true
 		}
-		excess -= int64(size)
-		q.stored.Add(-int64(size))
-		batch = append(batch, cache.Change{Key: p.Domain, Fetched: p.stamp})
-		if evicted = append(evicted, p); len(batch) == maxBatch {
+		p, err := c.parse(e)
+		if err != nil {
+			return true
+		}
+		stored -= e.size()
+		octets += e.size()
+		evicted = append(evicted, p)
+		if removals = append(removals, e.removal()); len(removals) == maxBatch {
 			flush()
 		}
-		return excess > 0
+		return stored > low
 	})
-	if flush(); q.stored.Load() > q.most && ctx.Err() == nil {
-		c.log.Error("mtasts: the store is full of policies in use; new ones may be kept in memory only", "octets", q.stored.Load(), "quota", q.most)
+	flush()
+	if stored > q.most && ctx.Err() == nil {
+		c.log.Error("mtasts: the store is full of policies in use; new ones may be kept in memory only", "octets", stored, "quota", q.most)
 	}
 }

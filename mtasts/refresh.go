@@ -3,7 +3,6 @@ package mtasts
 import (
 	"context"
 	"errors"
-	"slices"
 	"sync"
 	"time"
 
@@ -14,40 +13,39 @@ const (
 	// walkEvery is the time between two walks through the store.
 	walkEvery = 15 * time.Minute
 
-	// maxRefreshes bounds the fetches of Run under way, and so its sockets. It is
-	// high because a policy host that never answers holds its place for a minute.
+	// maxRefreshes bounds the fetches of Run under way, and so its sockets. It is high
+	// because a policy host that does not answer holds a place for a minute.
 	maxRefreshes = 128
 
-	// maxJobs bounds the refreshes that are planned, and so what Run holds in memory of a
-	// store of millions. What is beyond it is left to the next walk.
+	// maxJobs bounds the planned refreshes, and so what Run holds in memory of a store of
+	// millions. The rest is left to the next walk. At 96 walks a day it is enough for the
+	// daily refresh of 19 million policies.
 	maxJobs = 200_000
 
-	// idleAfter is how long nobody must have asked about a domain for its policy
-	// to be left to expire.
+	// idleAfter is how long a domain must not have been asked about for its policy to be
+	// left to expire.
 	idleAfter = 30 * 24 * time.Hour
 
-	// removedAfter is how long an entry must have been expired before it is removed. By
-	// then nobody is about to renew it.
+	// removedAfter is how long an entry must have been expired to be removed. By then no
+	// look-up is about to renew it.
 	removedAfter = 24 * time.Hour
 )
 
-// Run keeps what is cached alive until ctx ends or the client is closed, and
-// then returns nil. Without it a policy lives for max_age from the last change of
-// its id, and an attacker needs only to wait for the end of that.
+// Run refreshes what is in use until ctx ends or the client is closed, and then returns nil.
+// Without it a policy lives for max_age from the last change of its id, and an attacker only
+// has to wait for the end of that.
 //
-// RFC 8461, Sections 3.3 and 10.2: each policy that is in use is fetched again over
-// HTTPS, whatever the TXT record says, at a random time at 30 to 70 % of its life
-// and at most 24 hours after its last fetch, but no sooner than five minutes after it. A
-// domain about which nobody has asked for 30 days is left to expire, and removed then, and
-// so is a policy that lives shorter than some 20 minutes. What is overdue after a restart
-// is spread over an hour, or over longer if it is very much. Processes that share a store
-// share the work.
+// Each policy in use is fetched again over HTTPS, whatever the TXT record says, at a random
+// time after 30 to 70 % of its life (RFC 8461, Sections 3.3 and 10.2). That is no later than 24
+// hours and no sooner than five minutes after its last fetch. A policy that was not asked for
+// in 30 days, or that lives for less than some 20 minutes, is left to expire and then removed.
+// What is overdue after a restart is spread over an hour, or over longer if it is very much.
+// Processes that share a store share the work.
 //
-// A fetch that fails is tried again, and reported as [EventRefresh] with a Severity
-// that rises as the end of the policy's life comes nearer. Run also keeps the store within
-// [Options].Quota.
+// A fetch that fails is tried again, and reported as [EventRefresh] with a Severity that rises
+// towards the end of the policy's life. Run also keeps the store within [Options].Quota.
 //
-// Only one Run at a time does the work; another returns an error at once.
+// Only one Run at a time does the work. A second one returns an error at once.
 func (c *Client) Run(ctx context.Context) error {
 	c.mu.Lock()
 	if c.closed {
@@ -59,7 +57,7 @@ func (c *Client) Run(ctx context.Context) error {
 		return &Error{Reason: ReasonAlreadyRunning, Err: errors.New("Run is running already")}
 	}
 	c.running = true
-	c.work.Add(1) // Close waits for what is learnt here
+	c.work.Add(1) // Close waits, so that what is fetched here is stored
 	c.mu.Unlock()
 	defer c.work.Done()
 	defer func() {
@@ -76,17 +74,19 @@ func (c *Client) Run(ctx context.Context) error {
 		client:   c,
 		schedule: newSchedule(),
 		slots:    make(chan struct{}, maxRefreshes),
-		wake:     make(chan struct{}, 1),
-		busy:     make(map[string]bool),
+		planned:  make(map[string]*time.Timer),
 	}
 	c.refresher.Store(r)
 	defer c.refresher.Store(nil)
 	for ctx.Err() == nil {
-		next := time.Now().Add(walkEvery)
-		r.walk(ctx, next)
-		r.dispatch(ctx, next)
+		next := time.After(walkEvery)
+		r.walk(ctx)
+		select {
+		case <-next:
+		case <-ctx.Done():
+		}
 	}
-	r.work.Wait()
+	r.stop()
 	c.quota.known.Store(false) // nobody counts any more
 	return nil
 }
@@ -96,79 +96,59 @@ type refresher struct {
 	client   *Client
 	schedule schedule
 	pace     pace
-	slots    chan struct{} // a place for each fetch under way
-	work     sync.WaitGroup
-	wake     chan struct{} // of capacity 1: the first of jobs has changed
+	steady   steadyClock
+	slots    chan struct{}  // a place for each fetch under way
+	work     sync.WaitGroup // of planned
 
-	steady steadyClock
-
-	mu   sync.Mutex
-	jobs []job           // until the next walk, the earliest last
-	busy map[string]bool // the domains whose refresh is under way
+	mu      sync.Mutex
+	planned map[string]*time.Timer // by domain, until its refresh has ended
 }
 
-// A job is a refresh to be done.
+// A job is a refresh to be made.
 type job struct {
 	domain  string
 	fetched time.Time // of the policy that the time is for
 	at      time.Time
-	paced   bool // the time has been agreed with the pace of its policy host
+	paced   bool // the time is reserved at the address of the policy host
 }
 
-// walk plans what is due before the next walk, removes what has expired, and has the
-// quota enforced.
-func (r *refresher) walk(ctx context.Context, next time.Time) {
+// walk starts what is due before the next walk, removes what has expired, and has the quota
+// enforced.
+func (r *refresher) walk(ctx context.Context) {
 	c := r.client
 	var (
-		t       tally
-		jobs    []job
 		expired []cache.Change
+		octets  int64
+		byMode  = make(map[Mode]int64)
 		now     = time.Now()
+		steady  = r.steady.since(now) >= time.Hour
 	)
-	remove := func() {
-		ctx, cancel := context.WithTimeout(ctx, storeLimit)
-		defer cancel()
-		c.store.Write(ctx, expired) // what fails is tried again on the next walk
-		expired = nil
-	}
-	byMode := make(map[Mode]int64)
-	steady := r.steady.since(now) >= time.Hour
-	whole := c.walk(ctx, func(p *Policy, used time.Time, size int) bool {
-		if p.valid(now) && p.lasts() {
-			used = c.lastUse(p.Domain, used)
+	whole := c.walk(ctx, func(e *storedEntry) bool {
+		p := e.head.afterClockChange(now)
+		switch {
+		case p.valid(now) && p.lasts():
 			byMode[p.Mode]++
-			t.add(rank(p, used, now), size)
-			if plain := p.withoutUntil(now); plain != nil {
-				c.writer.note(plain, used, true)
+			octets += e.size()
+			if j, ok := r.plan(p, e.used, now); ok && j.at.Before(now.Add(walkEvery)) {
+				r.start(ctx, j)
 			}
-			if j, ok := r.plan(p, used, now); ok && len(jobs) < maxJobs && j.at.Before(next) {
-				jobs = append(jobs, j)
-			}
-		} else if steady && now.Sub(p.storedUntil()) > removedAfter {
-			expired = append(expired, cache.Change{Key: p.Domain, Fetched: p.stamp})
-			if len(expired) == maxBatch {
-				remove()
+		case steady && now.Sub(p.storedUntil()) > removedAfter:
+			if expired = append(expired, e.removal()); len(expired) == maxBatch {
+				c.remove(ctx, expired) // what fails is tried again on the next walk
+				expired = nil
 			}
 		}
 		return true
 	})
-	if len(expired) > 0 {
-		remove()
-	}
+	c.remove(ctx, expired)
 	c.alarms.prune(now)
-	slices.SortFunc(jobs, later)
-	r.mu.Lock()
-	r.jobs = jobs
-	r.mu.Unlock()
 	if whole {
 		c.stats.enforce.Store(byMode[ModeEnforce])
 		c.stats.testing.Store(byMode[ModeTesting])
 		c.stats.none.Store(byMode[ModeNone])
-		c.quota.enforce(ctx, t, now)
+		c.quota.enforce(ctx, octets)
 	}
 }
-
-func later(a, b job) int { return b.at.Compare(a.at) }
 
 // plan says when p, last used at used, is to be refreshed, if it is.
 func (r *refresher) plan(p *Policy, used, now time.Time) (job, bool) {
@@ -182,87 +162,70 @@ func (r *refresher) plan(p *Policy, used, now time.Time) (job, bool) {
 	return job{domain: p.Domain, fetched: p.Fetched, at: at}, true
 }
 
-// dispatch starts each job when its time has come, until it is time for the next walk.
-func (r *refresher) dispatch(ctx context.Context, next time.Time) {
-	timer := time.NewTimer(0)
-	defer timer.Stop()
-	for time.Now().Before(next) {
-		r.mu.Lock()
-		var first job
-		until := next
-		if n := len(r.jobs); n > 0 {
-			first = r.jobs[n-1]
-			if until = first.at; !until.After(time.Now()) {
-				r.jobs = r.jobs[:n-1]
-				if r.busy[first.domain] {
-					r.mu.Unlock()
-					continue
-				}
-				r.busy[first.domain] = true
-			}
-		}
-		r.mu.Unlock()
-		if wait := time.Until(until); wait > 0 {
-			timer.Reset(min(wait, time.Until(next)))
-			select {
-			case <-timer.C:
-			case <-r.wake:
-			case <-ctx.Done():
-				return
-			}
-			continue
-		}
-		select {
-		case r.slots <- struct{}{}:
-		case <-ctx.Done():
-			return
-		}
-		r.work.Go(func() {
-			defer func() { <-r.slots }()
-			r.do(ctx, first)
-		})
-	}
-}
-
-// do refreshes a domain, or puts it off for the sake of its policy host.
-func (r *refresher) do(ctx context.Context, j job) {
-	c := r.client
-	if !j.paced {
-		j.paced = true
-		if at := r.pace.reserve(c.policyHostKey(ctx, j.domain)); time.Until(at) > 0 {
-			j.at = at
-			r.again(j)
-			return
-		}
-	}
-	l := c.refreshNow(ctx, j)
-	if l == nil || l.held == nil {
-		r.again(job{domain: j.domain})
-		return
-	}
-	if l.failure == nil {
-		c.stats.refreshes.Add(1)
-		c.alarms.recovered(l.held)
-		r.again(job{domain: j.domain})
-		return
-	}
-	at := r.schedule.retry(l.held, time.Now())
-	c.alarms.failed(l.held, l.failure, at, l.blocked)
-	r.again(job{domain: j.domain, fetched: l.held.Fetched, at: at})
-}
-
-// again ends the work on the domain of j, and plans j if it has a time.
-func (r *refresher) again(j job) {
+// start has j done at its time, unless there is a job for its domain already.
+func (r *refresher) start(ctx context.Context, j job) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	delete(r.busy, j.domain)
-	if j.at.IsZero() {
+	if r.planned[j.domain] != nil || len(r.planned) >= maxJobs || ctx.Err() != nil {
 		return
 	}
-	i, _ := slices.BinarySearchFunc(r.jobs, j, later)
-	r.jobs = slices.Insert(r.jobs, i, j)
-	select {
-	case r.wake <- struct{}{}:
-	default:
+	r.work.Add(1)
+	r.planned[j.domain] = time.AfterFunc(time.Until(j.at), func() {
+		defer r.work.Done()
+		r.do(ctx, j)
+	})
+}
+
+// stop waits for the jobs under way. The others are not done.
+func (r *refresher) stop() {
+	r.mu.Lock()
+	for _, timer := range r.planned {
+		if timer.Stop() {
+			r.work.Done()
+		}
 	}
+	r.mu.Unlock()
+	r.work.Wait()
+}
+
+// do refreshes a domain. It plans another job to spare the policy host, or after a failure.
+func (r *refresher) do(ctx context.Context, j job) {
+	again := false
+	select {
+	case r.slots <- struct{}{}:
+		if !j.paced {
+			j.paced = true
+			j.at = r.pace.reserve(r.client.policyHostKey(ctx, j.domain))
+			again = time.Until(j.at) > 0
+		}
+		if !again {
+			j, again = r.refresh(ctx, j)
+		}
+		<-r.slots
+	case <-ctx.Done():
+	}
+	r.mu.Lock()
+	delete(r.planned, j.domain)
+	r.mu.Unlock()
+	if again {
+		r.start(ctx, j)
+	}
+}
+
+// refresh fetches the policy of j anew. If that fails, it raises the alarm and returns the job
+// that tries it again.
+func (r *refresher) refresh(ctx context.Context, j job) (retry job, failed bool) {
+	c := r.client
+	l := c.refresh(ctx, j)
+	if l == nil || l.policy == nil || l.policy.Cause != nil {
+		return j, false // there is nothing to refresh
+	}
+	if !l.found.fetchFailed {
+		c.stats.refreshes.Add(1)
+		c.alarms.recovered(l.policy)
+		return j, false
+	}
+	at := r.schedule.retry(l.policy, time.Now())
+	c.alarms.failed(l.policy, l.found.err, at, l.found.backedOff)
+	return job{domain: j.domain, fetched: l.policy.Fetched, at: at}, true
 }

@@ -84,11 +84,38 @@ func readError(domain string, err error) *Error {
 		Err: fmt.Errorf("reading the store: %w", err)}
 }
 
-// A storedEntry is a decoded entry of the store.
+// A storedEntry is an entry of the store. Its policy is not parsed: a walk needs few of them.
 type storedEntry struct {
-	policy *Policy // valid or expired
-	used   time.Time
-	size   int // octets of key and value
+	head  Policy // valid or expired, without ID, MX and Text
+	used  time.Time
+	value []byte
+}
+
+// size is what e counts in the store, in octets.
+func (e *storedEntry) size() int64 { return int64(len(e.head.Domain) + len(e.value)) }
+
+// removal is the change that removes e, unless a newer entry has taken its place.
+func (e *storedEntry) removal() cache.Change {
+	return cache.Change{Key: e.head.Domain, Fetched: e.head.stamp}
+}
+
+// remove makes removals in the store.
+func (c *Client) remove(ctx context.Context, removals []cache.Change) error {
+	if len(removals) == 0 {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, storeLimit)
+	defer cancel()
+	return c.store.Write(ctx, removals)
+}
+
+// parse returns the policy of e.
+func (c *Client) parse(e *storedEntry) (*Policy, *Error) {
+	p, _, err := decodeEntry(e.head.Domain, e.value, c.files.parse)
+	if err != nil {
+		return nil, readError(e.head.Domain, err)
+	}
+	return p, nil
 }
 
 // scanBatch is how many entries one Scan reads, so that no store holds a transaction open
@@ -96,25 +123,26 @@ type storedEntry struct {
 const scanBatch = 500
 
 // scan calls f with each entry of the store and with each error, until f returns false. An
-// error about a single entry has its Domain. scan reports whether it reached the end of the
-// store.
-func (c *Client) scan(ctx context.Context, f func(storedEntry, *Error) bool) bool {
-	after := ""
+// error about a single entry has its Domain. f must not keep the entry. scan reports whether
+// it reached the end of the store.
+func (c *Client) scan(ctx context.Context, f func(*storedEntry, *Error) bool) bool {
+	after, e := "", new(storedEntry)
 	for {
 		batch, cancel := context.WithTimeout(ctx, storeLimit)
 		keys, values, err := c.store.Scan(batch, after, scanBatch)
 		cancel()
 		for i, key := range keys {
-			p, used, err := decodeEntry(key, values[i], c.files.parse)
 			var damaged *Error
+			head, used, err := decodeHead(key, values[i])
 			if err != nil {
 				damaged = readError(key, err)
 			}
-			if !f(storedEntry{p, used, len(key) + len(values[i])}, damaged) {
+			*e = storedEntry{head, used, values[i]}
+			if !f(e, damaged) {
 				return false
 			}
 		}
-		if err != nil && !f(storedEntry{}, readError("", err)) {
+		if err != nil && !f(nil, readError("", err)) {
 			return false
 		}
 		if len(keys) < scanBatch {
@@ -126,12 +154,12 @@ func (c *Client) scan(ctx context.Context, f func(storedEntry, *Error) bool) boo
 
 // walk calls f with each readable entry of the store, until f returns false. It reports
 // whether it reached the end.
-func (c *Client) walk(ctx context.Context, f func(p *Policy, used time.Time, size int) bool) bool {
+func (c *Client) walk(ctx context.Context, f func(e *storedEntry) bool) bool {
 	readable := true
-	whole := c.scan(ctx, func(e storedEntry, err *Error) bool {
+	whole := c.scan(ctx, func(e *storedEntry, err *Error) bool {
 		switch {
 		case err == nil:
-			return f(e.policy.afterClockChange(time.Now()), e.used, e.size)
+			return f(e)
 		case err.Domain == "" && readable && ctx.Err() == nil:
 			readable = false
 			c.unreadable(err)

@@ -4,120 +4,104 @@ import (
 	"encoding/binary"
 	"errors"
 	"hash/crc32"
+	"slices"
 	"time"
 )
 
-// What a store holds for a domain. The text of the policy file is the only truth
-// about its contents: mode, patterns and life are read from it again each time,
-// so that they cannot come to differ from what a report quotes.
+// What a store holds for a domain:
 //
-//	1        version of this layout
-//	4        CRC-32C of the domain and of all that follows, big-endian
-//	8        fetched, nanoseconds since 1970, big-endian
-//	varint   last use, seconds after fetched
-//	1        length of the id; 128 if the clock was set back, 64 if idAhead follows
-//	varint   after 128: stamp, nanoseconds after fetched, which it is otherwise
-//	varint   after 128: until, nanoseconds after fetched; 0 if there is none
-//	varint   after 64: idAhead, nanoseconds after fetched
-//	         id
-//	         text of the policy file
+//	1  version of this layout
+//	4  CRC-32C of the domain and of all that follows
+//	1  mode, an index of modes
+//	8  Policy.Fetched
+//	8  Policy.Expires
+//	8  Policy.stamp
+//	8  Policy.until
+//	8  Policy.idAhead
+//	8  last use
+//	1  length of the id
+//	   id
+//	   text of the policy file
 //
-// The domain is under the checksum so that an entry that a damaged index returns
-// for another key is not taken for that key's.
+// Numbers are big-endian, and times are nanoseconds since 1970, 0 for the zero time.
+//
+// Run walks through millions of entries and needs only what is in front of the id. The mode
+// must agree with the text, which is parsed where the policy is applied.
+//
+// The checksum covers the domain, so that damage moves no entry to another domain.
 const (
-	entryVersion = 3
+	entryVersion = 4
 	entrySum     = 1 + 4 // octets in front of what the checksum covers
-	hasStamp     = 1 << 7
-	hasIDAhead   = 1 << 6
-	maxEntryHead = entrySum + 8 + 4*binary.MaxVarintLen64 + 1 + 32
+	entryHead    = entrySum + 1 + 6*8
 )
 
-var errDamaged = errors.New("the stored entry is damaged or was written by another version")
+// modes are the modes by how much they protect.
+var modes = [...]Mode{ModeNone, ModeTesting, ModeEnforce}
 
-// encodeEntry is the stored form of p, which was last used at used.
+var (
+	errDamaged = errors.New("the stored entry is damaged or was written by another version")
+	castagnoli = crc32.MakeTable(crc32.Castagnoli)
+)
+
+// encodeEntry returns the stored form of p, which was last used at used.
 func encodeEntry(p *Policy, used time.Time) []byte {
-	b := make([]byte, entrySum, maxEntryHead+len(p.Text))
+	b := make([]byte, entrySum, entryHead+1+len(p.ID)+len(p.Text))
 	b[0] = entryVersion
-	fetched, stamp := p.Fetched.UnixNano(), p.stamp.UnixNano()
-	b = binary.BigEndian.AppendUint64(b, uint64(fetched))
-	b = binary.AppendVarint(b, used.Unix()-p.Fetched.Unix())
-	flags := len(b)
+	b = append(b, byte(slices.Index(modes[:], p.Mode)))
+	for _, t := range []time.Time{p.Fetched, p.Expires, p.stamp, p.until, p.idAhead, used} {
+		var nanos int64
+		if !t.IsZero() {
+			nanos = t.UnixNano()
+		}
+		b = binary.BigEndian.AppendUint64(b, uint64(nanos))
+	}
 	b = append(b, byte(len(p.ID))) // 32 at most (RFC 8461, Section 3.1)
-	if stamp != fetched {
-		b[flags] |= hasStamp
-		b = binary.AppendVarint(b, stamp-fetched)
-		b = binary.AppendVarint(b, nanosAfter(p.until, fetched))
-	}
-	if !p.idAhead.IsZero() {
-		b[flags] |= hasIDAhead
-		b = binary.AppendVarint(b, nanosAfter(p.idAhead, fetched))
-	}
 	b = append(b, p.ID...)
 	b = append(b, p.Text...)
-	binary.BigEndian.PutUint32(b[1:], checksum(p.Domain, b[entrySum:]))
+	binary.BigEndian.PutUint32(b[1:], entryChecksum(p.Domain, b))
 	return b
 }
 
-// nanosAfter is t in nanoseconds after fetched, and 0 for the zero time.
-func nanosAfter(t time.Time, fetched int64) int64 {
-	if t.IsZero() {
-		return 0
+// decodeHead returns what is in front of the id of a stored entry: the policy without ID, MX
+// and Text, and its last use. The error is errDamaged.
+func decodeHead(domain string, b []byte) (head Policy, used time.Time, err error) {
+	if len(b) <= entryHead || b[0] != entryVersion || binary.BigEndian.Uint32(b[1:]) != entryChecksum(domain, b) ||
+		int(b[entrySum]) >= len(modes) {
+		return head, used, errDamaged
 	}
-	return t.UnixNano() - fetched
+	head.Domain, head.Mode = domain, modes[b[entrySum]]
+	for i, t := range []*time.Time{&head.Fetched, &head.Expires, &head.stamp, &head.until, &head.idAhead, &used} {
+		if nanos := int64(binary.BigEndian.Uint64(b[entrySum+1+8*i:])); nanos != 0 {
+			*t = time.Unix(0, nanos).UTC()
+		}
+	}
+	return head, used, nil
 }
 
-// decodeEntry returns the policy in a stored entry, valid or expired, and its last
-// use. parse is [parseFile], or has the same outcome and keeps the file in memory. The
-// error wraps errDamaged.
+// decodeEntry returns the policy in a stored entry, valid or expired, and its last use. parse
+// is [parseFile], or has the same result and keeps the file in memory. The error wraps
+// errDamaged.
 func decodeEntry(domain string, b []byte, parse func(text string) (*policyFile, error)) (p *Policy, used time.Time, err error) {
-	if len(b) < entrySum+8 || b[0] != entryVersion || binary.BigEndian.Uint32(b[1:]) != checksum(domain, b[entrySum:]) {
-		return nil, used, errDamaged
+	head, used, err := decodeHead(domain, b)
+	if err != nil {
+		return nil, used, err
 	}
-	b = b[entrySum:]
-	fetched := int64(binary.BigEndian.Uint64(b))
-	b = b[8:]
-	varint := func() (v int64) {
-		var n int
-		if v, n = binary.Varint(b); n <= 0 {
-			err = errDamaged
-			return 0
-		}
-		b = b[n:]
-		return v
-	}
-	use := varint()
-	if err != nil || len(b) == 0 {
-		return nil, used, errDamaged
-	}
-	flags := b[0]
-	b = b[1:]
-	var stamp, until, idAhead int64
-	if flags&hasStamp != 0 {
-		stamp, until = varint(), varint()
-	}
-	if flags&hasIDAhead != 0 {
-		idAhead = varint()
-	}
-	idSize := int(flags &^ (hasStamp | hasIDAhead))
-	if err != nil || idSize > len(b) {
+	idSize, b := int(b[entryHead]), b[entryHead+1:]
+	if idSize > len(b) {
 		return nil, used, errDamaged
 	}
 	file, err := parse(string(b[idSize:]))
 	if err != nil {
 		return nil, used, errors.Join(errDamaged, err)
 	}
-	p = newPolicy(domain, string(b[:idSize]), file, time.Unix(0, fetched))
-	p.stamp = time.Unix(0, fetched+stamp)
-	if until != 0 {
-		p.until = time.Unix(0, fetched+until)
+	p = newPolicy(domain, string(b[:idSize]), file, head.Fetched)
+	if p.Mode != head.Mode {
+		return nil, used, errDamaged
 	}
-	if flags&hasIDAhead != 0 {
-		p.idAhead = time.Unix(0, fetched+idAhead)
-	}
-	return p, time.Unix(p.Fetched.Unix()+use, 0), nil
+	p.Expires, p.stamp, p.until, p.idAhead = head.Expires, head.stamp, head.until, head.idAhead
+	return p, used, nil
 }
 
-func checksum(domain string, body []byte) uint32 {
-	table := crc32.MakeTable(crc32.Castagnoli)
-	return crc32.Update(crc32.Checksum([]byte(domain), table), table, body)
+func entryChecksum(domain string, b []byte) uint32 {
+	return crc32.Update(crc32.Checksum([]byte(domain), castagnoli), castagnoli, b[entrySum:])
 }

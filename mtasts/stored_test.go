@@ -45,6 +45,21 @@ func TestAnEntryComesBackAsItWasStored(t *testing.T) {
 	}
 }
 
+// A policy that is valid by an earlier clock ends when that clock says so, also after a restart.
+func TestAnEntryKeepsTheEndThatAnEarlierClockSet(t *testing.T) {
+	p := sample(t)
+	right := p.Fetched.Add(365 * 24 * time.Hour)
+	p.stamp, p.until = right, right.Add(time.Hour)
+	moved := p.afterClockChange(right)
+	got, _, err := decodeEntry(p.Domain, encodeEntry(moved, right), parseFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !got.Expires.Equal(p.until) || !got.Fetched.Equal(right) {
+		t.Errorf("fetched %v, expires %v; want %v and %v", got.Fetched, got.Expires, right, p.until)
+	}
+}
+
 func TestADamagedEntryIsNeverAPolicy(t *testing.T) {
 	entry := encodeEntry(sample(t), time.Unix(0, 0))
 	for bit := range 8 * len(entry) {
@@ -88,7 +103,8 @@ func FuzzEntry(f *testing.F) {
 	}
 	f.Add("example.com", []byte{})
 	f.Fuzz(func(t *testing.T, domain string, body []byte) {
-		b := append(binary.BigEndian.AppendUint32([]byte{entryVersion}, checksum(domain, body)), body...)
+		b := append([]byte{entryVersion, 0, 0, 0, 0}, body...)
+		binary.BigEndian.PutUint32(b[1:], entryChecksum(domain, b))
 		p, used, err := decodeEntry(domain, b, parseFile)
 		if err != nil {
 			if p != nil || !errors.Is(err, errDamaged) {

@@ -11,20 +11,17 @@ import (
 )
 
 const (
-	// maxBatch and maxBatchCost bound what is written in one transaction, in policies and
-	// in KiB.
-	maxBatch     = 1000
-	maxBatchCost = 4 << 10
+	// maxBatch is how many policies are written in one transaction.
+	maxBatch = 1000
 
-	// maxDirty bounds, in KiB, what a store that cannot be written makes a process hold
-	// besides its cache.
+	// maxDirty bounds, in KiB, what a process holds besides its cache while the store
+	// cannot be written.
 	maxDirty = 64 << 10
 
-	// maxSplits bounds the writes that are made to find out which policies of a batch
-	// the store does not take.
-	maxSplits = 64
+	// maxFailedWrites is how many writes may fail in a row before the writer waits.
+	maxFailedWrites = 30
 
-	// minWriteRetry and maxWriteRetry bound the time between tries of a store that fails.
+	// minWriteRetry and maxWriteRetry bound that wait.
 	minWriteRetry = time.Second
 	maxWriteRetry = time.Minute
 
@@ -32,9 +29,8 @@ const (
 	storeLimit = 10 * time.Second
 )
 
-// A writer brings what has changed into the store, by one goroutine. Nobody waits for
-// it. What is not written yet is dirty, and is read from here, because memory may evict
-// it meanwhile.
+// A writer brings what has changed into the store, by one goroutine. Nobody waits for it.
+// What is not written yet is dirty. It is read from here, because memory may evict it.
 type writer struct {
 	client *Client
 	kick   chan struct{} // of capacity 1: something is dirty
@@ -42,45 +38,27 @@ type writer struct {
 	mu      sync.Mutex
 	dirty   map[string]*dirtyPolicy
 	cost    int  // of dirty, in KiB
-	dropped int  // policies that were dropped for maxDirty, and not written since
-	failing bool // since a write has failed, until nothing is dirty
+	dropped int  // policies that were dropped for maxDirty, and not noted again since
+	failing bool // from a failed write until nothing is dirty
 }
 
-// A dirtyPolicy is to be written.
+// A dirtyPolicy waits to be written.
 type dirtyPolicy struct {
 	policy   *Policy
 	used     time.Time
-	replaces bool // what is stored of the domain, which must not come back
-	alone    bool // the store does not take it, though it takes others
+	replaces bool // an entry that is stored
 }
 
 func newWriter(c *Client) *writer {
 	return &writer{client: c, kick: make(chan struct{}, 1), dirty: make(map[string]*dirtyPolicy)}
 }
 
-// note has p written, which was last used at used. replaces means that the store has
-// the domain, under an older policy or with an older use.
-func (w *writer) note(p *Policy, used time.Time, replaces bool) {
-	d := &dirtyPolicy{policy: p, used: used, replaces: replaces}
-	w.mu.Lock()
-	if before := w.dirty[p.Domain]; before != nil {
-		d.replaces = d.replaces || before.replaces
-		if before.used.After(d.used) {
-			d.used = before.used
-		}
-		if before.policy.stamp.After(p.stamp) {
-			d.policy = before.policy // p was in use until a moment ago
-		}
-		w.cost -= cost(before.policy)
-	}
-	w.dirty[p.Domain] = d
-	w.cost += cost(d.policy)
-	var given []*dirtyPolicy
-	if w.cost > maxDirty {
-		given = w.drop()
-	}
-	w.mu.Unlock()
-	for _, d := range given {
+// note has p written, which was last used at used. replaces means that the store has an entry
+// of the domain. note reports false if there is no room for p.
+func (w *writer) note(p *Policy, used time.Time, replaces bool) bool {
+	noted := true
+	for _, d := range w.add(&dirtyPolicy{policy: p, used: used, replaces: replaces}) {
+		noted = noted && d.policy != p
 		w.client.setUnstored(d.policy, dropped)
 		w.client.emit(Event{Kind: EventEvicted, Domain: d.policy.Domain, Policy: d.policy, Reason: ReasonStoreUnwritable})
 	}
@@ -88,31 +66,53 @@ func (w *writer) note(p *Policy, used time.Time, replaces bool) {
 	case w.kick <- struct{}{}:
 	default:
 	}
+	return noted
 }
 
-// drop drops what protects least, until a part of maxDirty is free. The lock is held.
-func (w *writer) drop() (given []*dirtyPolicy) {
-	for _, expendable := range []func(*dirtyPolicy) bool{
-		func(d *dirtyPolicy) bool { return d.policy.Mode == ModeNone && !d.replaces },
-		func(d *dirtyPolicy) bool { return d.policy.Mode == ModeTesting && !d.replaces },
-		func(d *dirtyPolicy) bool { return true },
-	} {
-		for domain, d := range w.dirty {
+// add makes d dirty. If there is no room for it, it drops policies, those that protect least
+// first, and returns them.
+func (w *writer) add(d *dirtyPolicy) (lost []*dirtyPolicy) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if before := w.dirty[d.policy.Domain]; before != nil {
+		w.remove(before)
+		d.replaces = d.replaces || before.replaces
+		if before.used.After(d.used) {
+			d.used = before.used
+		}
+		if before.policy.stamp.After(d.policy.stamp) {
+			d.policy = before.policy // d is a use of the older policy
+		}
+	}
+	w.dirty[d.policy.Domain] = d
+	w.cost += cost(d.policy)
+	if w.cost <= maxDirty {
+		return nil
+	}
+	for _, mode := range modes {
+		for _, d := range w.dirty {
 			if w.cost <= maxDirty*15/16 {
-				return given
+				return lost
 			}
-			if expendable(d) {
-				delete(w.dirty, domain)
-				w.cost -= cost(d.policy)
+			if d.policy.Mode == mode {
+				w.remove(d)
 				w.dropped++
-				given = append(given, d)
+				lost = append(lost, d)
 			}
 		}
 	}
-	return given
+	return lost
 }
 
-// get returns what is dirty of a domain, nil if nothing is.
+// remove makes d dirty no more, unless a newer one has taken its place. The lock is held.
+func (w *writer) remove(d *dirtyPolicy) {
+	if w.dirty[d.policy.Domain] == d {
+		delete(w.dirty, d.policy.Domain)
+		w.cost -= cost(d.policy)
+	}
+}
+
+// get returns the dirty policy of a domain and its last use, or nil.
 func (w *writer) get(domain string) (*Policy, time.Time) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -122,145 +122,138 @@ func (w *writer) get(domain string) (*Policy, time.Time) {
 	return nil, time.Time{}
 }
 
-// take returns some of what is dirty. What the store does not take comes last.
-func (w *writer) take() (batch []*dirtyPolicy) {
+// forget drops what is dirty of a domain. A write that is under way goes on.
+func (w *writer) forget(domain string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for _, alone := range []bool{false, true} {
-		size := 0
-		for _, d := range w.dirty {
-			if len(batch) == maxBatch || size >= maxBatchCost {
-				break
-			}
-			if d.alone == alone {
-				batch = append(batch, d)
-				size += cost(d.policy)
-			}
-		}
-		if len(batch) > 0 {
-			break
-		}
+	if d := w.dirty[domain]; d != nil {
+		w.remove(d)
 	}
-	return batch
 }
 
-// settle ends the work on batch: what has not changed meanwhile is dirty no more.
-func (w *writer) settle(batch []*dirtyPolicy) {
+// unsaved returns how many policies are dirty.
+func (w *writer) unsaved() int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for _, d := range batch {
-		if w.dirty[d.policy.Domain] == d {
-			delete(w.dirty, d.policy.Domain)
-			w.cost -= cost(d.policy)
-		}
-	}
+	return len(w.dirty)
 }
 
 // run writes until ctx ends.
 func (w *writer) run(ctx context.Context) {
+	wait := minWriteRetry
 	for {
 		select {
 		case <-w.kick:
 		case <-ctx.Done():
 			return
 		}
-		for wait := minWriteRetry; ; wait = min(2*wait, maxWriteRetry) {
-			err := w.flush(ctx)
-			if err == nil || ctx.Err() != nil {
-				break
-			}
-			timer := time.NewTimer(wait)
+		for w.flush() != nil {
 			select {
-			case <-timer.C:
+			case <-time.After(wait):
 			case <-ctx.Done():
-				timer.Stop()
 				return
 			}
+			wait = min(2*wait, maxWriteRetry)
 		}
+		wait = minWriteRetry
 	}
 }
 
-// flush writes all that is dirty. An error means that some of it was not written.
-func (w *writer) flush(ctx context.Context) error {
-	for {
-		batch := w.take()
+// flush writes all that is dirty. One policy that the store refuses holds up no other: a batch
+// that fails is tried again in smaller ones. The error is the first of a policy that was not
+// written.
+func (w *writer) flush() (first error) {
+	refusals := make(map[*dirtyPolicy]bool)
+	for size, failures := maxBatch, 0; ; {
+		batch := w.take(size, refusals)
 		if len(batch) == 0 {
-			w.recovered()
-			return nil
+			break
 		}
-		splits := maxSplits
-		failed, err := w.write(w.admit(batch), &splits)
+		hangs, err := w.write(batch)
 		if err == nil {
+			failures = 0
+			size = min(2*size, maxBatch)
 			continue
 		}
-		w.failed(failed, err)
-		if len(failed) >= len(batch) || failed[0].alone || ctx.Err() != nil {
+		failures++
+		size = max(len(batch)/2, 1)
+		if hangs || failures == maxFailedWrites {
+			w.failed(batch[0].policy, err)
 			return err
 		}
-		w.mu.Lock()
-		for _, d := range failed {
-			d.alone = true
-		}
-		w.mu.Unlock()
-	}
-}
-
-// admit is batch without those for which the store has no room.
-func (w *writer) admit(batch []*dirtyPolicy) (admitted []*dirtyPolicy) {
-	var refused []*dirtyPolicy
-	for _, d := range batch {
-		if w.client.quota.admits(d) {
-			admitted = append(admitted, d)
-		} else {
-			refused = append(refused, d)
-		}
-	}
-	w.settle(refused)
-	return admitted
-}
-
-// write writes batch, and where the store does not take it as a whole, its halves, so that
-// one policy which it does not take holds up no other. It returns those.
-func (w *writer) write(batch []*dirtyPolicy, splits *int) (failed []*dirtyPolicy, err error) {
-	// What Close waits for must not end because of Close.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(w.client.ctx), storeLimit)
-	defer cancel()
-	changes := make([]cache.Change, 0, len(batch))
-	for _, d := range batch {
-		changes = append(changes, change(d))
-	}
-	err = w.client.store.Write(ctx, changes)
-	*splits--
-	switch {
-	case err == nil:
-		for i, d := range batch {
-			if !d.replaces {
-				w.client.quota.stored.Add(int64(len(changes[i].Key) + len(changes[i].Value)))
+		if len(batch) == 1 {
+			w.failed(batch[0].policy, err)
+			refusals[batch[0]] = true
+			if first == nil {
+				first = err
 			}
 		}
-		w.settle(batch)
-		return nil, nil
-	case len(batch) == 1, ctx.Err() != nil, *splits <= 0:
-		return batch, err
 	}
-	half := len(batch) / 2
-	first, err1 := w.write(batch[:half], splits)
-	second, err2 := w.write(batch[half:], splits)
-	if err1 == nil {
-		err1 = err2
+	if first == nil {
+		w.recovered()
 	}
-	return append(first[:len(first):len(first)], second...), err1
+	return first
 }
 
-// change is the stored form of d. A policy with max_age 0 is written too, over the one
-// that it ends: it has expired when it is read.
-func change(d *dirtyPolicy) cache.Change {
-	p := d.policy
-	return cache.Change{Key: p.Domain, Value: encodeEntry(p, d.used), Fetched: p.stamp, Expires: p.storedUntil()}
+// take returns up to size policies to write, but none of except.
+func (w *writer) take(size int, except map[*dirtyPolicy]bool) (batch []*dirtyPolicy) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, d := range w.dirty {
+		if len(batch) == size {
+			break
+		}
+		if !except[d] {
+			batch = append(batch, d)
+		}
+	}
+	return batch
 }
 
-// failed reports the first failure since all was written.
-func (w *writer) failed(batch []*dirtyPolicy, err error) {
+// write writes those of batch for which the store has room. It reports whether a write that
+// failed took longer than it may.
+func (w *writer) write(batch []*dirtyPolicy) (hangs bool, err error) {
+	c := w.client
+	var changes []cache.Change
+	octets := 0
+	for _, d := range batch {
+		p := d.policy
+		if !c.quota.admits(p) {
+			w.settle(d)
+			continue
+		}
+		// A policy with max_age 0 is written too, over the one that it ends.
+		value := encodeEntry(p, d.used)
+		changes = append(changes, cache.Change{Key: p.Domain, Value: value, Fetched: p.stamp, Expires: p.storedUntil()})
+		if !d.replaces {
+			octets += len(p.Domain) + len(value)
+		}
+	}
+	// Close waits for this write, so it must not end because of Close.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.ctx), storeLimit)
+	defer cancel()
+	if len(changes) > 0 {
+		err = c.store.Write(ctx, changes)
+	}
+	if err != nil {
+		return ctx.Err() != nil, err
+	}
+	c.quota.stored.Add(int64(octets))
+	w.settle(batch...)
+	return false, nil
+}
+
+// settle makes what is written or refused dirty no more.
+func (w *writer) settle(batch ...*dirtyPolicy) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, d := range batch {
+		w.remove(d)
+	}
+}
+
+// failed reports that p could not be written, if it is the first since all was.
+func (w *writer) failed(p *Policy, err error) {
 	w.client.stats.storeErrors.Add(1)
 	w.mu.Lock()
 	first := !w.failing
@@ -269,13 +262,12 @@ func (w *writer) failed(batch []*dirtyPolicy, err error) {
 	if !first {
 		return
 	}
-	p := batch[0].policy
 	failure := &Error{Domain: p.Domain, Reason: ReasonStoreUnwritable, Temporary: true, Err: fmt.Errorf("writing the store: %w", err)}
 	w.client.emitError(EventStore, p, failure)
 	w.client.log.Error("mtasts: policies cannot be stored and are kept in memory until they can", "domain", p.Domain, "error", failure)
 }
 
-// recovered ends what failed has begun, once nothing is dirty.
+// recovered reports that all is written, if a write has failed before.
 func (w *writer) recovered() {
 	w.mu.Lock()
 	recovered := w.failing
@@ -287,9 +279,11 @@ func (w *writer) recovered() {
 	}
 }
 
-// close tries once more what is dirty, and says what is lost.
+// close tries once more to write what is dirty. The error says what is lost.
 func (w *writer) close() error {
-	err := w.flush(context.Background())
+	err := w.flush()
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	lost := len(w.dirty) + w.dropped
 	switch {
 	case lost == 0:
@@ -300,46 +294,31 @@ func (w *writer) close() error {
 	return fmt.Errorf("policies that could not be stored: %d: %w", lost, err)
 }
 
-// forget drops what is dirty of a domain. What is being written meanwhile is written.
-func (w *writer) forget(domain string) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if d := w.dirty[domain]; d != nil {
-		delete(w.dirty, domain)
-		w.cost -= cost(d.policy)
-	}
-}
-
-// unsaved is how many policies are dirty.
-func (w *writer) unsaved() int {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return len(w.dirty)
-}
-
-// Why a policy is neither in the store nor to be written.
+// Why a policy is neither stored nor dirty.
 const (
 	refused = 1 // the store was above its quota
 	dropped = 2 // the store could not be written, and too much was dirty
 )
 
-// setUnstored notes that p is not in the store.
+// setUnstored notes that p is neither stored nor dirty.
 func (c *Client) setUnstored(p *Policy, why uint32) {
-	if e := c.cached(p.Domain); e != nil && e.policy.Load().is(p) {
+	e := c.cached(p.Domain)
+	if e == nil {
+		return
+	}
+	if held := e.policy.Load(); held != nil && held.stamp.Equal(p.stamp) {
 		e.unstored.Store(why)
 	}
 }
 
-// storeAgain has p written, which was in use, if it is not in the store.
-func (c *Client) storeAgain(e *cacheEntry, p *Policy) {
+// endUnstored reports whether the policy of e is neither stored nor dirty. The caller then has
+// it noted.
+func (c *Client) endUnstored(e *cacheEntry) bool {
 	why := e.unstored.Swap(0)
-	if why == 0 {
-		return
-	}
 	if why == dropped {
 		c.writer.mu.Lock()
 		c.writer.dropped--
 		c.writer.mu.Unlock()
 	}
-	c.writer.note(p, e.lastUse.Load(), false)
+	return why != 0
 }

@@ -1,5 +1,5 @@
-// Package tlsrpt tells domains how TLS fared when mail was sent to them (SMTP TLS Reporting,
-// RFC 8460). One line counts what a [mtasts.Client] knows:
+// Package tlsrpt reports to domains how TLS fared when mail was sent to them (SMTP TLS
+// Reporting, RFC 8460). One line counts what a [mtasts.Client] knows:
 //
 //	store, err := cache.OpenBolt("/var/lib/mta/tlsrpt.db") // a file of its own
 //	reports, err := tlsrpt.New(store, tlsrpt.Options{...}) // who reports, and how mail is sent
@@ -36,19 +36,21 @@
 //
 // # What is sent
 //
-// A domain gets one report for a day, on the following day, between 00:15 and 20:15 UTC at a
-// moment that depends on the domain and the contact. Each destination in its record
-// gets it, and is tried for 24 hours. That it is about to be sent is stored before. If the
-// process ends before the answer is known, the report is not sent again: a receiver gets it
-// twice only if it has taken it and answered with a failure.
+// A domain gets one report for a day. It is due on the following day between 00:15 and 20:15
+// UTC, at a moment that depends on the domain and the contact. Each destination in
+// the domain's record gets it, and is tried for 24 hours.
+//
+// Each try is stored before it begins. If the process ends before the answer is known, the
+// report is not sent again: it may be lost, and [Stats].Unconfirmed counts it. A receiver
+// gets a report twice only if it takes the report and then fails to say so.
 //
 // # Limits
 //
 //   - A kill loses the outcomes of the last five seconds, and of as long as a write takes.
-//   - About a domain and day 60 KiB are kept. Beyond that, policies are counted without
-//     their lines, and failures by result alone.
-//   - In memory are 400,000 keys of the current day. Outcomes of domains for which there is
-//     no room are dropped and counted.
+//   - At most 60 KiB are kept about a domain and day. Beyond that, policies are counted
+//     without their lines, and failures by result alone.
+//   - Memory holds at most 400,000 keys of the current day. Outcomes of a domain for which
+//     there is no room are dropped and counted.
 //   - Outcomes for a day whose report has been tried, because the clock was set back, are
 //     dropped and counted; so are those of days that are over for more than eight days or
 //     lie more than one ahead.
