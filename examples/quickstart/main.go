@@ -100,5 +100,6 @@ What to read next:
   mtasts/doc.go               what to call, what is guaranteed, how it fails
   examples/internal/delivery  the delivery loop of these nine messages
   examples/send               a program with this loop, for the real Internet
+  examples/tlsrpt             TLS reports to the domains about such outcomes
   examples/unittest           how to test your own mail server
 `
