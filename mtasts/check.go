@@ -60,6 +60,7 @@ func (c *Client) check(name string, l *lookup) {
 		c.hold(name, e)
 	default:
 		l.policy = noPolicy(name, found.err)
+		l.policy.client = c
 		e.setPolicy(l.policy)
 		c.hold(name, e)
 	}

@@ -2,6 +2,7 @@ package mtasts
 
 import (
 	"log/slog"
+	"net/netip"
 	"slices"
 	"time"
 )
@@ -31,6 +32,11 @@ const (
 	// EventSession: the outcome of one attempt to deliver to an MX host under mode
 	// enforce or testing. Result is empty for success.
 	EventSession EventKind = "session"
+
+	// EventOpportunistic: the outcome of one attempt without a policy to apply. There is
+	// none, its mode is none, or an override exempts the domain. Result is empty if there
+	// was a TLS session, verified or not.
+	EventOpportunistic EventKind = "opportunistic"
 
 	// EventPolicy: a check could not get the policy of a domain. If none is cached, that is
 	// because the TXT record is invalid or not the only one, or because the policy file is
@@ -73,7 +79,12 @@ type Event struct {
 	Time   time.Time
 	Domain string // policy domain
 	Policy *Policy
-	MX     string // MX host, for EventSession
+	MX     string // MX host, for EventSession and EventOpportunistic
+
+	// Local, Remote and HELO are what [Host.Connection] was told. HELO is text from the
+	// network.
+	Local, Remote netip.Addr
+	HELO          string
 
 	// Previous is the policy that Policy has replaced, for EventChange.
 	Previous *Policy

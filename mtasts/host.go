@@ -29,6 +29,8 @@ type Host struct {
 	base     atomic.Pointer[tls.Config] // of the last TLSConfig
 	refused  atomic.Pointer[error]      // the error of a check in base
 	reported atomic.Bool
+
+	connection connection
 }
 
 // CheckMX decides about one MX host of the domain, by its name in the MX record. Call it for
@@ -140,7 +142,7 @@ func serverName(mx string) string {
 //
 // Under mode enforce, an [*Error] means that the session must not carry the message: go on to
 // the next MX host. Under mode testing, Verify reports a failure and returns nil. Under mode
-// none it does nothing.
+// none it reports an [EventOpportunistic].
 //
 // The session may have been set up without [Host.TLSConfig], or for another message: see
 // Connection pools in the package documentation. Pass the zero state for a connection in
@@ -153,6 +155,9 @@ func serverName(mx string) string {
 func (h *Host) Verify(cs tls.ConnectionState) error {
 	mode := h.policy.Mode
 	if mode == ModeNone {
+		if cs.HandshakeComplete {
+			h.emit(nil)
+		}
 		return nil
 	}
 	if !cs.HandshakeComplete {
@@ -185,20 +190,15 @@ func (h *Host) Verify(cs tls.ConnectionState) error {
 // In every mode, AllowFallback returns an error if a check in the base passed to TLSConfig
 // has failed: MTA-STS must not override DANE (RFC 8461, Section 2).
 //
-// Under enforce and testing, AllowFallback reports the failure. Under enforce, the next
+// AllowFallback reports the failure. Under enforce, the next
 // [Client.PolicyFor] for the domain first checks for a newer policy. So call it for each TLS
 // failure, even if the sender never falls back.
 func (h *Host) AllowFallback(cause error) error {
 	if refused := h.refused.Load(); refused != nil {
 		e := &Error{Domain: h.policy.Domain, MX: h.Name, Result: ResultValidationFailure,
 			Reason: ReasonSenderCheck, Err: *refused}
-		if h.policy.Mode != ModeNone {
-			h.emit(e)
-		}
+		h.emit(e)
 		return e
-	}
-	if h.policy.Mode == ModeNone {
-		return nil
 	}
 	if cause == nil {
 		cause = ErrNoSTARTTLS
@@ -211,7 +211,7 @@ func (h *Host) AllowFallback(cause error) error {
 	default:
 		h.report(failure)
 	}
-	if h.policy.Mode == ModeTesting {
+	if h.policy.Mode == ModeTesting || h.policy.Mode == ModeNone {
 		return nil
 	}
 	return failure

@@ -122,14 +122,14 @@ func (h *Host) report(failure *Error) {
 }
 
 func (h *Host) emit(failure *Error) {
-	p := h.policy
-	switch {
-	case h.reported.Swap(true):
-	case failure != nil:
-		p.client.emitError(EventSession, p, failure)
-	default:
-		p.client.emit(Event{Kind: EventSession, Domain: p.Domain, Policy: p, MX: h.Name})
+	e, ok := h.event()
+	if !ok {
+		return
 	}
+	if failure != nil {
+		e.MX, e.Result, e.Reason, e.Err = failure.MX, failure.Result, failure.Reason, failure
+	}
+	h.policy.client.emit(e)
 }
 
 // describe returns the text of err. It names the issuer if an issuer's certificate is at

@@ -13,9 +13,9 @@
 // if all nine outcomes are as expected, else 1. The week at the end would take a week: its
 // output is that of a test.
 //
-// Start with steps.go, which has the nine messages. stage.go has the world in which they are
-// sent, outcome.go the comparison, week.go the week. The delivery is that of examples/send, in
-// examples/internal/delivery.
+// Start with steps.go, which has the nine messages. stage.go sends them, outcome.go has the
+// comparison, week.go the week. The simulated Internet is in examples/internal/testnet, and the
+// delivery, which is that of examples/send, in examples/internal/delivery.
 package main
 
 import (
@@ -48,7 +48,7 @@ func run(ctx context.Context, w io.Writer, steps []step) (wrong []int, err error
 	if err != nil {
 		return nil, err
 	}
-	defer s.close()
+	defer s.Close()
 
 	fmt.Fprintf(w, "     %-40s %-20s %s\n", "message", "MX host", "outcome")
 	for i, step := range steps {
@@ -100,5 +100,6 @@ What to read next:
   mtasts/doc.go               what to call, what is guaranteed, how it fails
   examples/internal/delivery  the delivery loop of these nine messages
   examples/send               a program with this loop, for the real Internet
+  examples/tlsrpt             TLS reports to the domains about such outcomes
   examples/unittest           how to test your own mail server
 `

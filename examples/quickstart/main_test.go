@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/mtasts/go-mtasts/examples/internal/testnet"
 )
 
 // play runs steps. It returns the numbers of those with an unexpected outcome, and the output.
@@ -60,7 +62,7 @@ func wantNarrow(t *testing.T, out string) {
 // Quickstart compares each part of each expectation.
 func TestWrongExpectationIsReported(t *testing.T) {
 	for name, change := range map[string]func(*outcome){
-		"received by another":  func(o *outcome) { o.receivedBy += attackerMX },
+		"received by another":  func(o *outcome) { o.receivedBy += testnet.AttackerMX },
 		"TLS or none":          func(o *outcome) { o.overTLS = !o.overTLS },
 		"reported differently": func(o *outcome) { o.reported += "sts-policy-invalid" },
 		"another notice":       func(o *outcome) { o.notice += "sts-policy-invalid" },

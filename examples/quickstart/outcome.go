@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/mtasts/go-mtasts/examples/internal/testnet"
 	"github.com/mtasts/go-mtasts/mtasts"
 )
 
@@ -48,8 +49,8 @@ func (s *stage) find(subject string, events []mtasts.Event, failure error) findi
 	var f finding
 	var hosts []string // two, if it was delivered twice
 	how := "clear text"
-	for _, host := range allMX {
-		for _, mail := range s.world.Mail(host) {
+	for _, host := range testnet.AllMX {
+		for _, mail := range s.World.Mail(host) {
 			if strings.HasPrefix(mail.Data, subject) {
 				hosts = append(hosts, host)
 				if f.overTLS = mail.TLS != nil; f.overTLS {
@@ -65,7 +66,7 @@ func (s *stage) find(subject string, events []mtasts.Event, failure error) findi
 	for i, e := range events {
 		if e.Kind == mtasts.EventSession {
 			session = &events[i] // the last, if a newer policy was found after the first
-		} else if other == nil {
+		} else if other == nil && e.Kind != mtasts.EventOpportunistic {
 			other = &events[i]
 		}
 	}

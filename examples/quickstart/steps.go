@@ -1,6 +1,7 @@
 package main
 
 import (
+	"github.com/mtasts/go-mtasts/examples/internal/testnet"
 	"github.com/mtasts/go-mtasts/mtasts"
 	"github.com/mtasts/go-mtasts/mtasts/mtaststest"
 	"github.com/mtasts/go-mtasts/resolver"
@@ -21,36 +22,36 @@ var steps = []step{
 		scene: "enforce.example publishes a policy: mode enforce, mx mx.enforce.example.",
 		title: "the first message",
 		change: func(s *stage) {
-			s.publish(enforceDomain, "1", mtasts.ModeEnforce, enforceMX)
+			s.Publish(testnet.EnforceDomain, "1", mtasts.ModeEnforce, testnet.EnforceMX)
 		},
-		to:   enforceDomain,
-		want: outcome{receivedBy: enforceMX, overTLS: true, reported: "success"},
+		to:   testnet.EnforceDomain,
+		want: outcome{receivedBy: testnet.EnforceMX, overTLS: true, reported: "success"},
 	},
 	{
 		scene: "An attacker gets between sender and receiver.",
 		title: "STARTTLS is stripped",
 		change: func(s *stage) {
-			s.world.AddMX(enforceMX, mtaststest.MX{NoSTARTTLS: true})
+			s.World.AddMX(testnet.EnforceMX, mtaststest.MX{NoSTARTTLS: true})
 		},
-		to:   enforceDomain,
+		to:   testnet.EnforceDomain,
 		want: outcome{reported: "starttls-not-supported"},
 	},
 	{
 		title: "the MX record is forged",
 		change: func(s *stage) {
-			s.world.AddMX(enforceMX, mtaststest.MX{})
-			s.setMX(enforceDomain, attackerMX) // has a valid certificate for its own name
+			s.World.AddMX(testnet.EnforceMX, mtaststest.MX{})
+			s.SetMX(testnet.EnforceDomain, testnet.AttackerMX) // has a valid certificate for its own name
 		},
-		to:   enforceDomain,
+		to:   testnet.EnforceDomain,
 		want: outcome{reported: "validation-failure"},
 	},
 	{
 		title: "the certificate is for another host",
 		change: func(s *stage) {
-			s.setMX(enforceDomain, enforceMX)
-			s.world.AddMX(enforceMX, mtaststest.MX{Certificate: mtaststest.WrongName})
+			s.SetMX(testnet.EnforceDomain, testnet.EnforceMX)
+			s.World.AddMX(testnet.EnforceMX, mtaststest.MX{Certificate: mtaststest.WrongName})
 		},
-		to:   enforceDomain,
+		to:   testnet.EnforceDomain,
 		want: outcome{reported: "certificate-host-mismatch"},
 	},
 	{
@@ -58,49 +59,49 @@ var steps = []step{
 		title:   "the MX record is forged",
 		restart: true,
 		change: func(s *stage) {
-			s.world.AddMX(enforceMX, mtaststest.MX{})
-			s.setMX(enforceDomain, attackerMX)
-			s.world.DNS.Set("_mta-sts."+enforceDomain, resolver.Records{Fail: resolver.ServFail})
-			s.world.SetPolicyHost(enforceDomain, mtaststest.PolicyHost{Unreachable: true})
+			s.World.AddMX(testnet.EnforceMX, mtaststest.MX{})
+			s.SetMX(testnet.EnforceDomain, testnet.AttackerMX)
+			s.World.DNS.Set("_mta-sts."+testnet.EnforceDomain, resolver.Records{Fail: resolver.ServFail})
+			s.World.SetPolicyHost(testnet.EnforceDomain, mtaststest.PolicyHost{Unreachable: true})
 		},
-		to:   enforceDomain,
+		to:   testnet.EnforceDomain,
 		want: outcome{reported: "validation-failure", notice: "policy sts-policy-fetch-error"},
 	},
 	{
 		title: "the MX record is genuine",
 		change: func(s *stage) {
-			s.setMX(enforceDomain, enforceMX)
+			s.SetMX(testnet.EnforceDomain, testnet.EnforceMX)
 		},
-		to:   enforceDomain,
-		want: outcome{receivedBy: enforceMX, overTLS: true, reported: "success"},
+		to:   testnet.EnforceDomain,
+		want: outcome{receivedBy: testnet.EnforceMX, overTLS: true, reported: "success"},
 	},
 	{
 		scene: "The block ends. enforce.example adds mx2 to its policy, with a new id.",
 		title: "the mail goes to mx2",
 		change: func(s *stage) {
-			s.publish(enforceDomain, "2", mtasts.ModeEnforce, enforceMX, movedMX)
-			s.setMX(enforceDomain, movedMX)
+			s.Publish(testnet.EnforceDomain, "2", mtasts.ModeEnforce, testnet.EnforceMX, testnet.MovedMX)
+			s.SetMX(testnet.EnforceDomain, testnet.MovedMX)
 		},
-		to:   enforceDomain,
-		want: outcome{receivedBy: movedMX, overTLS: true, reported: "success", notice: "change patterns-added"},
+		to:   testnet.EnforceDomain,
+		want: outcome{receivedBy: testnet.MovedMX, overTLS: true, reported: "success", notice: "change patterns-added"},
 	},
 	{
 		scene: "testing.example publishes a policy of mode testing.",
 		title: "its MX has an expired certificate",
 		change: func(s *stage) {
-			s.publish(testingDomain, "1", mtasts.ModeTesting, testingMX)
-			s.world.AddMX(testingMX, mtaststest.MX{Certificate: mtaststest.Expired})
+			s.Publish(testnet.TestingDomain, "1", mtasts.ModeTesting, testnet.TestingMX)
+			s.World.AddMX(testnet.TestingMX, mtaststest.MX{Certificate: mtaststest.Expired})
 		},
-		to:   testingDomain,
-		want: outcome{receivedBy: testingMX, overTLS: true, reported: "certificate-expired"},
+		to:   testnet.TestingDomain,
+		want: outcome{receivedBy: testnet.TestingMX, overTLS: true, reported: "certificate-expired"},
 	},
 	{
 		scene: "without.example publishes no policy.",
 		title: "its MX has a self-signed certificate",
 		change: func(s *stage) {
-			s.world.AddMX(withoutMX, mtaststest.MX{Certificate: mtaststest.SelfSigned})
+			s.World.AddMX(testnet.WithoutMX, mtaststest.MX{Certificate: mtaststest.SelfSigned})
 		},
-		to:   withoutDomain,
-		want: outcome{receivedBy: withoutMX, overTLS: true},
+		to:   testnet.WithoutDomain,
+		want: outcome{receivedBy: testnet.WithoutMX, overTLS: true},
 	},
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/mtasts/go-mtasts/cache"
+	"github.com/mtasts/go-mtasts/examples/internal/testnet"
 	"github.com/mtasts/go-mtasts/mtasts"
 	"github.com/mtasts/go-mtasts/mtasts/mtaststest"
 	"github.com/mtasts/go-mtasts/resolver"
@@ -22,14 +23,14 @@ func TestWeek(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		world := mtaststest.NewWorld()
 		publish := func() {
-			world.Publish(enforceDomain, "1", mtaststest.Policy(mtasts.ModeEnforce, week, enforceMX))
+			world.Publish(testnet.EnforceDomain, "1", mtaststest.Policy(mtasts.ModeEnforce, testnet.Week, testnet.EnforceMX))
 		}
 		publish()
 		client := mtasts.New(new(cache.Memory), world.Options())
 		go client.Run(t.Context())
 		defer client.Close()
 		policy := func() *mtasts.Policy {
-			p, err := client.PolicyFor(t.Context(), enforceDomain)
+			p, err := client.PolicyFor(t.Context(), testnet.EnforceDomain)
 			if err != nil || p.Mode != mtasts.ModeEnforce {
 				t.Fatalf("mode %s, %v, want enforce", p.Mode, err)
 			}
@@ -37,15 +38,15 @@ func TestWeek(t *testing.T) {
 		}
 
 		first := policy().Fetched
-		world.DNS.Set("_mta-sts."+enforceDomain, resolver.Records{})
+		world.DNS.Set("_mta-sts."+testnet.EnforceDomain, resolver.Records{})
 		time.Sleep(day)
 		last := policy().Fetched
 		if last.After(first) {
 			fmt.Fprintln(&out, "  The policy is refreshed within a day, though its TXT record is gone.")
 		}
 
-		world.DNS.Set("_mta-sts."+enforceDomain, resolver.Records{Fail: resolver.ServFail})
-		world.SetPolicyHost(enforceDomain, mtaststest.PolicyHost{Unreachable: true})
+		world.DNS.Set("_mta-sts."+testnet.EnforceDomain, resolver.Records{Fail: resolver.ServFail})
+		world.SetPolicyHost(testnet.EnforceDomain, mtaststest.PolicyHost{Unreachable: true})
 		fmt.Fprintln(&out, "  Then DNS and policy host fail. Alarms, by days since the last fetch:")
 		severity := slog.LevelInfo - 1 // of the last alarm that was printed
 		for seen, blocked := 0, true; ; time.Sleep(time.Hour) {

@@ -42,9 +42,9 @@ func (s *setup) separateWebHost() {
 	write(s.T, s.policyFile("nmrc.org"), policy("testing", 604800, "talon.nmrc.org"))
 }
 
-// redirectingHost: the policy host of nethence.com redirects all requests but those
-// for /.well-known/, and has an RSA and an ECDSA certificate. Its record has no
-// delimiter at the end.
+// redirectingHost: the policy host of nethence.com redirects all requests but those for
+// /.well-known/, and has an RSA and an ECDSA certificate. Its record has no delimiter at the
+// end. For the tests, it also stores the TLS reports that are posted to /tlsrpt.
 func (s *setup) redirectingHost() {
 	const web = "mta-sts.nethence.com"
 	s.mx("xc.nethence.com", s.cert("xc.nethence.com"))
@@ -53,9 +53,10 @@ func (s *setup) redirectingHost() {
 		web+" A "+s.addr(webHost),
 		`_smtp._tls.nethence.com TXT "v=TLSRPTv1; rua=mailto:tlsrpt@nethence.com"`)
 	s.site(vhost{
-		names:      []string{web},
-		certs:      []string{s.file(testpki.Must(s.ca.IssueRSA(web))), s.cert(web)},
-		directives: "location / { return 301 https://www.nethence.com/; } location /.well-known/ { }",
+		names: []string{web},
+		certs: []string{s.file(testpki.Must(s.ca.IssueRSA(web))), s.cert(web)},
+		directives: "location / { return 301 https://www.nethence.com/; } location /.well-known/ { } location = /accepted { return 201; }" +
+			"location = /tlsrpt { client_body_in_file_only on; client_body_temp_path reports; proxy_set_header Host $host; proxy_pass https://" + s.addr(webHost) + "/accepted; }",
 	})
 	write(s.T, s.policyFile("nethence.com"), policy("testing", 86400, "xc.nethence.com"))
 }

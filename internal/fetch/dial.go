@@ -7,6 +7,8 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"strconv"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -52,6 +54,32 @@ func newDialer(config Config) *dialer {
 		d.lookup = net.DefaultResolver.LookupNetIP
 	}
 	return d
+}
+
+// DialContext is for an http.Transport that is to reach other hosts than those of policies:
+// it dials the addresses that a Client would, at any port. If resolver has the method
+// LookupNetIP of *net.Resolver, it is asked for them.
+func DialContext(allowed []netip.Prefix, resolver any) func(ctx context.Context, network, address string) (net.Conn, error) {
+	config := Config{AllowNets: allowed}
+	if r, ok := resolver.(interface {
+		LookupNetIP(ctx context.Context, network, host string) ([]netip.Addr, error)
+	}); ok {
+		config.LookupNetIP = r.LookupNetIP
+	}
+	d := newDialer(config)
+	return func(ctx context.Context, _, address string) (net.Conn, error) {
+		host, port, err := net.SplitHostPort(address)
+		if _, literal := netip.ParseAddr(host); literal == nil {
+			return d.connect(ctx, "tcp", address) // which judges it
+		}
+		number, portErr := strconv.ParseUint(port, 10, 16)
+		if err := cmp.Or(err, portErr); err != nil {
+			return nil, err
+		}
+		at := *d
+		at.port = uint16(number)
+		return at.dial(ctx, strings.TrimSuffix(host, "."))
+	}
 }
 
 // dial returns a TCP connection with host.

@@ -42,6 +42,8 @@ func (s *Sender) tryAddress(ctx context.Context, policy *mtasts.Policy, mx strin
 		return err
 	}
 	defer session.close()
+	// For a TLS report. net/smtp does not expose the name by which the host greets.
+	host.Connection(session.conn.LocalAddr(), session.conn.RemoteAddr(), "")
 
 	// Where no policy applies, TLS with any certificate is better than clear text.
 	base := &tls.Config{RootCAs: s.Roots, InsecureSkipVerify: true}

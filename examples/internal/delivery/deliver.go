@@ -46,6 +46,10 @@ type Message struct {
 	From string // "" for a bounce
 	To   string // at a domain, not at an address literal
 	Data []byte // header, blank line, body; lines end in LF or CRLF
+
+	// TLSOptional is for a message with the header field "TLS-Required: No" (RFC 8689), such as
+	// a TLS report: no policy applies to it.
+	TLSOptional bool
 }
 
 // A Rejection is a final error: a host replied with 5xx to MAIL, RCPT, DATA or the message, or the
@@ -68,6 +72,13 @@ var ErrUnanswered = errors.New("sent, but not confirmed")
 // [*mtasts.Error] is a deferral because of the policy.
 func (s *Sender) Deliver(ctx context.Context, m Message) error {
 	domain := m.To[strings.LastIndexByte(m.To, '@')+1:]
+	if m.TLSOptional {
+		hosts, err := s.lookupHosts(ctx, domain)
+		if err != nil {
+			return err
+		}
+		return s.tryHosts(ctx, mtasts.NoPolicy(domain), hosts, m)
+	}
 	policy, err := s.Policies.PolicyFor(ctx, domain)
 	if err != nil {
 		return err // the policy is unknown, so it may be of mode enforce

@@ -35,6 +35,9 @@ func TestDeliversOverVerifiedTLS(t *testing.T) {
 	if want := strings.ReplaceAll(text, "\r\n", "\n"); mail.Data != want {
 		t.Errorf("the message arrived as %q, want %q", mail.Data, want)
 	}
+	if e := r.Events()[0]; !e.Local.IsLoopback() || !e.Remote.IsLoopback() {
+		t.Errorf("reported from %v to %v, want addresses", e.Local, e.Remote)
+	}
 	if mail.From != "a@sender.example" || !slices.Equal(mail.To, []string{"b@" + domain}) {
 		t.Errorf("the envelope arrived as %q to %q", mail.From, mail.To)
 	}
@@ -85,6 +88,21 @@ func TestTLSFailure(t *testing.T) {
 				})
 			}
 		})
+	}
+}
+
+// RFC 8689: the header field "TLS-Required: No" overrides a policy.
+func TestTLSOptional(t *testing.T) {
+	r := newRig(t)
+	r.publish(mtasts.ModeEnforce, "1", mx2)
+	r.friendly(mx1, mtaststest.MX{NoSTARTTLS: true})
+	err := r.sender.Deliver(t.Context(), delivery.Message{From: "a@sender.example", To: "b@" + domain, Data: []byte(text), TLSOptional: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.wantMail(mx1 + " in clear text")
+	if e := r.Events(); len(e) > 0 {
+		t.Errorf("%d events, want none", len(e))
 	}
 }
 

@@ -1,0 +1,18 @@
+module github.com/mtasts/go-mtasts/mtasts/tlsrpt/schematest
+
+go 1.26.0
+
+require (
+	github.com/mtasts/go-mtasts v0.0.0
+	github.com/santhosh-tekuri/jsonschema/v6 v6.0.3
+)
+
+require (
+	github.com/hashicorp/golang-lru/v2 v2.0.7 // indirect
+	go.etcd.io/bbolt v1.5.0 // indirect
+	golang.org/x/net v0.62.0 // indirect
+	golang.org/x/sys v0.49.0 // indirect
+	golang.org/x/text v0.43.0 // indirect
+)
+
+replace github.com/mtasts/go-mtasts => ../../..
