@@ -2,7 +2,7 @@
 // only:
 //
 //	3  examples, internal/e2e, internal/soak
-//	2  mtasts/mtaststest
+//	2  mtasts/mtaststest, mtasts/tlsrpt
 //	1  mtasts
 //	0  internal/sts, internal/fetch, internal/certcheck, internal/testpki, internal/leak, internal/testcost, resolver, cache
 package layers

@@ -26,6 +26,7 @@ var floors = map[string]int{
 	"cache":              0,
 	"mtasts":             1,
 	"mtasts/mtaststest":  2,
+	"mtasts/tlsrpt":      2,
 	"examples":           3,
 	"internal/e2e":       3,
 	"internal/soak":      3,
@@ -48,7 +49,7 @@ var forbidden = []struct{ from, to, why string }{
 
 // internalUsers are the directories that may import from internal. Users of the module
 // could have written the others.
-var internalUsers = []string{"mtasts", "mtasts/mtaststest", "internal/"}
+var internalUsers = []string{"mtasts", "mtasts/mtaststest", "mtasts/tlsrpt", "internal/"}
 
 type pkg struct {
 	ImportPath string
