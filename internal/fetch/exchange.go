@@ -51,7 +51,9 @@ func exchange(conn net.Conn, req *http.Request) (string, error) {
 		if name := hidden(resp.Header); name != "" {
 			return "", refuse("there is a space in the field name %+.80q", name)
 		}
-		return readPolicy(resp)
+		body, err := readPolicy(resp)
+		traceOf(req.Context()).answered(resp, body, err)
+		return body, err
 	}
 }
 
