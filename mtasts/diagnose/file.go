@@ -1,0 +1,212 @@
+package diagnose
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/mtasts/go-mtasts/internal/sts"
+	"github.com/mtasts/go-mtasts/mtasts"
+)
+
+// explain parses the policy file (RFC 8461, Section 3.2), and describes each line.
+func (d *diagnosis) explain() {
+	policy, lines, err := sts.ExplainPolicy(d.body)
+	d.policy, d.fileErr = policy, err
+	f := &File{Valid: err == nil, Error: errorText(err), Mode: mtasts.Mode(policy.Mode),
+		MaxAge: int64(policy.MaxAge / time.Second), MX: []Pattern{}, Lines: []Line{},
+		More: max(0, strings.Count(strings.TrimSuffix(d.body, "\n"), "\n")+1-min(len(lines), maxLines))}
+	for i, line := range lines[:min(len(lines), maxLines)] {
+		l := describeLine(line, err)
+		l.Number = i + 1
+		f.Lines = append(f.Lines, l)
+		if line.Key == "mx" && line.Fate != sts.LineVoidsPolicy {
+			f.MX = append(f.MX, Pattern{Text: l.Value, Line: l.Number, Odd: line.Fate == sts.LineMatchesNothing, Hosts: []string{}})
+		}
+	}
+	d.r.File = f
+}
+
+func describeLine(line sts.Line, err error) Line {
+	text := strings.TrimRight(line.Text, "\r")
+	l := Line{Text: clean(text), Key: clean(line.Key), Value: clean(line.Value)}
+	value := strings.Index(text, ":") + 1
+	value += len(text[value:]) - len(strings.TrimLeft(text[value:], " \t\r"))
+	switch line.Fate {
+	case sts.LineUsed:
+		l.Used = true
+		return l
+	case sts.LineNotAField:
+		switch start := strings.TrimSpace(text); {
+		case start == "":
+			l.Why = "it is blank"
+			return l
+		case start[0] == '#':
+			l.Why = "it is a comment, which a policy cannot have"
+		default:
+			l.Why = "it has no colon, so that it is no field"
+		}
+		value = 0
+	case sts.LineUnknown:
+		l.Why = "its name is none that RFC 8461 knows"
+		value = 0
+	case sts.LineRepeated:
+		l.Why = "the first line with this name counts"
+		value = 0
+	case sts.LineMatchesNothing:
+		l.Why = oddWhy(line.Value)
+	case sts.LineVoidsPolicy:
+		syntax, _ := errors.AsType[*sts.SyntaxError](err)
+		l.Why, l.Invalid = "the file "+syntax.Reason, true
+	}
+	l.Column = column(text, value)
+	return l
+}
+
+// oddWhy says why no host can match an mx value.
+func oddWhy(value string) string {
+	_, err := netip.ParseAddr(strings.Trim(value, "[]"))
+	switch base := strings.TrimPrefix(value, "*."); {
+	case value == "":
+		return "it is empty"
+	case strings.ContainsAny(value, " \t,"):
+		return "it has more than one word, and each host needs a line of its own"
+	case strings.Contains(value, "://"):
+		return "it is a URL"
+	case strings.Contains(value, "@"):
+		return "it is a mail address"
+	case strings.Contains(base, "*"):
+		return "an asterisk may only stand for the whole first label, as in *.example.com"
+	case strings.ContainsFunc(value, func(r rune) bool { return r > '~' }):
+		return "it has characters outside ASCII, in place of the A-label that begins with xn--"
+	case err == nil:
+		return "it is an IP address, and not the name of a host"
+	}
+	return "it is no host name"
+}
+
+// meant returns the field that a misspelt name was meant to be, if that is clear.
+func meant(key string) string {
+	folded := strings.NewReplacer("-", "", "_", "", " ", "", "\t", "", "\ufeff", "", "\u00a0", "").Replace(strings.ToLower(key))
+	switch folded {
+	case "version", "mode", "mx":
+		return folded
+	case "maxage":
+		return "max_age"
+	case "mxs", "mxhost":
+		return "mx"
+	case "v":
+		return "version"
+	}
+	return ""
+}
+
+func (d *diagnosis) judgeFile() {
+	f := d.r.File
+	if f == nil {
+		return
+	}
+	html := isHTML(d.body)
+	for _, line := range f.Lines {
+		if !html {
+			d.judgeLine(line)
+		}
+	}
+	if !f.Valid {
+		d.judgeInvalid()
+		return
+	}
+	seconds := strconv.FormatInt(f.MaxAge, 10)
+	switch week := int64(7 * 24 * 3600); {
+	case f.Mode == mtasts.ModeNone: // it only has to outlast the policy before it
+	case f.MaxAge == 0:
+		d.add("max-age-zero", "", nil).publish("max_age: 604800")
+	case f.MaxAge < week/7:
+		d.add("max-age-short", "", args{"seconds": seconds}).publish("max_age: 604800")
+	case f.MaxAge < week:
+		d.add("max-age-week", "", args{"seconds": seconds}).publish("max_age: 604800")
+	}
+	for _, line := range f.Lines {
+		if n, err := strconv.ParseInt(line.Value, 10, 64); line.Key == "max_age" && line.Used && err == nil && n > f.MaxAge {
+			d.add("max-age-capped", "", args{"value": line.Value}).publish("max_age: "+seconds).show(fmt.Sprintf("line %d", line.Number), line.Text, 0)
+		}
+	}
+	switch f.Mode {
+	case mtasts.ModeTesting:
+		d.add("mode-testing", "", args{"since": d.since()}).publish("mode: enforce")
+	case mtasts.ModeNone:
+		d.add("mode-none", "", nil)
+	}
+}
+
+func (d *diagnosis) judgeLine(line Line) {
+	a := args{"line": strconv.Itoa(line.Number), "key": line.Key, "value": line.Value, "why": line.Why}
+	subject := "line " + a["line"]
+	var f *Finding
+	switch field := meant(line.Key); {
+	case line.Used || line.Invalid || strings.TrimSpace(line.Text) == "":
+		return
+	case line.Key == "mx":
+		f = d.add("mx-pattern-odd", subject, a)
+	case line.Key == field && field != "":
+		f = d.add("file-repeated", subject, a)
+	case field != "":
+		a["meant"] = field
+		f = d.add("file-key-misspelt", subject, a).publish(field + ": " + line.Value)
+	default:
+		f = d.add("file-line-ignored", subject, a)
+	}
+	f.show(subject, line.Text, line.Column)
+}
+
+// judgeInvalid is for a file that is no policy.
+func (d *diagnosis) judgeInvalid() {
+	syntax, _ := errors.AsType[*sts.SyntaxError](d.fileErr)
+	a := args{"url": d.r.PolicyHost.URL, "error": syntax.Reason}
+	if isHTML(d.body) {
+		d.add("file-html", "", a).show("body", escape(d.body, 200), 0)
+	}
+	var f *Finding
+	switch reason := syntax.Reason; {
+	case strings.Contains(reason, "but no mx pattern"):
+		f = d.add("file-no-mx", "", a)
+		for _, mx := range d.r.MX {
+			f.publish("mx: " + mx.Host)
+		}
+	case strings.HasPrefix(reason, "has version"), strings.HasPrefix(reason, "has no version"):
+		f = d.add("file-version", "", a).publish("version: STSv1")
+	case strings.HasPrefix(reason, "has mode"), strings.HasPrefix(reason, "has no mode"):
+		f = d.add("file-mode", "", a).publish("mode: testing")
+	case strings.HasPrefix(reason, "has max_age"), strings.HasPrefix(reason, "has no max_age"):
+		f = d.add("file-max-age", "", a).publish("max_age: 604800")
+	default:
+		f = d.add("file-invalid", "", a)
+	}
+	for _, line := range d.r.File.Lines {
+		if line.Invalid {
+			f.show(fmt.Sprintf("line %d", line.Number), line.Text, line.Column)
+		}
+	}
+}
+
+// since says for how long the mode may have been what it is, as far as that can be seen
+// from outside.
+func (d *diagnosis) since() string {
+	id, what := d.r.Record.ID, "the id says that it has not changed since "
+	changed, err := time.Parse("20060102", id[:min(len(id), 8)])
+	if err != nil && d.trace.Response != nil {
+		what = "the file has not changed since "
+		changed, err = time.Parse(time.RFC1123, d.trace.Response.Header.Get("Last-Modified"))
+	}
+	if c := d.opts.Cached; err != nil && c != nil && c.Policy != nil && c.Policy.Mode == mtasts.ModeTesting {
+		what, changed, err = "it was so in the cache on ", c.Policy.Fetched, nil
+	}
+	days := int64(d.r.Time.Sub(changed) / (24 * time.Hour))
+	if err != nil || days < 1 || days > 20*365 {
+		return ""
+	}
+	return fmt.Sprintf("; %s%s, %s ago", what, changed.Format(time.DateOnly), plural(days, "day"))
+}

@@ -1,0 +1,236 @@
+package diagnose
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"net/textproto"
+	"strings"
+	"time"
+
+	"github.com/mtasts/go-mtasts/internal/fetch"
+	"github.com/mtasts/go-mtasts/mtasts"
+)
+
+const (
+	probeLimit   = 30 * time.Second // for a session
+	connectLimit = 10 * time.Second // for an address
+	maxDials     = 3                // addresses of a host
+
+	// sessionLimit bounds, in octets, all that an MX host sends.
+	sessionLimit = 256 << 10
+)
+
+// A session is what became of the session with one MX host.
+type session struct {
+	host string // as in the MX record
+	name string // as an A-label; empty if host is no name
+
+	state     *tls.ConnectionState // of a session that came about
+	cause     error                // why TLS could not be had
+	noPublic  bool
+	classical *tls.ConnectionState
+
+	// outcome does with a Host what a sender does after the session; nil if there was
+	// none, so that nothing is known.
+	outcome func(*mtasts.Host) *mtasts.Error
+}
+
+// probe opens a session with an MX host, as far as TLS (RFC 3207), and another one without
+// the key exchange against quantum computers if the first fails in its handshake.
+func (d *diagnosis) probe(ctx context.Context, s *session) *Probe {
+	p := &Probe{State: Unknown, Addresses: []Address{}}
+	if s.name == "" {
+		p.State, p.Error = NotTested, "it is no host name"
+		return p
+	}
+	conn, err := d.dial(ctx, s, p)
+	if err == nil {
+		p.Address = addressOf(conn)
+		s.state, err = d.greet(ctx, conn, s.name, p, nil)
+	}
+	p.Error = errorText(err)
+	if s.state != nil {
+		p.State, p.TLS = Pass, describeTLS(s.state, s.name, d.opts.RootCAs, time.Now())
+		s.outcome = func(h *mtasts.Host) *mtasts.Error { return violation(h.Verify(*s.state)) }
+		return p
+	}
+	_, broken := errors.AsType[*handshakeError](err)
+	if !broken && !errors.Is(err, mtasts.ErrNoSTARTTLS) {
+		return p
+	}
+	p.State, s.cause = Fail, err
+	s.outcome = func(h *mtasts.Host) *mtasts.Error { return violation(h.AllowFallback(err)) }
+	if broken {
+		if conn, err := d.dial(ctx, s, p); err == nil {
+			classical := []tls.CurveID{tls.X25519, tls.CurveP256, tls.CurveP384, tls.CurveP521}
+			if s.classical, err = d.greet(ctx, conn, s.name, new(Probe), classical); err == nil {
+				p.Classical = describeTLS(s.classical, s.name, d.opts.RootCAs, time.Now())
+			}
+		}
+	}
+	return p
+}
+
+func violation(err error) *mtasts.Error {
+	v, _ := errors.AsType[*mtasts.Error](err)
+	return v
+}
+
+func addressOf(conn net.Conn) string {
+	if addr, err := netip.ParseAddrPort(conn.RemoteAddr().String()); err == nil {
+		return addr.Addr().Unmap().String()
+	}
+	return ""
+}
+
+// dial connects to an MX host, at an address that the guard lets pass: a domain chooses
+// its MX hosts, and could otherwise send us into any network.
+func (d *diagnosis) dial(ctx context.Context, s *session, p *Probe) (net.Conn, error) {
+	if d.opts.Dial != nil {
+		return d.opts.Dial(ctx, "tcp", net.JoinHostPort(s.name, "25"))
+	}
+	lookup, cancel := context.WithTimeout(ctx, lookupLimit)
+	defer cancel()
+	addrs, err := d.opts.Resolver.LookupNetIP(lookup, "ip", s.name+".")
+	if err != nil {
+		return nil, err
+	}
+	p.Addresses = d.addresses(addrs)
+	dialer := net.Dialer{Timeout: connectLimit}
+	tried := 0
+	for _, addr := range addrs {
+		if refusal := fetch.Refusal(addr, d.opts.AllowNets); refusal != nil {
+			if err == nil {
+				err = refusal
+			}
+			continue
+		}
+		if tried++; tried > maxDials {
+			break
+		}
+		var conn net.Conn
+		if conn, err = dialer.DialContext(ctx, "tcp", netip.AddrPortFrom(addr.Unmap(), 25).String()); err == nil {
+			return conn, nil
+		}
+	}
+	s.noPublic = tried == 0
+	if err == nil {
+		err = errors.New("the name has no address")
+	}
+	return nil, err
+}
+
+// A handshakeError is what kept TLS from coming about after the host had agreed to it.
+type handshakeError struct{ error }
+
+func (e *handshakeError) Unwrap() error { return e.error }
+
+// greet talks to an MX host until the first reply inside TLS: only then is the
+// handshake over on both sides. It closes conn.
+func (d *diagnosis) greet(ctx context.Context, conn net.Conn, name string, p *Probe, curves []tls.CurveID) (*tls.ConnectionState, error) {
+	defer conn.Close()
+	stop := context.AfterFunc(ctx, func() { conn.Close() })
+	defer stop()
+	conn.SetDeadline(time.Now().Add(probeLimit))
+	limited := &bounded{Conn: conn, left: sessionLimit}
+
+	text := textproto.NewConn(limited)
+	if _, _, err := text.ReadResponse(220); err != nil {
+		return nil, fmt.Errorf("greeting: %w", err)
+	}
+	answer, err := command(text, 250, "EHLO "+d.opts.Helo)
+	if err != nil {
+		return nil, fmt.Errorf("EHLO: %w", err)
+	}
+	for line := range strings.Lines(answer) {
+		fields := strings.Fields(line) // RFC 5321, Section 2.4: keywords come in any case
+		p.STARTTLS = p.STARTTLS || len(fields) > 0 && strings.EqualFold(fields[0], "STARTTLS")
+	}
+	if !p.STARTTLS {
+		command(text, 221, "QUIT")
+		return nil, mtasts.ErrNoSTARTTLS
+	}
+	if _, err := command(text, 220, "STARTTLS"); err != nil {
+		return nil, fmt.Errorf("%w: %w", mtasts.ErrNoSTARTTLS, err)
+	}
+
+	// The certificate is judged afterwards, and old versions are offered, so that there
+	// is something to describe.
+	host, err := mtasts.NoPolicy(d.r.Domain).CheckMX(name)
+	if err != nil {
+		return nil, err
+	}
+	cfg := host.TLSConfig(&tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS10, CurvePreferences: curves})
+	session := tls.Client(limited, cfg)
+	if err := session.HandshakeContext(ctx); err != nil {
+		return nil, &handshakeError{err}
+	}
+	text = textproto.NewConn(session)
+	_, err = command(text, 250, "EHLO "+d.opts.Helo)
+	if _, reply := errors.AsType[*textproto.Error](err); err != nil && !reply {
+		return nil, &handshakeError{err} // in TLS 1.3 a host refuses a client after its handshake
+	}
+	state := session.ConnectionState()
+	command(text, 221, "QUIT")
+	return &state, nil
+}
+
+// command sends a command and returns the reply, which is an error if it has another code.
+func command(text *textproto.Conn, code int, line string) (string, error) {
+	if err := text.PrintfLine("%s", line); err != nil {
+		return "", err
+	}
+	_, reply, err := text.ReadResponse(code)
+	return reply, err
+}
+
+// bounded is a connection from which no more than left octets are read.
+type bounded struct {
+	net.Conn
+	left int
+}
+
+func (b *bounded) Read(p []byte) (int, error) {
+	if b.left <= 0 {
+		return 0, errors.New("the host sends too much")
+	}
+	n, err := b.Conn.Read(p[:min(len(p), b.left)])
+	b.left -= n
+	return n, err
+}
+
+var mxCertificate = certificateCodes{"mx-certificate-name", "mx-certificate-expired", "mx-certificate-untrusted", "mx-certificate-expires-soon"}
+
+func (d *diagnosis) judgeProbe(mx *MX, s *session) {
+	p := mx.Probe
+	if p == nil || p.State == NotTested {
+		return
+	}
+	a := args{"mx": mx.Host, "error": p.Error}
+	switch {
+	case s.state != nil:
+		if s.state.Version < tls.VersionTLS12 {
+			a["version"] = p.TLS.Version
+			d.add("mx-tls-old", mx.Host, a)
+		}
+		d.judgeCertificate(p.TLS, mxCertificate, mx.Host)
+	case s.classical != nil:
+		d.add("mx-hello-too-large", mx.Host, a)
+	case errors.Is(s.cause, mtasts.ErrNoSTARTTLS):
+		a["error"] = "is not offered by " + mx.Host
+		if p.STARTTLS {
+			a["error"] = "is refused by " + mx.Host + ": " + strings.TrimPrefix(p.Error, mtasts.ErrNoSTARTTLS.Error()+": ")
+		}
+		d.add("mx-no-starttls", mx.Host, a)
+	case s.cause != nil:
+		d.add("mx-tls-failed", mx.Host, a)
+	case s.noPublic:
+		d.add("mx-not-public", mx.Host, a)
+	default:
+		d.add("mx-unreachable", mx.Host, a)
+	}
+}
