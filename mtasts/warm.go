@@ -56,7 +56,7 @@ func (c *Client) Warm(ctx context.Context, domains iter.Seq[string], progress fu
 	defer cancel(nil)
 	defer context.AfterFunc(c.ctx, func() { cancel(ErrClosed) })()
 
-	w := &warmer{client: c, start: time.Now(), report: progress, places: make(chan struct{}, maxWarming)}
+	w := &warmer{client: c, report: progress, places: make(chan struct{}, maxWarming)}
 	paced := make(chan struct{}, maxPaced)
 	var work sync.WaitGroup
 	for domain := range domains {
@@ -66,12 +66,12 @@ func (c *Client) Warm(ctx context.Context, domains iter.Seq[string], progress fu
 		}
 		work.Go(func() {
 			defer func() { <-paced }()
-			p, err := w.find(ctx, domain)
+			p, cached, err := w.find(ctx, domain)
 			if errors.Is(err, ErrClosed) {
 				cancel(ErrClosed)
 			}
 			if ctx.Err() == nil {
-				w.count(domain, p, err)
+				w.count(domain, p, cached, err)
 			}
 		})
 	}
@@ -82,7 +82,6 @@ func (c *Client) Warm(ctx context.Context, domains iter.Seq[string], progress fu
 // A warmer is a Warm.
 type warmer struct {
 	client *Client
-	start  time.Time
 	pace   pace
 	places chan struct{} // one for each look-up under way
 
@@ -91,25 +90,29 @@ type warmer struct {
 	report   func(WarmProgress)
 }
 
-// find is PolicyFor at the pace of the policy host.
-func (w *warmer) find(ctx context.Context, domain string) (*Policy, error) {
+// find is PolicyFor at the pace of the policy host. It says whether the policy was cached
+// before.
+func (w *warmer) find(ctx context.Context, domain string) (p *Policy, cached bool, err error) {
 	c := w.client
 	name, err := sts.PolicyDomain(domain)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	w.places <- struct{}{} // each holder ends with ctx
 	defer func() { <-w.places }()
+	if p := c.usedNow(name); p != nil {
+		return p, true, nil
+	}
 	now := time.Now()
 	p, used, err := c.load(name)
 	switch {
 	case err != nil:
-		return nil, err
+		return nil, false, err
 	case p.valid(now):
-		if c.usedNow(name) == nil && now.Sub(used) >= storedUseInterval { // memory does not have it
+		if now.Sub(used) >= storedUseInterval {
 			c.writer.note(p, now, true)
 		}
-		return p, nil
+		return p, true, nil
 	}
 	if wait := time.Until(w.pace.reserve(c.policyHostKey(ctx, name))); wait > 0 {
 		<-w.places
@@ -121,11 +124,12 @@ func (w *warmer) find(ctx context.Context, domain string) (*Policy, error) {
 		timer.Stop()
 		w.places <- struct{}{}
 	}
-	return c.PolicyFor(ctx, name)
+	p, err = c.PolicyFor(ctx, name)
+	return p, false, err
 }
 
 // count counts domain by what came of it.
-func (w *warmer) count(domain string, p *Policy, err error) {
+func (w *warmer) count(domain string, p *Policy, cached bool, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	n := &w.progress
@@ -135,7 +139,7 @@ func (w *warmer) count(domain string, p *Policy, err error) {
 	}
 	failure, ours := errors.AsType[*Error](n.Err)
 	switch {
-	case n.Err == nil && p.Fetched.Before(w.start):
+	case cached:
 		n.Cached++
 	case n.Err == nil:
 		n.Fetched++

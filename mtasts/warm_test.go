@@ -73,7 +73,6 @@ func TestWarmGoesOn(t *testing.T) {
 		if !errors.Is(err, enough) {
 			t.Errorf("Warm: %v, want %v", err, enough)
 		}
-		e.sleep(time.Second)
 		e.restart()
 		if got, want := e.warm(names...), (mtasts.WarmProgress{Fetched: 5, Cached: 5}); got != want {
 			t.Errorf("%+v, want %+v", got, want)

@@ -20,6 +20,13 @@ const (
 	demoAttacked = "attacked.example"
 )
 
+var demoScenes = map[string]string{
+	demoGood:   "1. A domain that has done everything right.",
+	demoBroken: "2. A domain whose mail has moved to other MX hosts, and whose policy has not.",
+	demoAttacked: "3. A domain under attack: somebody forges its DNS, so that the record is gone and" +
+		" the mail goes to a host of his. The sender has the policy cached.",
+}
+
 // demo asks about three domains in a world in memory, whose sender has cached their
 // policies.
 func demo(ctx context.Context, c *config) (*inquiry, error) {
@@ -67,7 +74,7 @@ func demo(ctx context.Context, c *config) (*inquiry, error) {
 	w.DNS.Set("_mta-sts."+demoAttacked, resolver.Records{})
 	mx(demoAttacked, mtaststest.MX{Certificate: mtaststest.WrongName}, "mx.attacker.example")
 
-	q := &inquiry{domains: []string{demoGood, demoBroken, demoAttacked}}
+	q := &inquiry{domains: []string{demoGood, demoBroken, demoAttacked}, scenes: demoScenes}
 	q.opts = c.network(diagnose.Options{Resolver: w.DNS, Transport: w.Options().Transport, RootCAs: w.Roots(), Dial: w.Dial})
 	q.opts.Probe = true
 	q.cached, err = find(ctx, store, q.domains)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"strings"
 
 	"github.com/mtasts/go-mtasts/mtasts"
 	"github.com/mtasts/go-mtasts/mtasts/diagnose"
@@ -17,6 +18,7 @@ const maxDiagnoses = 16
 // An inquiry is what is asked about domains.
 type inquiry struct {
 	domains []string
+	scenes  map[string]string // what to say before the report of a domain
 	opts    diagnose.Options
 	cached  map[string]*mtasts.Cached // by policy domain
 }
@@ -33,7 +35,7 @@ func (p *program) diagnose(ctx context.Context, c *config) (int, error) {
 	case c.json:
 		show = p.writeJSON
 	case len(q.domains) == 1 || c.demo:
-		show = func(r *diagnose.Report) error { return p.writeText(r) }
+		show = func(r *diagnose.Report) error { return p.writeText(r, q.scenes[r.Domain]) }
 	default:
 		t = new(table)
 		show = t.add
@@ -150,8 +152,16 @@ func worse(a, b int) int {
 // writeJSON writes a report as one line.
 func (p *program) writeJSON(r *diagnose.Report) error { return json.NewEncoder(p.stdout).Encode(r) }
 
-func (p *program) writeText(r *diagnose.Report) error {
-	_, err := io.WriteString(p.stdout, text(r, p.stdout))
+// writeText writes a report for a reader, with what is to be said before it.
+func (p *program) writeText(r *diagnose.Report, before string) error {
+	out := &page{screen: p.stdout, width: min(p.stdout.width, mostWidth)}
+	if before != "" {
+		fmt.Fprintln(out, p.stdout.paint(faint, strings.Repeat("-", out.width)))
+		out.paragraph("", "", before)
+		fmt.Fprintln(out)
+	}
+	out.report(r)
+	_, err := io.WriteString(p.stdout, out.String())
 	return err
 }
 

@@ -31,7 +31,7 @@ type config struct {
 func parse(args []string, define func(*flag.FlagSet, *config)) (*config, error) {
 	c := &config{}
 	f := flag.NewFlagSet("lookup", flag.ContinueOnError)
-	f.SetOutput(io.Discard)
+	f.SetOutput(io.Discard) // run writes the error
 	define(f, c)
 	for {
 		if err := f.Parse(args); err != nil {

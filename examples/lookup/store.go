@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/mtasts/go-mtasts/cache"
@@ -44,8 +45,9 @@ func (s some) Scan(ctx context.Context, after string, limit int) (keys []string,
 	return keys, values, err
 }
 
-// find returns what store has of domains.
-func find(ctx context.Context, store mtasts.Store, domains []string) (map[string]*mtasts.Cached, error) {
+// find returns what store has of domains: nil for an entry that cannot be read, of which the
+// error tells.
+func find(ctx context.Context, store mtasts.Store, domains []string) (found map[string]*mtasts.Cached, err error) {
 	keys := make([]string, len(domains))
 	for i, domain := range domains {
 		keys[i] = policyDomain(domain)
@@ -53,14 +55,16 @@ func find(ctx context.Context, store mtasts.Store, domains []string) (map[string
 	slices.Sort(keys)
 	client := mtasts.New(some{store, slices.Compact(keys)}, nil)
 	defer client.Close()
-	cached := make(map[string]*mtasts.Cached)
-	for c, err := range client.All(ctx) {
-		if err != nil {
-			return nil, err
+	found = make(map[string]*mtasts.Cached)
+	for c, damage := range client.All(ctx) {
+		if failure, ok := errors.AsType[*mtasts.Error](damage); ok {
+			found[failure.Domain] = nil
+			err = errors.Join(err, damage)
+		} else {
+			found[c.Policy.Domain] = c
 		}
-		cached[c.Policy.Domain] = c
 	}
-	return cached, nil
+	return found, err
 }
 
 // file is the store that -db names.
@@ -121,8 +125,8 @@ func (p *program) cachedDomains(ctx context.Context, file *cache.Bolt, names []s
 		}
 		fmt.Fprintf(p.stdout, "%s: id %s, fetched %s, expires %s, last use %s\n", printable(c.Policy.Domain), printable(c.Policy.ID),
 			stamp(c.Policy.Fetched), stamp(c.Policy.Expires), stamp(c.LastUse))
-		for _, line := range lines(c.Policy.Text) {
-			fmt.Fprintf(p.stdout, "    %s\n", printable(line))
+		for line := range strings.Lines(c.Policy.Text) {
+			fmt.Fprintf(p.stdout, "    %s\n", printable(strings.TrimRight(line, "\r\n")))
 		}
 	}
 	return status, nil
@@ -137,16 +141,12 @@ func (p *program) forget(ctx context.Context, c *config) (int, error) {
 	if err != nil {
 		return exitUnknown, err
 	}
-	found, err := find(ctx, file, c.names)
-	if err != nil {
-		file.Close()
-		return exitUnknown, err
-	}
+	found, _ := find(ctx, file, c.names) // what is damaged can be removed
 	client := mtasts.New(file, nil)
 	defer client.Close()
 	status := exitFine
 	for _, name := range c.names {
-		if found[policyDomain(name)] == nil {
+		if _, ok := found[policyDomain(name)]; !ok {
 			fmt.Fprintf(p.stdout, "%s: not cached\n", printable(name))
 			status = exitFindings
 			continue

@@ -30,7 +30,7 @@ func (t *table) add(r *diagnose.Report) error {
 	case r.Verdict.Source == "cached" && r.Verdict.Mode != mtasts.ModeNone:
 		policy += ", cached"
 	}
-	delivery := map[diagnose.Decision]string{diagnose.Deliver: "yes", diagnose.Hold: "held", diagnose.Untested: "if TLS"}[r.Verdict.Delivery]
+	delivery := map[diagnose.Decision]string{diagnose.Deliver: "yes", diagnose.Hold: "held", diagnose.Untested: "untested"}[r.Verdict.Delivery]
 	worst := ""
 	if len(r.Findings) > 0 && r.Findings[0].Severity != diagnose.Notice {
 		worst = string(r.Findings[0].Code)
@@ -47,7 +47,7 @@ func (t *table) add(r *diagnose.Report) error {
 			}
 		}
 		if serious > 1 {
-			worst += fmt.Sprintf(" +%d", serious-1)
+			worst += fmt.Sprintf(", %d more", serious-1)
 		}
 	}
 	name := r.Domain

@@ -15,10 +15,10 @@ type page struct {
 	width  int
 }
 
-// text is a report for a reader: the verdict, the findings, worst first, and the way of the
-// mail with what was seen at each step.
-func text(r *diagnose.Report, s *screen) string {
-	p := &page{screen: s, width: min(s.width, mostWidth)}
+// report writes a report: the verdict, the findings, worst first, and the way of the mail with
+// what was seen at each step.
+func (p *page) report(r *diagnose.Report) {
+	s := p.screen
 	colour := map[diagnose.Status]string{diagnose.Fine: green, diagnose.HasFindings: red}[r.Verdict.Status]
 	if colour == "" {
 		colour = yellow
@@ -38,8 +38,10 @@ func text(r *diagnose.Report, s *screen) string {
 	for _, step := range r.Steps {
 		p.step(step)
 		p.seen(r, step.ID)
+		if r.Domain == "" {
+			break // nothing was looked at
+		}
 	}
-	return p.String()
 }
 
 // paragraph writes text in lines. The first begins with first, the others with as many
@@ -65,13 +67,14 @@ var severities = map[diagnose.Severity]struct{ word, colour string }{
 // finding writes a finding. What is the same for all of one code is not repeated.
 func (p *page) finding(f *diagnose.Finding, again bool) {
 	severity := severities[f.Severity]
-	lines := wrap(severity.word+": "+f.Title, p.width)
-	lines[0] = p.screen.paint(severity.colour, severity.word) + p.screen.paint(bold, strings.TrimPrefix(lines[0], severity.word))
-	for i, line := range lines {
-		if i > 0 {
-			line = p.screen.paint(bold, line)
+	for i, line := range wrap(severity.word+": "+f.Title, p.width) {
+		rest, ok := strings.CutPrefix(line, severity.word)
+		if i > 0 || !ok {
+			rest = line
+		} else {
+			p.WriteString(p.screen.paint(severity.colour, severity.word))
 		}
-		p.WriteString(line + "\n")
+		p.WriteString(p.screen.paint(bold, rest) + "\n")
 	}
 	const indent = "         "
 	p.paragraph("  ", "", f.Text)
@@ -136,7 +139,12 @@ const stepIndent = "              "
 
 func (p *page) step(s diagnose.Step) {
 	state := states[s.State]
-	word := state.word + strings.Repeat(" ", len(stepIndent)-2-len(state.word))
-	p.WriteString("  " + p.screen.paint(state.colour, word) + p.screen.paint(bold, s.Title) + "\n")
-	p.paragraph(stepIndent, "", s.Text)
+	word := fmt.Sprintf("%-*s", len(stepIndent)-2, state.word)
+	for i, line := range wrap(s.Title+": "+s.Text, p.width-len(stepIndent)) {
+		indent := stepIndent
+		if rest, ok := strings.CutPrefix(line, s.Title); i == 0 && ok {
+			indent, line = "  "+p.screen.paint(state.colour, word), p.screen.paint(bold, s.Title)+rest
+		}
+		p.WriteString(indent + line + "\n")
+	}
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/mtasts/go-mtasts/mtasts"
 	"github.com/mtasts/go-mtasts/mtasts/diagnose"
 )
 
@@ -42,7 +43,7 @@ func (p *page) seen(r *diagnose.Report, id diagnose.StepID) {
 		}
 	case diagnose.StepMX:
 		for i := range r.MX {
-			p.mx(&r.MX[i])
+			p.mx(&r.MX[i], r.Verdict.Mode)
 		}
 		p.more(r.MXMore, "MX hosts")
 	case diagnose.StepProbe:
@@ -121,7 +122,9 @@ func (p *page) answer(r *diagnose.Report) {
 	}
 	p.note("%s", r.PolicyHost.URL)
 	for _, field := range a.Header {
-		p.note("%s: %s", field.Name, field.Value)
+		if field.Name != "Content-Type" { // which the step has
+			p.note("%s: %s", field.Name, field.Value)
+		}
 	}
 	if a.LineEnds != "" {
 		p.note("line ends: %s", a.LineEnds)
@@ -155,21 +158,23 @@ var decisions = map[diagnose.Decision]string{
 	diagnose.Untested: "mail is delivered if its TLS is good",
 }
 
-func (p *page) mx(mx *diagnose.MX) {
+func (p *page) mx(mx *diagnose.MX, mode mtasts.Mode) {
 	name := fmt.Sprintf("%d %s", mx.Preference, mx.Host)
 	if mx.Implicit {
 		name = mx.Host + ", the domain itself"
 	}
-	listed := "no mx line"
+	listed := "no mx line covers it; "
 	switch {
-	case mx.Listed && mx.Pattern != "":
-		listed = "mx: " + mx.Pattern
+	case mx.Pattern != "":
+		listed = "covered by mx: " + mx.Pattern + "; "
+	case mode == mtasts.ModeNone:
+		listed = ""
 	case mx.Listed:
-		listed = "in the policy"
+		listed = "in the policy; "
 	case mx.Near != "":
-		listed += " (nearly " + mx.Near + ": " + mx.NearWhy + ")"
+		listed = "nearly covered by mx: " + mx.Near + ", but " + mx.NearWhy + "; "
 	}
-	p.note("%s: %s; %s", name, listed, cmp.Or(decisions[mx.Decision], string(mx.Decision)))
+	p.note("%s: %s%s", name, listed, cmp.Or(decisions[mx.Decision], string(mx.Decision)))
 }
 
 func (p *page) probe(mx *diagnose.MX) {
