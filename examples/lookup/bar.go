@@ -3,17 +3,22 @@ package main
 import (
 	"fmt"
 	"strings"
+	"sync"
 	"time"
 )
 
 // barPeriod is the least time between two drawings.
 const barPeriod = 100 * time.Millisecond
 
-// A bar shows on a terminal how far the work has come. A nil one shows nothing.
+// A bar shows on a terminal how far the work has come. A nil one shows nothing. Its methods may
+// be called concurrently.
 type bar struct {
-	screen      *screen
-	done, total int
-	drawn       time.Time
+	screen *screen
+	total  int
+
+	mu    sync.Mutex
+	done  int
+	drawn time.Time
 }
 
 // newBar returns a bar for total things; nil if there are fewer than two, or no terminal.
@@ -31,6 +36,8 @@ func (b *bar) step(name string) {
 	if b == nil {
 		return
 	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	b.done++
 	if time.Since(b.drawn) >= barPeriod {
 		b.draw(name)
@@ -45,9 +52,14 @@ func (b *bar) draw(name string) {
 	fmt.Fprint(b.screen, "\r"+line[:min(len(line), b.screen.width-1)]+"\x1b[K")
 }
 
-// clear removes the bar from the terminal.
-func (b *bar) clear() {
-	if b != nil {
-		fmt.Fprint(b.screen, "\r\x1b[K")
+// without has write write to the terminal, without the bar.
+func (b *bar) without(write func() error) error {
+	if b == nil {
+		return write()
 	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	fmt.Fprint(b.screen, "\r\x1b[K")
+	b.drawn = time.Time{}
+	return write()
 }

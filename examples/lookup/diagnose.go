@@ -3,10 +3,12 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"iter"
 	"strings"
+	"sync"
 
 	"github.com/mtasts/go-mtasts/mtasts"
 	"github.com/mtasts/go-mtasts/mtasts/diagnose"
@@ -42,22 +44,22 @@ func (p *program) diagnose(ctx context.Context, c *config) (int, error) {
 	}
 	bar := newBar(p.progress, len(q.domains))
 	status := exitFine
-	for r := range q.reports(ctx) {
+	for r := range q.reports(ctx, bar.step) {
 		status = worse(status, exitStatus(r))
-		if t == nil {
-			bar.clear()
-		}
-		if err := show(r); err != nil {
+		if err := bar.without(func() error { return show(r) }); err != nil {
 			return exitUnknown, err
 		}
-		bar.step(r.Asked)
 	}
-	bar.clear()
 	if t != nil {
-		err = p.writeTable(t)
+		err = bar.without(func() error { return p.writeTable(t) })
+	}
+	if err == nil && ctx.Err() != nil {
+		return exitUnknown, errInterrupted
 	}
 	return status, err
 }
+
+var errInterrupted = errors.New("interrupted: what had not been asked by then is not known")
 
 // inquiry finds out what is asked.
 func (p *program) inquiry(ctx context.Context, c *config) (*inquiry, error) {
@@ -104,26 +106,33 @@ func (q *inquiry) report(ctx context.Context, domain string) *diagnose.Report {
 }
 
 // reports diagnoses the domains, several at once, and yields the reports in the order of the
-// domains.
-func (q *inquiry) reports(ctx context.Context) iter.Seq[*diagnose.Report] {
+// domains. It calls done after each, in any order and concurrently.
+func (q *inquiry) reports(ctx context.Context, done func(domain string)) iter.Seq[*diagnose.Report] {
 	return func(yield func(*diagnose.Report) bool) {
 		ctx, cancel := context.WithCancel(ctx)
+		var work sync.WaitGroup
+		defer work.Wait()
 		defer cancel()
-		pending := make(chan chan *diagnose.Report, maxDiagnoses-1)
-		go func() {
-			defer close(pending)
-			for _, domain := range q.domains {
-				done := make(chan *diagnose.Report, 1)
-				pending <- done
-				go func() { done <- q.report(ctx, domain) }()
-			}
-		}()
-		more := true
-		for done := range pending {
-			r := <-done
-			if more && !yield(r) {
-				more = false
-				cancel()
+		results := make([]chan *diagnose.Report, len(q.domains))
+		for i := range results {
+			results[i] = make(chan *diagnose.Report, 1)
+		}
+		next := make(chan int, len(results))
+		for i := range results {
+			next <- i
+		}
+		close(next)
+		for range min(maxDiagnoses, len(results)) {
+			work.Go(func() {
+				for i := range next {
+					results[i] <- q.report(ctx, q.domains[i])
+					done(q.domains[i])
+				}
+			})
+		}
+		for _, result := range results {
+			if !yield(<-result) {
+				return
 			}
 		}
 	}

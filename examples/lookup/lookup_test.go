@@ -167,7 +167,7 @@ func TestBar(t *testing.T) {
 			time.Sleep(time.Second)
 			b.step("a\x1b[2J.example")
 		}
-		b.clear()
+		b.without(func() error { return nil })
 		if got := strings.ReplaceAll(out.String(), "\r", "\n"); strings.Count(got, "\n[") != 5 || !strings.Contains(got, "] 4 of 4  a\\x1b[2J.example") || !strings.HasSuffix(got, "\n\x1b[K") {
 			t.Errorf("%q", got)
 		}

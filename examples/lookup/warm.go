@@ -53,11 +53,13 @@ func (p *program) warm(ctx context.Context, c *config) (int, error) {
 		last = now
 		bar.step(now.Domain)
 	})
-	bar.clear()
 	if closing := client.Close(); err == nil {
 		err = closing
 	}
-	if _, writing := io.WriteString(p.stdout, warmSummary(last, reasons, time.Since(start))); err == nil {
+	if writing := bar.without(func() error {
+		_, err := io.WriteString(p.stdout, warmSummary(last, reasons, time.Since(start)))
+		return err
+	}); err == nil {
 		err = writing
 	}
 	switch {
