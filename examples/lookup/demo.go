@@ -23,8 +23,8 @@ const (
 var demoScenes = map[string]string{
 	demoGood:   "1. A domain that has done everything right.",
 	demoBroken: "2. A domain whose mail has moved to other MX hosts, and whose policy has not.",
-	demoAttacked: "3. A domain under attack: somebody forges its DNS, so that the record is gone and" +
-		" the mail goes to a host of his. The sender has the policy cached.",
+	demoAttacked: "3. A domain under attack: somebody forges its DNS, so that the record is gone and the" +
+		" mail goes to another host. The sender has the policy cached, and keeps the mail.",
 }
 
 // demo asks about three domains in a world in memory, whose sender has cached their
