@@ -31,27 +31,27 @@ func (p *program) diagnose(ctx context.Context, c *config) (int, error) {
 	if err != nil {
 		return exitUnknown, err
 	}
-	var show func(*diagnose.Report) error
-	var t *table
+	bar := newBar(p.progress, len(q.domains))
+	show := func(r *diagnose.Report) error {
+		return bar.without(func() error { return p.writeText(r, q.scenes[r.Domain]) })
+	}
+	var t table
+	asTable := !c.json && !c.demo && len(q.domains) > 1
 	switch {
 	case c.json:
-		show = p.writeJSON
-	case len(q.domains) == 1 || c.demo:
-		show = func(r *diagnose.Report) error { return p.writeText(r, q.scenes[r.Domain]) }
-	default:
-		t = new(table)
+		show = func(r *diagnose.Report) error { return bar.without(func() error { return p.writeJSON(r) }) }
+	case asTable:
 		show = t.add
 	}
-	bar := newBar(p.progress, len(q.domains))
 	status := exitFine
 	for r := range q.reports(ctx, bar.step) {
 		status = worse(status, exitStatus(r))
-		if err := bar.without(func() error { return show(r) }); err != nil {
+		if err := show(r); err != nil {
 			return exitUnknown, err
 		}
 	}
-	if t != nil {
-		err = bar.without(func() error { return p.writeTable(t) })
+	if asTable {
+		err = bar.without(func() error { return p.writeTable(&t) })
 	}
 	if err == nil && ctx.Err() != nil {
 		return exitUnknown, errInterrupted
@@ -81,7 +81,7 @@ func (p *program) inquiry(ctx context.Context, c *config) (*inquiry, error) {
 		}
 		q.domains = append(q.domains, list...)
 	}
-	if len(c.names) == 0 {
+	if len(q.domains) == 0 {
 		return nil, usagef("no domain is given")
 	}
 	if c.db != "" {

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"crypto/x509"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -110,7 +111,7 @@ func readRoots(file string) (*x509.CertPool, error) {
 }
 
 // readList reads one domain a line. White space around it, empty lines, and what follows a #
-// do not count.
+// do not count. A list without a domain is an error: nothing would be found to be fine.
 func readList(r io.Reader) (names []string, err error) {
 	lines := bufio.NewScanner(r)
 	for lines.Scan() {
@@ -119,5 +120,8 @@ func readList(r io.Reader) (names []string, err error) {
 			names = append(names, name)
 		}
 	}
-	return names, lines.Err()
+	if err = lines.Err(); err == nil && len(names) == 0 {
+		err = errors.New("there is no domain in it")
+	}
+	return names, err
 }

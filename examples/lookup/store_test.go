@@ -96,7 +96,7 @@ func TestStoreErrors(t *testing.T) {
 		for _, args := range []string{
 			"cached -db @/mta-sts.db", "warm -db @/mta-sts.db @/hints", "-db @/mta-sts.db example.com",
 			"cached -db @/missing.db", "check @/missing.db", "forget -db @/missing.db example.com", "-db @/missing.db example.com",
-			"check @/text", "check @", "warm -db @/new.db @/missing",
+			"-", "warm -db @/new.db -", "check @/text", "check @", "warm -db @/new.db @/missing",
 		} {
 			out += s.session(strings.Fields(args)...) + "\n"
 		}
