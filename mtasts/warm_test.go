@@ -101,27 +101,34 @@ func TestWarmEndsWithTheClient(t *testing.T) {
 
 // A warmed domain is in use for 30 days, and longer if it is warmed again.
 func TestWarmIsAUse(t *testing.T) {
-	play(t, func(t *testing.T, e *env) {
-		for _, name := range []string{"once.example", "again.example"} {
-			e.Publish(name, "1", enforced())
-		}
-		e.warm("once.example", "again.example")
-		stop := e.run()
-		e.sleep(20 * day)
-		e.warm("again.example")
-		e.sleep(20 * day)
-		age := make(map[string]time.Duration)
-		for c, err := range e.client.All(t.Context()) {
-			if err != nil {
-				t.Fatal(err)
+	for _, restart := range []bool{false, true} {
+		play(t, func(t *testing.T, e *env) {
+			for _, name := range []string{"once.example", "again.example"} {
+				e.Publish(name, "1", enforced())
 			}
-			age[c.Policy.Domain] = time.Since(c.Policy.Fetched)
-		}
-		stop()
-		if age["again.example"] > day || age["once.example"] < 9*day || age["once.example"] > 11*day {
-			t.Errorf("ages after 40 days: %v", age)
-		}
-	})
+			e.warm("once.example", "again.example")
+			stop := e.run()
+			e.sleep(20 * day)
+			if restart {
+				stop()
+				e.restart()
+				stop = e.run()
+			}
+			e.warm("again.example")
+			e.sleep(20 * day)
+			age := make(map[string]time.Duration)
+			for c, err := range e.client.All(t.Context()) {
+				if err != nil {
+					t.Fatal(err)
+				}
+				age[c.Policy.Domain] = time.Since(c.Policy.Fetched)
+			}
+			stop()
+			if age["again.example"] > day || age["once.example"] < 9*day || age["once.example"] > 11*day {
+				t.Errorf("ages after 40 days, with a restart %v: %v", restart, age)
+			}
+		})
+	}
 }
 
 // A provider of many domains is not overrun, and does not hold up the others.
