@@ -81,12 +81,14 @@ func printable(s string) string {
 	return b.String()
 }
 
-// wrap breaks text into lines of at most width columns, at spaces where there are any.
+// wrap breaks text into lines of at most width columns, at spaces but for words that are longer.
 func wrap(text string, width int) (lines []string) {
 	for len(text) > width {
 		cut, next := width, width
 		if space := strings.LastIndexByte(text[:width+1], ' '); space > 0 {
-			cut, next = space, space+1
+			if word, _, _ := strings.Cut(text[space+1:], " "); len(word) <= width {
+				cut, next = space, space+1
+			}
 		}
 		lines = append(lines, strings.TrimRight(text[:cut], " "))
 		text = strings.TrimLeft(text[next:], " ")

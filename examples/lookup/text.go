@@ -85,8 +85,10 @@ func (p *page) finding(f *diagnose.Finding, again bool) {
 	for _, line := range f.Publish {
 		p.WriteString(indent + p.screen.paint(bold, line) + "\n") // not wrapped: it is to be copied
 	}
+	seen := "  seen   "
 	for _, e := range f.Evidence {
-		p.evidence("  seen   "+e.Label+": ", e.Text, e.Column)
+		p.evidence(seen+e.Label+": ", e.Text, e.Column)
+		seen = indent
 	}
 	if again {
 		return

@@ -84,7 +84,7 @@ func (p *page) addresses(list []diagnose.Address) {
 		if a.Refused == "" {
 			open = append(open, a.Addr)
 		} else {
-			p.note("address %s is not used: %s", a.Addr, a.Refused)
+			p.note("%s", a.Refused)
 		}
 	}
 	if len(open) > 0 {
@@ -102,16 +102,18 @@ func (p *page) session(write func(string, ...any), t *diagnose.TLS) {
 	}
 	write("%s", strings.Join(parts, ", "))
 	if len(t.Chain) > 0 {
+		const most = 5
 		c := t.Chain[0]
-		write("certificate for %s, valid from %s to %s, %s", cmp.Or(strings.Join(c.Names, ", "), c.Subject),
+		names := cmp.Or(strings.Join(c.Names[:min(len(c.Names), most)], ", "), c.Subject)
+		if more := len(c.Names) - most; more > 0 {
+			names += fmt.Sprintf(" and %d more names", more)
+		}
+		write("certificate for %s, valid from %s to %s, %s", names,
 			c.NotBefore.Format(time.DateOnly), c.NotAfter.Format(time.DateOnly), c.Key)
 		write("issued by %s", c.Issuer)
 	}
 	if t.Root != nil {
 		write("root %s", t.Root.Subject)
-	}
-	if !t.Valid {
-		write("not valid: %s", cmp.Or(t.Error, t.Reason, t.Result))
 	}
 }
 
@@ -134,9 +136,6 @@ func (p *page) answer(r *diagnose.Report) {
 	}
 	if a.Browser != 0 {
 		p.note("a browser gets %d, %s", a.Browser, cmp.Or(a.BrowserType, "no media type"))
-	}
-	if a.Body != "" && r.File == nil {
-		p.evidence(stepIndent+"- body: ", a.Body, 0)
 	}
 }
 
@@ -185,11 +184,14 @@ func (p *page) probe(mx *diagnose.MX) {
 	p.note("%s", strings.TrimSpace(mx.Host+" "+probe.Address))
 	for _, a := range probe.Addresses {
 		if a.Refused != "" {
-			p.detail("address %s is not used: %s", a.Addr, a.Refused)
+			p.detail("%s", a.Refused)
 		}
 	}
 	if probe.TLS != nil {
 		p.session(p.detail, probe.TLS)
+		if !probe.TLS.Valid {
+			p.detail("not valid: %s", cmp.Or(probe.TLS.Error, probe.TLS.Reason, probe.TLS.Result))
+		}
 	}
 	if probe.Error != "" {
 		p.detail("%s", probe.Error)
