@@ -48,9 +48,11 @@ func (s some) Scan(ctx context.Context, after string, limit int) (keys []string,
 // find returns what store has of domains: nil for an entry that cannot be read, of which the
 // error tells.
 func find(ctx context.Context, store mtasts.Store, domains []string) (found map[string]*mtasts.Cached, err error) {
-	keys := make([]string, len(domains))
-	for i, domain := range domains {
-		keys[i] = policyDomain(domain)
+	var keys []string
+	for _, domain := range domains {
+		if key := policyDomain(domain); len(key) <= 253 { // longer ones are no names
+			keys = append(keys, key)
+		}
 	}
 	slices.Sort(keys)
 	client := mtasts.New(some{store, slices.Compact(keys)}, nil)

@@ -54,6 +54,9 @@ func TestStore(t *testing.T) {
 		s.publish("good.example", mtaststest.Policy(mtasts.ModeEnforce, month, "mx.good.example", "mx2.good.example"))
 		run("-db @/mta-sts.db good.example")
 		run("-db @/mta-sts.db good.example c1.example c0.example")
+		run("cached -db @/mta-sts.db " + strings.Repeat("a", 300))
+		run("forget -db @/mta-sts.db [192.0.2.1]")
+		run("-db @/mta-sts.db good.example " + strings.Repeat("a", 70))
 		golden(t, "store", out)
 	})
 }
