@@ -59,11 +59,13 @@ func find(ctx context.Context, store mtasts.Store, domains []string) (found map[
 	defer client.Close()
 	found = make(map[string]*mtasts.Cached)
 	for c, damage := range client.All(ctx) {
+		if damage == nil {
+			found[c.Policy.Domain] = c
+			continue
+		}
+		err = errors.Join(err, damage)
 		if failure, ok := errors.AsType[*mtasts.Error](damage); ok {
 			found[failure.Domain] = nil
-			err = errors.Join(err, damage)
-		} else {
-			found[c.Policy.Domain] = c
 		}
 	}
 	return found, err
