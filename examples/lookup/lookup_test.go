@@ -65,7 +65,7 @@ func TestEveryFinding(t *testing.T) {
 			p := &page{screen: &screen{width: width}, width: width}
 			p.finding(&f, false)
 			flat := strings.Join(strings.Fields(p.String()), " ")
-			for _, part := range []string{f.Title, f.Text, "effect " + f.Effect, "mend " + f.Mend, f.Clause, "(" + string(f.Code) + ")"} {
+			for _, part := range []string{severities[f.Severity].word + ": " + f.Title, f.Text, "effect " + f.Effect, "mend " + f.Mend, f.Clause, "(" + string(f.Code) + ")"} {
 				if !strings.Contains(flat, part) {
 					t.Errorf("%d columns: %q is not in\n%s", width, part, p)
 				}

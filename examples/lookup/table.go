@@ -34,12 +34,6 @@ func (t *table) add(r *diagnose.Report) error {
 	worst := ""
 	if len(r.Findings) > 0 && r.Findings[0].Severity != diagnose.Notice {
 		worst = string(r.Findings[0].Code)
-		for _, f := range r.Findings { // rather a cause than what follows from it
-			if f.Severity == r.Findings[0].Severity && len(f.DependsOn) == 0 {
-				worst = string(f.Code)
-				break
-			}
-		}
 		serious := 0
 		for _, f := range r.Findings {
 			if f.Severity != diagnose.Notice {

@@ -144,8 +144,11 @@ func (p *page) step(s diagnose.Step) {
 	word := fmt.Sprintf("%-*s", len(stepIndent)-2, state.word)
 	for i, line := range wrap(s.Title+": "+s.Text, p.width-len(stepIndent)) {
 		indent := stepIndent
-		if rest, ok := strings.CutPrefix(line, s.Title); i == 0 && ok {
-			indent, line = "  "+p.screen.paint(state.colour, word), p.screen.paint(bold, s.Title)+rest
+		if i == 0 {
+			indent = "  " + p.screen.paint(state.colour, word)
+			if rest, ok := strings.CutPrefix(line, s.Title); ok {
+				line = p.screen.paint(bold, s.Title) + rest
+			}
 		}
 		p.WriteString(indent + line + "\n")
 	}
