@@ -156,7 +156,7 @@ func (c *Client) getForeign(ctx context.Context, host string) (string, error) {
 		return "", err
 	}
 	if got := resp.Request; got != nil && got.URL != nil && got.URL.String() != req.URL.String() {
-		return "", refuse("the transport followed a redirect to %+.80q; it must not", got.URL.String())
+		return "", refuse(RefusedStatus, "the transport followed a redirect to %+.80q; it must not", got.URL.String())
 	}
 	body, err := readPolicy(resp)
 	traceOf(ctx).answered(resp, body, err)

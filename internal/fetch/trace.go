@@ -38,9 +38,9 @@ func (c *Client) Observe(ctx context.Context, policyHost string, t *Trace) (body
 	return c.Get(context.WithValue(ctx, traceKey{}, t), policyHost)
 }
 
-// Refusal says why addr must not be dialled, nil if it may: a policy host lives on the
+// CheckAddr says why addr must not be dialled, nil if it may: a policy host is on the
 // public Internet, or in one of the networks allowed.
-func Refusal(addr netip.Addr, allowed []netip.Prefix) error { return guard(allowed).check(addr) }
+func CheckAddr(addr netip.Addr, allowed []netip.Prefix) error { return guard(allowed).check(addr) }
 
 type traceKey struct{}
 

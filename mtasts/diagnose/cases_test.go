@@ -45,7 +45,7 @@ func TestNearestPattern(t *testing.T) {
 func TestCarets(t *testing.T) {
 	bubble(t, "line", func(t *testing.T, l *lab) {
 		l.file("version: STSv1\r\nmode: enforce\r\nmax_age:  604800s\r\nmx: mx.example.com\r\n")
-		f := find(t, l.diagnose(t), "file-max-age")
+		f := find(t, l.diagnose(t), "file-invalid")
 		if e := f.Evidence[0]; e.Label != "line 3" || e.Text[e.Column-1:] != "604800s" {
 			t.Errorf("%+v", e)
 		}

@@ -1,37 +1,55 @@
 package diagnose
 
 import (
+	"cmp"
 	"maps"
 	"slices"
-	"strings"
 )
 
 // An entry is what the catalogue has for one code. In its texts {name} stands for an
 // argument of the finding; {domain} and {host} are always there.
 type entry struct {
-	severity Severity
-	step     StepID
-	clause   string
-	title    string
-	text     string
-	effect   string
-	mend     string
+	title  string
+	text   string
+	effect string // empty: that of the section
+	mend   string
+
+	severity Severity // empty: Error
+	step     StepID   // that of the section
+	clause   string   // empty: that of the section
 
 	// observed is the effect without a policy in mode enforce, where nothing is held
-	// back: an Error with it is then a Warning.
+	// back: an Error with it is then a Warning, and a Notice for a domain that does not
+	// take part in MTA-STS.
 	observed string
 
 	// causes are the codes from which this one follows, if they are in the report.
 	causes []Code
 }
 
-// catalogue is never written to.
-var catalogue = merge(recordCatalogue, hostCatalogue, fileCatalogue, mxCatalogue, besideCatalogue)
+// A section is the part of the catalogue that is about one step.
+type section struct {
+	step                     StepID
+	clause, effect, observed string // of the entries that have none of their own
+	entries                  map[Code]entry
+}
 
-func merge(parts ...map[Code]entry) map[Code]entry {
+// catalogue is never written to.
+var catalogue = join(domainSection, recordSection, hostSection, tlsSection, hostCertificates, answerSection, fileSection, mxSection,
+	probeSection, mxCertificates, daneSection, tlsrptSection, cachedSection)
+
+func join(sections ...section) map[Code]entry {
 	all := make(map[Code]entry)
-	for _, part := range parts {
-		maps.Copy(all, part)
+	for _, s := range sections {
+		for code, e := range s.entries {
+			e.step = s.step
+			e.severity = cmp.Or(e.severity, Error)
+			e.clause = cmp.Or(e.clause, s.clause)
+			if e.effect == "" {
+				e.effect, e.observed = s.effect, s.observed
+			}
+			all[code] = e
+		}
 	}
 	return all
 }
@@ -48,80 +66,54 @@ func Catalogue() []Finding {
 	return list
 }
 
-// args are the arguments of a finding, by name.
-type args map[string]string
+// Effects that several findings have.
+const (
+	unprotected = "Senders find no policy for {domain}. They deliver, but an attacker on the way can switch TLS off or divert the mail. Senders that have an older policy cached apply it until it expires."
 
-// maxPerCode bounds the findings of one code, whatever a domain publishes.
-const maxPerCode = maxMX
+	fetchFails = "Senders cannot get the policy. One that has none cached delivers without protection. One that has an older policy cached applies it until it expires."
 
-// add adds a finding to the report. What it returns is for evidence, until the next call.
-func (d *diagnosis) add(code Code, subject string, a args) *Finding {
-	e := catalogue[code]
-	if a == nil {
-		a = args{}
+	heldHere = "Senders deliver nothing to {mx}. They try the other MX hosts, and hold the message if none of them will do."
+
+	wouldBeHeld = "Mail is delivered, because no policy in mode enforce applies. Under one, senders would deliver nothing to {mx}."
+)
+
+// dnsFailure is the entry for a look-up of what that had no answer.
+func dnsFailure(what, effect string) entry {
+	return entry{
+		severity: CouldNotTell,
+		title:    "The DNS gave no answer for " + what,
+		text:     "The look-up of {name} failed: {error}.",
+		effect:   effect,
+		mend:     "Try again. If the failure lasts, check the name servers of {domain} and its DNSSEC signatures.",
 	}
-	d.counts[code]++
-	if d.counts[code] > maxPerCode {
-		return new(Finding)
-	}
-	a["domain"], a["host"] = d.r.Domain, d.r.PolicyHost.Name
-	severity, effect := e.severity, e.effect
-	if e.observed != "" && !d.enforced() {
-		effect = e.observed
-		if severity == Error {
-			severity = Warning
-		}
-	}
-	pairs := make([]string, 0, 2*len(a))
-	for name, value := range a {
-		pairs = append(pairs, "{"+name+"}", value)
-	}
-	fill := strings.NewReplacer(pairs...).Replace
-	d.r.Findings = append(d.r.Findings, Finding{Code: code, Severity: severity, Step: e.step, Subject: subject, Clause: e.clause,
-		Title: fill(e.title), Text: fill(e.text), Effect: fill(effect), Mend: fill(e.mend), Args: a,
-		Publish: []string{}, Evidence: []Evidence{}, DependsOn: []Code{}})
-	return &d.r.Findings[len(d.r.Findings)-1]
 }
 
-func (f *Finding) publish(lines ...string) *Finding {
-	f.Publish = append(f.Publish, lines...)
-	return f
-}
-
-// show adds evidence, which is escaped already.
-func (f *Finding) show(label, text string, column int) *Finding {
-	f.Evidence = append(f.Evidence, Evidence{label, text, column})
-	return f
-}
-
-// has reports whether the report has a finding with one of codes.
-func (d *diagnosis) has(codes ...Code) bool {
-	return slices.ContainsFunc(d.r.Findings, func(f Finding) bool { return slices.Contains(codes, f.Code) })
-}
-
-// order puts the findings in order, worst first, and joins consequences to their causes.
-// A cause is as bad as what follows from it.
-func (d *diagnosis) order() {
-	rank := map[Severity]int{Error: 0, CouldNotTell: 1, Warning: 2, Notice: 3}
-	for i := range d.r.Findings {
-		f := &d.r.Findings[i]
-		for j := range d.r.Findings {
-			cause := &d.r.Findings[j]
-			if !slices.Contains(catalogue[f.Code].causes, cause.Code) {
-				continue
-			}
-			if !slices.Contains(f.DependsOn, cause.Code) {
-				f.DependsOn = append(f.DependsOn, cause.Code)
-			}
-			if cause.Severity != CouldNotTell && rank[f.Severity] < rank[cause.Severity] {
-				cause.Severity = f.Severity
-			}
-		}
+// certificates are the entries for what may be wrong with the certificate of a host, whose
+// codes begin with prefix. After its expiry, the effect is later.
+func certificates(prefix Code, later string) map[Code]entry {
+	return map[Code]entry{
+		prefix + "-certificate-name": {
+			title: "The certificate of {name} is for another name",
+			text:  "{name} presents a certificate for {names}. The certificate must have the DNS name {name}. A common name does not count, nor does the name of a CNAME's target.",
+			mend:  "Get a certificate with the DNS name {name}. Set the server up to present it when a client asks for that name by SNI.",
+		},
+		prefix + "-certificate-expired": {
+			title: "The certificate of {name} has expired",
+			text:  "The certificate of {name}, or of its issuer, is no longer valid: {error}.",
+			mend:  "Renew the certificate and reload the server, which may still use the old one. Let a timer do both from now on.",
+		},
+		prefix + "-certificate-untrusted": {
+			title:  "The certificate of {name} is not trusted",
+			text:   "The chain that {name} presents does not lead to a trusted root ({reason}): {error}.",
+			mend:   "Use a certificate of a public authority that is valid now. Send the whole chain with its intermediates, not the certificate alone.",
+			causes: []Code{"root-dropped", "no-authorities"},
+		},
+		prefix + "-certificate-expires-soon": {
+			severity: Warning,
+			title:    "The certificate of {name} expires soon",
+			text:     "The certificate of {name} is valid until {until}, for {left}.",
+			effect:   later,
+			mend:     "Renew the certificate, and find out why it was not renewed automatically.",
+		},
 	}
-	slices.SortStableFunc(d.r.Findings, func(a, b Finding) int {
-		if a.Severity != b.Severity {
-			return rank[a.Severity] - rank[b.Severity]
-		}
-		return min(len(a.DependsOn), 1) - min(len(b.DependsOn), 1) // causes before consequences
-	})
 }

@@ -39,11 +39,11 @@ type diagnosis struct {
 	elsewhere string // a name with the record that this one lacks
 	parent    string // a parent domain's name with a record
 
-	trace    fetch.Trace
-	fetchErr error
-	body     string
-	policy   sts.Policy
-	fileErr  error
+	trace   fetch.Trace
+	failed  *fetch.Error // nil if a file came
+	body    string
+	policy  sts.Policy
+	fileErr error
 
 	mxErr    error
 	noMX     bool // the domain has no MX record

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -106,25 +107,25 @@ func meant(key string) string {
 
 func (d *diagnosis) judgeFile() {
 	f := d.r.File
-	if f == nil {
+	if f == nil || !d.expected() {
 		return
 	}
-	html := isHTML(d.body)
+	if isHTML(d.body) {
+		d.addHTML()
+		return
+	}
 	for _, line := range f.Lines {
-		if !html {
-			d.judgeLine(line)
-		}
+		d.judgeLine(line)
 	}
 	if !f.Valid {
 		d.judgeInvalid()
 		return
 	}
+	const day, week = 24 * 3600, 7 * 24 * 3600
 	seconds := strconv.FormatInt(f.MaxAge, 10)
-	switch week := int64(7 * 24 * 3600); {
+	switch {
 	case f.Mode == mtasts.ModeNone: // it only has to outlast the policy before it
-	case f.MaxAge == 0:
-		d.add("max-age-zero", "", nil).publish("max_age: 604800")
-	case f.MaxAge < week/7:
+	case f.MaxAge < day:
 		d.add("max-age-short", "", args{"seconds": seconds}).publish("max_age: 604800")
 	case f.MaxAge < week:
 		d.add("max-age-week", "", args{"seconds": seconds}).publish("max_age: 604800")
@@ -165,31 +166,37 @@ func (d *diagnosis) judgeLine(line Line) {
 // judgeInvalid is for a file that is no policy.
 func (d *diagnosis) judgeInvalid() {
 	syntax, _ := errors.AsType[*sts.SyntaxError](d.fileErr)
-	a := args{"url": d.r.PolicyHost.URL, "error": syntax.Reason}
-	if isHTML(d.body) {
-		d.add("file-html", "", a).show("body", escape(d.body, 200), 0)
-	}
-	var f *Finding
-	switch reason := syntax.Reason; {
-	case strings.Contains(reason, "but no mx pattern"):
-		f = d.add("file-no-mx", "", a)
-		for _, mx := range d.r.MX {
-			f.publish("mx: " + mx.Host)
-		}
-	case strings.HasPrefix(reason, "has version"), strings.HasPrefix(reason, "has no version"):
-		f = d.add("file-version", "", a).publish("version: STSv1")
-	case strings.HasPrefix(reason, "has mode"), strings.HasPrefix(reason, "has no mode"):
-		f = d.add("file-mode", "", a).publish("mode: testing")
-	case strings.HasPrefix(reason, "has max_age"), strings.HasPrefix(reason, "has no max_age"):
-		f = d.add("file-max-age", "", a).publish("max_age: 604800")
-	default:
-		f = d.add("file-invalid", "", a)
-	}
+	f := d.add("file-invalid", "", args{"error": syntax.Reason})
 	for _, line := range d.r.File.Lines {
 		if line.Invalid {
 			f.show(fmt.Sprintf("line %d", line.Number), line.Text, line.Column)
 		}
 	}
+	usual := d.newFile()
+	wrong := slices.IndexFunc(usual, func(line string) bool {
+		key, _, _ := strings.Cut(line, ":")
+		return !slices.ContainsFunc(d.r.File.Lines, func(l Line) bool { return l.Key == key && l.Used })
+	})
+	if i := slices.IndexFunc(d.r.File.Lines, func(l Line) bool { return l.Invalid }); i >= 0 {
+		wrong = slices.IndexFunc(usual, func(line string) bool { return strings.HasPrefix(line, d.r.File.Lines[i].Key+":") })
+	}
+	switch {
+	case !slices.ContainsFunc(d.r.File.Lines, func(l Line) bool { return l.Used }):
+		f.publish(usual...)
+	case wrong >= len(usual)-len(d.r.MX):
+		f.publish(usual[wrong:]...)
+	case wrong >= 0:
+		f.publish(usual[wrong])
+	}
+}
+
+// newFile is a policy file to publish.
+func (d *diagnosis) newFile() []string {
+	file := []string{"version: STSv1", "mode: testing", "max_age: 604800"}
+	for _, mx := range d.r.MX {
+		file = append(file, "mx: "+mx.Host)
+	}
+	return file
 }
 
 // since says for how long the mode may have been what it is, as far as that can be seen

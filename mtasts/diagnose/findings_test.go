@@ -48,24 +48,24 @@ var recordFaults = faults{
 	{"no record and no host", func(l *lab) { l.domain = "example.net" }, "mx-none record-missing"},
 	{"other records alone", func(l *lab) { l.record("v=spf1 -all") }, "policy-unannounced"},
 	{"two records", func(l *lab) { l.record("v=STSv1; id=1;", "v=STSv1; id=2;") }, "record-many"},
-	{"quotation marks", func(l *lab) { l.record(`"v=STSv1; id=1;"`) }, "policy-unannounced record-near-miss"},
-	{"an escaped semicolon", func(l *lab) { l.record(`v=STSv1\; id=1\;`) }, "policy-unannounced record-near-miss"},
-	{"wrong case", func(l *lab) { l.record(`v=stsv1; id=1;`) }, "policy-unannounced record-near-miss"},
+	{"quotation marks", func(l *lab) { l.record(`"v=STSv1; id=1;"`) }, "record-near-miss"},
+	{"an escaped semicolon", func(l *lab) { l.record(`v=STSv1\; id=1\;`) }, "record-near-miss"},
+	{"wrong case", func(l *lab) { l.record(`v=stsv1; id=1;`) }, "record-near-miss"},
 	{"an underscore too many", func(l *lab) {
 		l.record()
 		l.DNS.Set("_mta_sts."+domain, resolver.Records{TXT: []string{"v=STSv1; id=1;"}})
-	}, "policy-unannounced record-wrong-name"},
+	}, "record-wrong-name"},
 	{"the domain twice", func(l *lab) {
 		l.record()
 		l.DNS.Set("_mta-sts."+domain+"."+domain, resolver.Records{TXT: []string{"v=STSv1; id=1;"}})
-	}, "policy-unannounced record-wrong-name"},
-	{"a record at the parent", func(l *lab) { l.domain = "sales.example.com" }, "mx-none record-at-parent record-missing"},
+	}, "record-wrong-name"},
+	{"a record at the parent", func(l *lab) { l.domain = "sales.example.com" }, "mx-none record-at-parent"},
 	{"an alias that leads nowhere", func(l *lab) {
 		l.DNS.Set("_mta-sts."+domain, resolver.Records{CNAME: "_mta-sts.provider.example"})
-	}, "policy-unannounced record-alias-dangling"},
+	}, "record-alias-dangling"},
 	{"a malformed record", func(l *lab) { l.record("v=STSv1; id=1;;") }, "record-invalid"},
-	{"an invalid id", func(l *lab) { l.record("v=STSv1; id=2020-01-01;") }, "record-invalid-id"},
-	{"no id", func(l *lab) { l.record("v=STSv1;") }, "record-invalid-id"},
+	{"an invalid id", func(l *lab) { l.record("v=STSv1; id=2020-01-01;") }, "record-invalid"},
+	{"no id", func(l *lab) { l.record("v=STSv1;") }, "record-invalid"},
 	{"a space before the semicolon", func(l *lab) { l.record("v=STSv1 ; id=1;") }, "record-loose-delimiter"},
 	{"SERVFAIL for the record", func(l *lab) { l.DNS.Set("_mta-sts."+domain, resolver.Records{Fail: resolver.ServFail}) }, "record-dns-failure"},
 	{"no answer for the record", func(l *lab) { l.DNS.Set("_mta-sts."+domain, resolver.Records{Delay: time.Hour}) }, "record-dns-failure"},
@@ -98,25 +98,25 @@ var hostFaults = faults{
 	{"a bot check", func(l *lab) { l.opts.Transport = botCheck{l.opts.Transport} }, "answer-bot-check"},
 	{"another media type", func(l *lab) { l.answer(200, "Content-Type", "application/octet-stream") }, "answer-media-type"},
 	{"no media type", func(l *lab) { l.answer(200, "Content-Type", "") }, "answer-media-type-missing"},
-	{"another coding", func(l *lab) { l.answer(200, "Content-Encoding", "br") }, "answer-coding"},
+	{"another coding", func(l *lab) { l.answer(200, "Content-Encoding", "br") }, "answer-broken"},
 	{"a large file", func(l *lab) { l.file(strings.Repeat("a: b\n", 20000)) }, "answer-too-large"},
-	{"a cut answer", func(l *lab) { l.answer(200, "Content-Encoding", "gzip") }, "answer-incomplete"},
+	{"a cut answer", func(l *lab) { l.answer(200, "Content-Encoding", "gzip") }, "answer-broken"},
 	{"an old copy", func(l *lab) { l.answer(200, "Age", "86400") }, "answer-stale"},
 	{"a page", func(l *lab) {
 		l.SetPolicyHost(domain, mtaststest.PolicyHost{Header: map[string][]string{"Content-Type": {"text/html; charset=utf-8"}}, Body: "<!DOCTYPE html>\n<title>Welcome</title>"})
-	}, "answer-media-type file-html"},
+	}, "answer-html"},
 }
 
 var fileFaults = faults{
-	{"a page as text", func(l *lab) { l.file("<html>\nmode: welcome") }, "file-html file-mode"},
-	{"no version", func(l *lab) { l.file("mode: enforce\nmax_age: 604800\nmx: mx.example.com\n") }, "file-version"},
-	{"another version", func(l *lab) { l.file("version: STSv2\nmode: enforce\nmax_age: 604800\nmx: mx.example.com\n") }, "file-version"},
-	{"a capital mode", func(l *lab) { l.file("version: STSv1\nmode: Enforce\nmax_age: 604800\nmx: mx.example.com\n") }, "file-mode"},
-	{"a capital key", func(l *lab) { l.file("version: STSv1\nMode: enforce\nmax_age: 604800\nmx: mx.example.com\n") }, "file-key-misspelt file-mode"},
-	{"a unit", func(l *lab) { l.file("version: STSv1\nmode: enforce\nmax_age: 1 week\nmx: mx.example.com\n") }, "file-max-age"},
-	{"a hyphen", func(l *lab) { l.file("version: STSv1\nmode: enforce\nmax-age: 604800\nmx: mx.example.com\n") }, "file-key-misspelt file-max-age"},
-	{"no mx", func(l *lab) { l.policy(mtasts.ModeEnforce, month) }, "file-no-mx"},
-	{"an address", func(l *lab) { l.policy(mtasts.ModeEnforce, month, "192.0.2.1") }, "file-no-mx mx-pattern-odd"},
+	{"a page as text", func(l *lab) { l.file("<html>\nmode: welcome") }, "answer-html"},
+	{"no version", func(l *lab) { l.file("mode: enforce\nmax_age: 604800\nmx: mx.example.com\n") }, "file-invalid"},
+	{"another version", func(l *lab) { l.file("version: STSv2\nmode: enforce\nmax_age: 604800\nmx: mx.example.com\n") }, "file-invalid"},
+	{"a capital mode", func(l *lab) { l.file("version: STSv1\nmode: Enforce\nmax_age: 604800\nmx: mx.example.com\n") }, "file-invalid"},
+	{"a capital key", func(l *lab) { l.file("version: STSv1\nMode: enforce\nmax_age: 604800\nmx: mx.example.com\n") }, "file-invalid file-key-misspelt"},
+	{"a unit", func(l *lab) { l.file("version: STSv1\nmode: enforce\nmax_age: 1 week\nmx: mx.example.com\n") }, "file-invalid"},
+	{"a hyphen", func(l *lab) { l.file("version: STSv1\nmode: enforce\nmax-age: 604800\nmx: mx.example.com\n") }, "file-invalid file-key-misspelt"},
+	{"no mx", func(l *lab) { l.policy(mtasts.ModeEnforce, month) }, "file-invalid"},
+	{"an address", func(l *lab) { l.policy(mtasts.ModeEnforce, month, "192.0.2.1") }, "file-invalid mx-pattern-odd"},
 	{"NUL", func(l *lab) { l.file("version: STSv1\x00\n") }, "file-invalid"},
 	{"a comment", func(l *lab) { l.file("# ours\n" + mtaststest.Policy(mtasts.ModeEnforce, month, mxHost)) }, "file-line-ignored"},
 	{"an unknown field", func(l *lab) { l.file(mtaststest.Policy(mtasts.ModeEnforce, month, mxHost) + "report: none\n") }, "file-line-ignored"},
@@ -124,7 +124,7 @@ var fileFaults = faults{
 	{"a list in a line", func(l *lab) { l.policy(mtasts.ModeEnforce, month, mxHost, "mx1.example.com, mx2.example.com") }, "mx-pattern-odd"},
 	{"an asterisk inside", func(l *lab) { l.policy(mtasts.ModeEnforce, month, mxHost, "mx*.example.com") }, "mx-pattern-odd"},
 	{"a U-label", func(l *lab) { l.policy(mtasts.ModeEnforce, month, mxHost, "m\u00fcller.example") }, "mx-pattern-odd"},
-	{"max_age 0", func(l *lab) { l.policy(mtasts.ModeEnforce, 0, mxHost) }, "max-age-zero"},
+	{"max_age 0", func(l *lab) { l.policy(mtasts.ModeEnforce, 0, mxHost) }, "max-age-short"},
 	{"an hour", func(l *lab) { l.policy(mtasts.ModeEnforce, time.Hour, mxHost) }, "max-age-short"},
 	{"a day", func(l *lab) { l.policy(mtasts.ModeEnforce, 24*time.Hour, mxHost) }, "max-age-week"},
 	{"a week", func(l *lab) { l.policy(mtasts.ModeEnforce, 7*24*time.Hour, mxHost) }, ""},

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -30,7 +31,9 @@ func (d *diagnosis) fetchFile(ctx context.Context) {
 	h.URL = "https://" + h.Name + "/.well-known/mta-sts.txt"
 	client := fetch.New(fetch.Config{Transport: d.opts.Transport, RootCAs: d.opts.RootCAs, AllowNets: d.opts.AllowNets,
 		LookupNetIP: d.opts.Resolver.LookupNetIP, Port: d.opts.port})
-	d.body, d.fetchErr = client.Observe(ctx, h.Name, &d.trace)
+	body, err := client.Observe(ctx, h.Name, &d.trace)
+	d.body = body
+	d.failed, _ = errors.AsType[*fetch.Error](err)
 	h.Address = clean(d.trace.Address)
 	if d.trace.Addresses != nil {
 		h.Addresses = d.addresses(d.trace.Addresses)
@@ -41,16 +44,19 @@ func (d *diagnosis) fetchFile(ctx context.Context) {
 	if d.trace.Response != nil {
 		d.describeAnswer()
 	}
-	var refused *fetch.Error
 	switch {
-	case d.fetchErr == nil:
+	case d.failed == nil:
 		d.explain()
-	case errors.As(d.fetchErr, &refused) && refused.Refused:
+	case d.failed.Refused != "":
+		h.Error, h.Result, h.Reason = errorText(err), string(mtasts.ResultPolicyFetchError), mtasts.ReasonNotAPolicyFile
 		browser := fetch.Trace{UserAgent: browserAgent}
 		if _, err := client.Observe(ctx, h.Name, &browser); err == nil && browser.Response != nil && d.r.Answer != nil {
 			d.r.Answer.Browser = browser.Response.StatusCode
 			d.r.Answer.BrowserType = mediaType(browser.Response.Header)
 		}
+	default:
+		h.Error = errorText(err)
+		h.Result, h.Reason = certcheck.ClassifyFetch(err, d.opts.RootCAs)
 	}
 	h.Aliases = d.opts.aliases(ctx, h.Name)
 }
@@ -59,7 +65,7 @@ func (d *diagnosis) fetchFile(ctx context.Context) {
 func (d *diagnosis) addresses(addrs []netip.Addr) []Address {
 	list := []Address{}
 	for _, addr := range addrs[:min(len(addrs), maxAddrs)] {
-		list = append(list, Address{addr.Unmap().String(), errorText(fetch.Refusal(addr, d.opts.AllowNets))})
+		list = append(list, Address{addr.Unmap().String(), errorText(fetch.CheckAddr(addr, d.opts.AllowNets))})
 	}
 	return list
 }
@@ -71,7 +77,7 @@ var fields = []string{"Content-Type", "Content-Length", "Content-Encoding", "Loc
 func (d *diagnosis) describeAnswer() {
 	resp, body := d.trace.Response, string(d.trace.Body)
 	a := &Answer{Status: resp.StatusCode, Proto: clean(resp.Proto), MediaType: mediaType(resp.Header), Header: []Field{},
-		Octets: len(body), Whole: d.trace.Whole, Body: escape(body, maxBody), LineEnds: lineEnds(body)}
+		Octets: len(body), Whole: d.trace.Whole, Body: lines(body), LineEnds: lineEnds(body)}
 	for _, name := range fields {
 		for _, value := range resp.Header.Values(name) {
 			if len(a.Header) < maxFields {
@@ -79,8 +85,8 @@ func (d *diagnosis) describeAnswer() {
 			}
 		}
 	}
-	if answer, ok := errors.AsType[*fetch.Error](d.fetchErr); ok {
-		a.Error = errorText(answer.Err)
+	if d.failed != nil {
+		a.Error = errorText(d.failed.Err)
 	}
 	d.r.Answer = a
 }
@@ -107,138 +113,115 @@ func lineEnds(text string) string {
 	return "mixed"
 }
 
-// fetchFailure puts a failed fetch into the terms of RFC 8460, Section 4.3.2.2, as package
-// mtasts does.
-func (d *diagnosis) fetchFailure() (result, reason string) {
-	if answer, ok := errors.AsType[*fetch.Error](d.fetchErr); ok && answer.Refused {
-		return string(mtasts.ResultPolicyFetchError), mtasts.ReasonNotAPolicyFile
-	}
-	result, reason = certcheck.ClassifyWith(d.fetchErr, d.opts.RootCAs)
-	switch {
-	case reason == certcheck.ReasonNoAuthorities:
-		return string(mtasts.ResultValidationFailure), reason
-	case strings.HasPrefix(result, "certificate-"):
-		return string(mtasts.ResultWebPKIInvalid), cmp.Or(reason, result)
-	}
-	return string(mtasts.ResultPolicyFetchError), reason
-}
-
-// expected reports whether the domain means to have a policy: a record announces one, or
-// there is a policy host.
+// expected reports whether the domain takes part in MTA-STS: something of it is published,
+// or the sender has a policy cached. A policy host alone proves nothing, because a wildcard
+// record gives every name an address; its certificate and its file do.
 func (d *diagnosis) expected() bool {
-	if d.elsewhere != "" || !isNotFound(d.fetchErr) {
-		return true
-	}
-	for _, txt := range d.r.Record.TXT {
-		if txt.Role != RoleOther {
-			return true
-		}
-	}
-	return false
+	r, h := &d.r.Record, &d.r.PolicyHost
+	return !errors.Is(d.recordErr, sts.ErrNoRecord) || d.elsewhere != "" || len(r.Aliases) > 0 ||
+		slices.ContainsFunc(r.TXT, func(txt TXT) bool { return txt.Role == RoleNearMiss }) ||
+		h.TLS != nil && len(h.TLS.Chain) > 0 && slices.Contains(h.TLS.Chain[0].Names, h.Name) ||
+		strings.Contains(d.body, "STSv1") || d.cached() != nil
 }
-
-var hostCertificate = certificateCodes{"host-certificate-name", "host-certificate-expired", "host-certificate-untrusted", "host-certificate-expires-soon"}
 
 func (d *diagnosis) judgeHost() {
 	h := &d.r.PolicyHost
-	if d.fetchErr != nil {
-		h.Error = errorText(d.fetchErr)
-		h.Result, h.Reason = d.fetchFailure()
+	if !d.expected() {
+		return // no sender asks it
 	}
 	if h.TLS != nil {
-		d.judgeCertificate(h.TLS, hostCertificate, h.Name)
+		d.judgeCertificate(h.TLS, "host", h.Name)
 	}
-	failed, _ := errors.AsType[*fetch.Error](d.fetchErr)
-	_, uncertified := errors.AsType[*tls.CertificateVerificationError](d.fetchErr)
 	switch {
-	case failed == nil:
+	case d.failed == nil:
 		d.judgeAge()
 		if d.r.Answer != nil && d.r.Answer.MediaType == "" {
 			d.add("answer-media-type-missing", "", nil).publish("Content-Type: text/plain")
 		}
-	case failed.Refused:
+	case d.failed.Refused != "":
 		d.judgeRefusal()
-	case uncertified:
-		if h.TLS == nil || h.TLS.Valid { // it is not the certificate that was judged above
-			d.add("host-certificate-untrusted", h.Name, args{"error": h.Error, "reason": h.Reason})
-		}
 	default:
-		d.judgeTransport(failed)
+		d.judgeTransport()
 	}
 }
 
 // judgeTransport is for an answer that did not come, or not whole.
-func (d *diagnosis) judgeTransport(failed *fetch.Error) {
+func (d *diagnosis) judgeTransport() {
 	h := &d.r.PolicyHost
-	a := args{"error": errorText(failed.Err)}
-	dns, _ := errors.AsType[*net.DNSError](failed)
-	_, refused := errors.AsType[*net.OpError](failed)
-	allRefused := len(h.Addresses) > 0
-	for _, addr := range h.Addresses {
-		allRefused = allRefused && addr.Refused != ""
-	}
-	switch {
+	dns, _ := errors.AsType[*net.DNSError](d.failed)
+	_, uncertified := errors.AsType[*tls.CertificateVerificationError](d.failed)
+	code := Code("host-tls-failed")
+	switch session := d.trace.TLS; {
+	case uncertified && h.TLS != nil && !h.TLS.Valid:
+		return // it is the certificate that was judged
+	case uncertified:
+		code = "host-certificate-untrusted"
 	case dns != nil && dns.IsNotFound, h.Addresses != nil && len(h.Addresses) == 0:
-		if !d.expected() {
-			return
-		}
-		d.add("host-missing", h.Name, a)
-	case dns != nil:
-		d.add("host-dns-failure", h.Name, a)
-	case allRefused:
-		f := d.add("host-not-public", h.Name, a)
-		for _, addr := range h.Addresses {
-			f.show(h.Name, addr.Addr, 0)
-		}
+		code = "host-missing"
+	case h.Reason == certcheck.ReasonDNSFailure:
+		code = "host-dns-failure"
+	case h.Addresses != nil && !slices.ContainsFunc(h.Addresses, func(a Address) bool { return a.Refused == "" }):
+		code = "host-not-public"
 	case d.incomplete:
-		// not the host's fault
-	case errors.Is(failed, context.DeadlineExceeded), h.Reason == certcheck.ReasonTimeout:
-		d.add("host-timeout", h.Name, a)
-	case d.r.Answer != nil || d.trace.TLS != nil && d.trace.TLS.HandshakeComplete && d.trace.TLS.Version >= tls.VersionTLS12:
-		d.add("answer-incomplete", "", a)
-	case d.trace.Address != "" || !refused:
-		d.add("host-tls-failed", h.Name, a)
-	default:
-		d.add("host-unreachable", h.Name, a)
+		return // not the host's fault
+	case h.Reason == certcheck.ReasonTimeout:
+		code = "host-timeout"
+	case h.Reason == certcheck.ReasonConnectFailed:
+		code = "host-unreachable"
+	case d.r.Answer != nil || session != nil && session.HandshakeComplete && session.Version >= tls.VersionTLS12:
+		code = "answer-broken"
+	}
+	f := d.add(code, h.Name, args{"name": h.Name, "error": errorText(d.failed.Err), "reason": h.Reason})
+	for _, addr := range h.Addresses {
+		f.show(h.Name, addr.Addr, 0)
 	}
 }
 
 // judgeRefusal is for an answer that is no policy file.
 func (d *diagnosis) judgeRefusal() {
 	h, answer := &d.r.PolicyHost, d.r.Answer
+	a := args{"url": h.URL, "error": errorText(d.failed.Err)}
 	if answer == nil {
-		d.add("answer-incomplete", "", args{"error": h.Error})
+		code := Code("answer-broken")
+		if d.failed.Refused == fetch.RefusedSize {
+			code = "answer-too-large"
+		}
+		d.add(code, "", a)
 		return
 	}
-	a := args{"url": h.URL, "status": strconv.Itoa(answer.Status), "error": answer.Error, "type": answer.MediaType,
-		"browser": strconv.Itoa(answer.Browser), "location": clean(d.trace.Response.Header.Get("Location"))}
+	a["status"], a["type"], a["browser"] = strconv.Itoa(answer.Status), answer.MediaType, strconv.Itoa(answer.Browser)
 	var f *Finding
-	switch s := answer.Status; {
+	switch status := answer.Status; {
 	case answer.Browser != 0:
 		f = d.add("answer-bot-check", "", a)
-	case s/100 == 3:
+	case d.failed.Refused == fetch.RefusedStatus && status/100 == 3:
+		a["location"] = cmp.Or(clean(d.trace.Response.Header.Get("Location")), "nowhere")
 		f = d.add("answer-redirect", "", a)
-	case s == http.StatusNotFound || s == http.StatusGone:
-		f = d.add("answer-not-found", "", a)
-	case s != http.StatusOK:
+	case status == http.StatusNotFound || status == http.StatusGone:
+		f = d.add("answer-not-found", "", a).publish(d.newFile()...)
+	case status != http.StatusOK:
 		f = d.add("answer-status", "", a)
-	case strings.Contains(answer.Error, "media type"):
-		if isHTML(string(d.trace.Body)) {
-			d.add("file-html", "", a).show("body", escape(answer.Body, 200), 0)
-		}
+	case d.failed.Refused == fetch.RefusedMediaType && isHTML(string(d.trace.Body)):
+		f = d.addHTML()
+	case d.failed.Refused == fetch.RefusedMediaType:
 		f = d.add("answer-media-type", "", a).publish("Content-Type: text/plain")
-	case strings.Contains(answer.Error, "coding"):
-		f = d.add("answer-coding", "", a)
-	case strings.Contains(answer.Error, "longer") || strings.Contains(answer.Error, "more than"):
+	case d.failed.Refused == fetch.RefusedSize:
 		f = d.add("answer-too-large", "", a)
 	default:
-		f = d.add("answer-incomplete", "", a)
+		f = d.add("answer-broken", "", a)
 	}
-	f.show("request", "GET /.well-known/mta-sts.txt, Host: "+h.Name, 0)
-	f.show("status", strconv.Itoa(answer.Status), 0)
+	f.show("request", "GET /.well-known/mta-sts.txt, Host: "+h.Name, 0).show("status", a["status"], 0)
 	for _, field := range answer.Header {
 		f.show(field.Name, field.Value, 0)
 	}
+}
+
+func (d *diagnosis) addHTML() *Finding {
+	const most = 3
+	body := d.r.Answer.Body
+	f := d.add("answer-html", "", args{"url": d.r.PolicyHost.URL}).publish(d.newFile()...)
+	f.showOther("body", body[:min(len(body), most)], nil)
+	return f
 }
 
 // judgeAge detects a cache in front of the policy host. Its copy may be older than the record.

@@ -97,7 +97,7 @@ func (d *diagnosis) findDANE(ctx context.Context, host string) DANE {
 func (d *diagnosis) judgeMX() {
 	switch {
 	case d.mxErr != nil:
-		d.add("mx-lookup-failed", "", args{"error": d.r.MXError})
+		d.add("mx-lookup-failed", "", args{"name": d.r.Domain, "error": d.r.MXError})
 	case d.nullMX:
 		d.add("mx-null", "", nil)
 	case d.noMX:
@@ -107,10 +107,13 @@ func (d *diagnosis) judgeMX() {
 		d.add("mx-too-many", "", args{"more": strconv.Itoa(d.r.MXMore)})
 	}
 	for i := range d.r.MX {
-		d.decideMX(&d.r.MX[i], &d.sessions[i])
-		d.judgeProbe(&d.r.MX[i], &d.sessions[i])
-		if dane := d.r.MX[i].DANE; dane.Authenticated && len(dane.Records) > 0 {
-			f := d.add("dane-present", d.r.MX[i].Host, args{"mx": d.r.MX[i].Host, "name": dane.Name})
+		mx, s := &d.r.MX[i], &d.sessions[i]
+		d.decideMX(mx, s)
+		if mx.Listed != NotListed || d.judgeListing(mx, s) {
+			d.judgeProbe(mx, s)
+		}
+		if dane := mx.DANE; dane.Authenticated && len(dane.Records) > 0 {
+			f := d.add("dane-present", mx.Host, args{"mx": mx.Host, "name": dane.Name})
 			for _, record := range dane.Records {
 				f.show(dane.Name+" TLSA", record, 0)
 			}
@@ -129,43 +132,52 @@ func (d *diagnosis) decideMX(mx *MX, s *session) {
 		}
 	}
 	listing := d.listing()
-	if i := slices.IndexFunc(listing.MX, covers); i >= 0 {
-		mx.Pattern = clean(listing.MX[i])
+	switch i := slices.IndexFunc(listing.MX, covers); {
+	case listing.Mode == mtasts.ModeNone:
+	case i >= 0:
+		mx.Listed, mx.Pattern = Listed, clean(listing.MX[i])
+	default:
+		mx.Listed = NotListed
 	}
-	mx.Listed = mx.Pattern != "" || listing.Mode == mtasts.ModeNone
 	host, err := d.applied.CheckMX(s.host)
 	violation, _ := errors.AsType[*mtasts.Error](err)
-	switch {
-	case d.applied.Mode != mtasts.ModeEnforce:
-		mx.Decision = Deliver
-	case violation == nil && s.outcome == nil:
-		mx.Decision = Untested
-	case violation == nil:
+	tested := violation == nil && s.outcome != nil
+	if tested {
 		host.TLSConfig(&tls.Config{RootCAs: d.opts.RootCAs}) // whose roots judge the session
 		violation = s.outcome(host)
-		if mx.Decision = Deliver; violation != nil {
-			mx.Decision = Hold
-		}
-	default:
+	}
+	switch {
+	case d.enforced() && violation != nil:
 		mx.Decision = Hold
+	case d.enforced() && !tested:
+		mx.Decision = Untested
+	default:
+		mx.Decision = Deliver
 	}
 	if violation != nil {
 		mx.Result, mx.Reason = string(violation.Result), violation.Reason
 	}
-	if mx.Listed {
-		return
-	}
+}
+
+// judgeListing is for an MX host that the policy does not list. It reports whether the host
+// appears to belong to the domain. If not, the MX record may be forged, and the host that
+// of an attacker.
+func (d *diagnosis) judgeListing(mx *MX, s *session) (related bool) {
 	if s.name == "" {
 		d.add("mx-not-a-name", mx.Host, args{"mx": mx.Host})
-		return
+		return false
 	}
-	near := ""
+	near, listing := "", d.listing()
 	if mx.Near, mx.NearWhy = nearest(listing.MX, s.name); mx.Near != "" {
-		near = fmt.Sprintf(" The pattern %s nearly does: %s.", clean(mx.Near), mx.NearWhy)
+		mx.Near = clean(mx.Near)
+		near = fmt.Sprintf(" The pattern %s nearly does: %s.", mx.Near, mx.NearWhy)
 	}
-	mx.Near = clean(mx.Near)
-	d.add("mx-not-listed", mx.Host, args{"mx": mx.Host, "patterns": and(cleanAll(listing.MX, maxLines)), "near": near}).
-		publish("mx: "+s.name).show(d.r.Domain+" MX", fmt.Sprintf("%d %s", mx.Preference, mx.Host), 0)
+	f := d.add("mx-not-listed", mx.Host, args{"mx": mx.Host, "patterns": and(cleanAll(listing.MX, maxLines)), "near": near}).
+		show(d.r.Domain+" MX", fmt.Sprintf("%d %s", mx.Preference, mx.Host), 0)
+	if related = mx.Near != "" || strings.HasSuffix("."+s.name, "."+d.r.Domain); related {
+		f.publish("mx: " + s.name)
+	}
+	return related
 }
 
 // listing is the policy that says which MX hosts are listed: the one that is applied, or

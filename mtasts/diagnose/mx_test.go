@@ -146,6 +146,13 @@ var cachedFaults = faults{
 	{"an older policy", func(l *lab) {
 		l.opts.Cached = cached(l, "19991231", mtaststest.Policy(mtasts.ModeTesting, month, mxHost), time.Hour)
 	}, "cached-differs"},
+	{"a record that has gone", func(l *lab) {
+		l.opts.Cached = cached(l, "20000101", mtaststest.Policy(mtasts.ModeEnforce, month, mxHost), time.Hour)
+		l.record()
+	}, "cached-in-use record-vanished"},
+	{"other line ends under the id", func(l *lab) {
+		l.opts.Cached = cached(l, "20000101", strings.ReplaceAll(mtaststest.Policy(mtasts.ModeEnforce, month, mxHost), "\r\n", "\n"), time.Hour)
+	}, ""},
 	{"a policy that outlives its host", func(l *lab) {
 		l.opts.Cached = cached(l, "20000101", mtaststest.Policy(mtasts.ModeEnforce, month, mxHost), time.Hour)
 		l.opts.Cached.Failures, l.opts.Cached.Since = 3, time.Now().Add(-time.Hour)

@@ -103,7 +103,7 @@ func (d *diagnosis) dial(ctx context.Context, s *session, p *Probe) (net.Conn, e
 	dialer := net.Dialer{Timeout: connectLimit}
 	tried := 0
 	for _, addr := range addrs {
-		if refusal := fetch.Refusal(addr, d.opts.AllowNets); refusal != nil {
+		if refusal := fetch.CheckAddr(addr, d.opts.AllowNets); refusal != nil {
 			if err == nil {
 				err = refusal
 			}
@@ -203,8 +203,6 @@ func (b *bounded) Read(p []byte) (int, error) {
 	return n, err
 }
 
-var mxCertificate = certificateCodes{"mx-certificate-name", "mx-certificate-expired", "mx-certificate-untrusted", "mx-certificate-expires-soon"}
-
 func (d *diagnosis) judgeProbe(mx *MX, s *session) {
 	p := mx.Probe
 	if p == nil || p.State == NotTested {
@@ -217,7 +215,7 @@ func (d *diagnosis) judgeProbe(mx *MX, s *session) {
 			a["version"] = p.TLS.Version
 			d.add("mx-tls-old", mx.Host, a)
 		}
-		d.judgeCertificate(p.TLS, mxCertificate, mx.Host)
+		d.judgeCertificate(p.TLS, "mx", mx.Host)
 	case s.classical != nil:
 		d.add("mx-hello-too-large", mx.Host, a)
 	case errors.Is(s.cause, mtasts.ErrNoSTARTTLS):

@@ -139,11 +139,7 @@ func (d *diagnosis) judgeRecord() {
 		candidates, _ := sts.Candidates(d.txts)
 		evidence(d.add("record-many", "", args{"name": r.Name, "count": fmt.Sprint(len(candidates))}), RoleCandidate)
 	case malformed:
-		code := Code("record-invalid")
-		if strings.Contains(syntax.Reason, " id ") {
-			code = "record-invalid-id"
-		}
-		f := d.add(code, "", args{"name": r.Name, "error": syntax.Reason}).publish(d.newRecord())
+		f := d.add("record-invalid", "", args{"name": r.Name, "error": syntax.Reason}).publish(d.newRecord())
 		evidence(f, RoleInvalid)
 	default:
 		d.add("record-dns-failure", "", args{"name": r.Name, "error": r.Error})
@@ -153,26 +149,37 @@ func (d *diagnosis) judgeRecord() {
 // judgeNoRecord is for a name without an MTA-STS record.
 func (d *diagnosis) judgeNoRecord() {
 	r := &d.r.Record
+	missed := false
 	for _, txt := range r.TXT {
 		if txt.Role == RoleNearMiss {
+			missed = true
 			d.add("record-near-miss", "", args{"name": r.Name, "flaws": txt.Flaws}).
 				publish(d.newRecord()).show(r.Name+" TXT", txt.Text, 0)
 		}
 	}
-	if d.elsewhere != "" {
-		d.add("record-wrong-name", d.elsewhere, args{"name": r.Name, "found": d.elsewhere}).publish(d.newRecord())
-	}
-	if d.parent != "" {
-		d.add("record-at-parent", d.parent, args{"name": r.Name, "found": d.parent}).publish(d.newRecord())
-	}
-	if n := len(r.Aliases); n > 0 && len(r.TXT) == 0 {
-		target := r.Aliases[n-1]
-		d.add("record-alias-dangling", target, args{"name": r.Name, "found": target}).
-			show(r.Name+" CNAME", strings.Join(r.Aliases, ", "), 0)
-	}
-	code := Code("record-missing")
-	if d.r.File != nil && d.r.File.Valid {
+	code, found := Code("record-missing"), ""
+	switch n := len(r.Aliases); {
+	case missed:
+		return
+	case d.elsewhere != "":
+		code, found = "record-wrong-name", d.elsewhere
+	case n > 0 && len(r.TXT) == 0:
+		code, found = "record-alias-dangling", r.Aliases[n-1]
+	case d.cached() != nil:
+		code = "record-vanished"
+	case d.r.File != nil && d.r.File.Valid:
 		code = "policy-unannounced"
+	case d.parent != "":
+		code, found = "record-at-parent", d.parent
 	}
-	d.add(code, "", args{"name": r.Name}).publish(d.newRecord())
+	f := d.add(code, found, args{"name": r.Name, "found": found}).publish(d.newRecord())
+	if code == "record-missing" && d.expected() {
+		f.Severity = Warning
+	}
+	if code == "record-at-parent" && d.noMX {
+		f.Severity = Notice // it is not known to receive mail
+	}
+	if code == "record-alias-dangling" {
+		f.show(r.Name+" CNAME", strings.Join(r.Aliases, ", "), 0)
+	}
 }

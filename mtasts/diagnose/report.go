@@ -120,17 +120,18 @@ type Certificate struct {
 // An Answer is what the policy host answered to the request for the file, and stays
 // here when it is refused.
 type Answer struct {
-	Status      int     `json:"status"`
-	Proto       string  `json:"proto"`
-	MediaType   string  `json:"media_type"`
-	Header      []Field `json:"header"` // the fields that matter
-	Octets      int     `json:"octets"` // of the body, as far as it was read
-	Whole       bool    `json:"whole"`  // the body was read to its end
-	Body        string  `json:"body"`   // its beginning
-	LineEnds    string  `json:"line_ends"`
-	Error       string  `json:"error"`        // why it is refused
-	Browser     int     `json:"browser"`      // the status for a browser; 0: not tested
-	BrowserType string  `json:"browser_type"` // its media type
+	Status    int     `json:"status"`
+	Proto     string  `json:"proto"`
+	MediaType string  `json:"media_type"`
+	Header    []Field `json:"header"` // the fields that matter
+	Octets    int     `json:"octets"` // of the body, as far as it was read
+	Whole     bool    `json:"whole"`  // the body was read to its end
+	// Body are the first lines of the body.
+	Body        []string `json:"body"`
+	LineEnds    string   `json:"line_ends"`
+	Error       string   `json:"error"`        // why it is refused
+	Browser     int      `json:"browser"`      // the status for a browser; 0: not tested
+	BrowserType string   `json:"browser_type"` // its media type
 }
 
 // A Field is a field of a header.
@@ -176,9 +177,9 @@ type MX struct {
 	Host       string   `json:"host"`
 	Preference uint16   `json:"preference"`
 	Implicit   bool     `json:"implicit"` // the domain has no MX record and is its own MX host (RFC 5321, Section 5.1)
-	Listed     bool     `json:"listed"`   // in the policy, or there is no policy
-	Pattern    string   `json:"pattern"`  // that matches
-	Near       string   `json:"near"`     // that nearly does
+	Listed     Listing  `json:"listed"`
+	Pattern    string   `json:"pattern"` // that matches
+	Near       string   `json:"near"`    // that nearly does
 	NearWhy    string   `json:"near_why"`
 	Decision   Decision `json:"decision"`
 	Result     string   `json:"result"` // of RFC 8460, Section 4.3, if it fails
@@ -186,6 +187,15 @@ type MX struct {
 	Probe      *Probe   `json:"probe"` // nil: not tested
 	DANE       DANE     `json:"dane"`
 }
+
+// A Listing is whether a policy lists an MX host. It is empty without a policy.
+type Listing string
+
+// The listings.
+const (
+	Listed    Listing = "yes"
+	NotListed Listing = "no"
+)
 
 // A Decision is what a sender does at an MX host.
 type Decision string
@@ -246,5 +256,5 @@ type Cached struct {
 	Failures    int         `json:"failures"`     // of refreshes, one after the other
 	SameID      bool        `json:"same_id"`      // as in the record published now
 	SameText    bool        `json:"same_text"`    // as in the file published now
-	Text        string      `json:"text"`         // its beginning
+	Lines       []string    `json:"lines"`        // its first lines
 }

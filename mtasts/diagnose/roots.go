@@ -27,9 +27,12 @@ var droppedRoots = map[string]string{
 	"AffirmTrust Premium ECC":                    entrust,
 }
 
+// droppedAsOf is when droppedRoots was last compared with what the root stores announce.
+const droppedAsOf = "November 2026"
+
 const (
-	mozilla2025 = "Mozilla, whose root store most Linux systems use, has dropped it for its age in April 2025"
-	mozilla2026 = "Mozilla, whose root store most Linux systems use, has dropped it for its age in April 2026"
+	mozilla2025 = "Mozilla, whose root store most Linux systems use, dropped it for its age in April 2025"
+	mozilla2026 = "Mozilla, whose root store most Linux systems use, dropped it for its age in April 2026"
 	entrust     = "Chrome, Mozilla and Apple trust no certificate below it that was issued after November 2024"
 )
 

@@ -3,7 +3,6 @@ package diagnose
 import (
 	"cmp"
 	"fmt"
-	"time"
 
 	"github.com/mtasts/go-mtasts/mtasts"
 )
@@ -11,34 +10,44 @@ import (
 // steps are the way of the mail. A step is as bad as the worst finding about it.
 func (d *diagnosis) steps() []Step {
 	r := d.r
-	steps := []Step{{StepDomain, "Domain", Pass, cmp.Or(errorText(d.domainErr), "the policy domain is "+r.Domain)}}
-	add := func(id StepID, title string, tested bool, text string) {
-		state := Pass
-		if !tested {
-			state = NotTested
+	steps := []Step{}
+	add := func(id StepID, title string, state State, text string) {
+		for _, finding := range r.Findings {
+			if finding.Step == id {
+				state = worse(state, finding.Severity)
+			}
 		}
 		steps = append(steps, Step{id, title, state, text})
 	}
-	known := d.domainErr == nil
-	add(StepRecord, "TXT record", known, cmp.Or(r.Record.Error, "one record, with the id "+r.Record.ID))
-	add(StepHost, "Policy host", known && d.expected(), d.hostText())
-	add(StepTLS, "Certificate of the policy host", r.PolicyHost.TLS != nil, d.tlsText())
-	add(StepAnswer, "Answer of the policy host", r.Answer != nil, d.answerText())
-	add(StepFile, "Policy file", r.File != nil, d.fileText())
-	add(StepMX, "MX hosts", known, d.mxText())
-	add(StepProbe, "STARTTLS with each MX host", d.opts.Probe && len(r.MX) > 0, d.probeText())
-	dane, text := d.dane()
-	steps = append(steps, Step{StepDANE, "DANE", dane, text})
-	add(StepReport, "TLS reporting", known, d.reportText())
-	if r.Cached != nil {
-		add(StepCached, "Cached policy", true, fmt.Sprintf("mode %s, id %s, valid until %s", r.Cached.Mode, r.Cached.ID, r.Cached.Expires.Format(time.DateTime)))
-	}
-	for i := range steps {
-		for _, finding := range r.Findings {
-			if finding.Step == steps[i].ID {
-				steps[i].State = worse(steps[i].State, finding.Severity)
-			}
+	tested := func(yes bool) State {
+		if yes {
+			return Pass
 		}
+		return NotTested
+	}
+	known := d.domainErr == nil
+	add(StepDomain, "Domain", Pass, cmp.Or(errorText(d.domainErr), "the policy domain is "+r.Domain))
+	expected := known && d.expected()
+	record := cmp.Or(r.Record.Error, "one record, with the id "+r.Record.ID)
+	if !expected {
+		record = "there is none, and nothing else of MTA-STS either"
+	}
+	add(StepRecord, "TXT record", tested(known), record)
+	add(StepHost, "Policy host", tested(expected), d.hostText())
+	add(StepTLS, "Certificate of the policy host", tested(expected && r.PolicyHost.TLS != nil), d.tlsText())
+	add(StepAnswer, "Answer of the policy host", tested(expected && r.Answer != nil), d.answerText())
+	file := tested(expected && r.File != nil)
+	if expected && r.File != nil && !r.File.Valid {
+		file = Fail
+	}
+	add(StepFile, "Policy file", file, d.fileText())
+	add(StepMX, "MX hosts", tested(known), d.mxText())
+	add(StepProbe, "STARTTLS with each MX host", d.probeState(), d.probeText())
+	dane, text := d.dane()
+	add(StepDANE, "DANE", dane, text)
+	add(StepReport, "TLS reporting", tested(known), d.reportText())
+	if r.Cached != nil {
+		add(StepCached, "Cached policy", Pass, fmt.Sprintf("mode %s, id %s, valid until %s", r.Cached.Mode, r.Cached.ID, stamp(r.Cached.Expires)))
 	}
 	return steps
 }
@@ -59,12 +68,12 @@ func worse(s State, severity Severity) State {
 func (d *diagnosis) hostText() string {
 	h := &d.r.PolicyHost
 	switch {
+	case !d.expected():
+		return "no record names it, so senders do not ask it"
 	case h.Address != "":
 		return "connected to " + h.Address
 	case d.r.Answer != nil:
 		return "it answered"
-	case !d.expected():
-		return "there is none"
 	}
 	return h.Error
 }
@@ -96,12 +105,23 @@ func (d *diagnosis) fileText() string {
 func (d *diagnosis) mxText() string {
 	text, listed := plural(int64(len(d.r.MX)), "MX host"), 0
 	for _, mx := range d.r.MX {
-		listed += count(mx.Listed)
+		listed += count(mx.Listed == Listed)
 	}
 	if d.domainErr == nil && d.listing().Mode != mtasts.ModeNone {
 		text += fmt.Sprintf(", %d in the policy", listed)
 	}
 	return cmp.Or(d.r.MXError, text)
+}
+
+// probeState is Pass if a session was tried with a host to which senders deliver.
+func (d *diagnosis) probeState() State {
+	state := NotTested
+	for _, mx := range d.r.MX {
+		if mx.Probe != nil && mx.Probe.State != NotTested && (mx.Listed != NotListed || !d.enforced()) {
+			state = Pass
+		}
+	}
+	return state
 }
 
 func (d *diagnosis) probeText() string {

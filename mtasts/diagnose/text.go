@@ -3,6 +3,7 @@ package diagnose
 import (
 	"strconv"
 	"strings"
+	"time"
 )
 
 // The bounds of what a report holds of the network's text and lists.
@@ -42,6 +43,18 @@ func escape(s string, most int) string {
 
 // clean is escape for a text of usual length.
 func clean(s string) string { return escape(s, maxText) }
+
+// lines are the first lines of a file, without their ends.
+func lines(text string) []string {
+	const most = 50
+	list := []string{}
+	for line := range strings.Lines(text[:min(len(text), maxBody)]) {
+		if len(list) < most {
+			list = append(list, clean(strings.TrimRight(line, "\r\n")))
+		}
+	}
+	return list
+}
 
 // column is where the octet at of s stands in escape(s), from 1.
 func column(s string, at int) int {
@@ -85,6 +98,8 @@ func and(list []string) string {
 		return strings.Join(list[:n-1], ", ") + " and " + list[n-1]
 	}
 }
+
+func stamp(t time.Time) string { return t.UTC().Format(time.DateTime) + " UTC" }
 
 // plural is "1 day" or "3 days".
 func plural(n int64, unit string) string {

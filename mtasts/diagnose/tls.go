@@ -23,8 +23,10 @@ const expiresSoon = 7 * 24 * time.Hour
 // describeTLS describes a session with a host by its name. Of a chain that is trusted it
 // finds the root.
 func describeTLS(cs *tls.ConnectionState, name string, roots *x509.CertPool, now time.Time) *TLS {
-	t := &TLS{Version: tls.VersionName(cs.Version), CipherSuite: tls.CipherSuiteName(cs.CipherSuite),
-		SNI: clean(name), Chain: []Certificate{}}
+	t := &TLS{Version: tls.VersionName(cs.Version), SNI: clean(name), Chain: []Certificate{}}
+	if cs.CipherSuite != 0 { // a transport of the caller's may not say
+		t.CipherSuite = tls.CipherSuiteName(cs.CipherSuite)
+	}
 	if cs.CurveID != 0 {
 		t.Group = cs.CurveID.String()
 	}
@@ -74,41 +76,43 @@ func key(public any) string {
 	return "unknown"
 }
 
-// certificateCodes are the codes for what may be wrong with the certificate of a host.
-type certificateCodes struct{ name, expired, untrusted, soon Code }
-
-// judgeCertificate is for a session with host.
-func (d *diagnosis) judgeCertificate(t *TLS, codes certificateCodes, host string) {
+// judgeCertificate is for a session with host, which is a policy host or an MX host as kind
+// says.
+func (d *diagnosis) judgeCertificate(t *TLS, kind Code, host string) {
 	names, until := "no DNS name", time.Time{}
 	if len(t.Chain) > 0 {
-		names, until = cmp.Or(strings.Join(t.Chain[0].Names, ", "), names), t.Chain[0].NotAfter
+		until = t.Chain[0].NotAfter
+		if len(t.Chain[0].Names) > 0 {
+			names = and(t.Chain[0].Names)
+		}
 	}
-	a := args{"mx": host, "error": t.Error, "reason": cmp.Or(t.Reason, t.Result), "names": clean(names),
-		"until": until.Format(time.DateTime) + " UTC", "left": plural(int64(until.Sub(d.r.Time)/(24*time.Hour)), "day")}
-	var f *Finding
+	a := args{"mx": host, "name": host, "error": t.Error, "reason": cmp.Or(t.Reason, t.Result), "names": names,
+		"until": stamp(until), "left": plural(int64(until.Sub(d.r.Time)/(24*time.Hour)), "day")}
+	code := kind + "-certificate-untrusted"
 	switch {
 	case t.Valid && until.Sub(d.r.Time) < expiresSoon:
-		f = d.add(codes.soon, host, a)
+		code = kind + "-certificate-expires-soon"
 	case t.Valid:
+		code = ""
 	case t.Reason == certcheck.ReasonNoAuthorities:
+		code = ""
 		if !d.has("no-authorities") {
-			d.add("no-authorities", "", a)
+			d.add("no-authorities", "", nil)
 		}
 	case t.Result == "certificate-host-mismatch":
-		f = d.add(codes.name, host, a)
+		code = kind + "-certificate-name"
 	case t.Result == "certificate-expired":
-		f = d.add(codes.expired, host, a)
-	default:
-		f = d.add(codes.untrusted, host, a)
+		code = kind + "-certificate-expired"
 	}
-	if f != nil {
+	if code != "" {
+		f := d.add(code, host, a)
 		for i, cert := range t.Chain {
-			f.show(fmt.Sprintf("certificate %d", i+1), fmt.Sprintf("%s, issued by %s, valid from %s to %s", cmp.Or(cert.Subject, strings.Join(cert.Names, ", ")),
+			f.show(fmt.Sprintf("certificate %d", i+1), fmt.Sprintf("%s, issued by %s, valid from %s to %s", cmp.Or(cert.Subject, and(cert.Names)),
 				cert.Issuer, cert.NotBefore.Format(time.DateOnly), cert.NotAfter.Format(time.DateOnly)), 0)
 		}
 	}
 	if root, who := droppedRoot(t); root != "" {
-		f := d.add("root-dropped", host, args{"name": host, "root": root, "who": who})
-		f.Step = catalogue[codes.soon].step
+		f := d.add("root-dropped", host, args{"name": host, "root": root, "who": who, "date": droppedAsOf})
+		f.Step = catalogue[kind+"-certificate-name"].step
 	}
 }

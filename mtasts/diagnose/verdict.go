@@ -59,8 +59,8 @@ func (d *diagnosis) decide() {
 		v.Reason = mtasts.ReasonRecordInvalid
 	case err != nil:
 		v.Reason, v.Temporary = mtasts.ReasonDNSFailure, true
-	case d.fetchErr != nil:
-		v.Result, v.Reason = d.fetchFailure()
+	case d.failed != nil:
+		v.Result, v.Reason = d.r.PolicyHost.Result, d.r.PolicyHost.Reason
 	case d.fileErr != nil:
 		v.Result, v.Reason = string(mtasts.ResultPolicyInvalid), mtasts.ReasonPolicyInvalid
 	default:
@@ -71,10 +71,19 @@ func (d *diagnosis) decide() {
 		return
 	}
 	// RFC 8461, Section 3.3: what is cached and valid MUST be applied in that case.
-	if c := d.opts.Cached; c != nil && c.Policy != nil && c.Policy.Cause == nil && !d.r.Time.After(c.Policy.Expires) {
-		v.Mode, v.Source = c.Policy.Mode, "cached"
-		d.applied = &mtasts.Policy{Domain: d.r.Domain, Mode: v.Mode, MX: c.Policy.MX}
+	if p := d.cached(); p != nil {
+		v.Mode, v.Source = p.Mode, "cached"
+		d.applied = &mtasts.Policy{Domain: d.r.Domain, Mode: v.Mode, MX: p.MX}
 	}
+}
+
+// cached returns the policy that the sender has cached, nil without a valid one.
+func (d *diagnosis) cached() *mtasts.Policy {
+	c := d.opts.Cached
+	if c == nil || c.Policy == nil || c.Policy.Cause != nil || d.r.Time.After(c.Policy.Expires) {
+		return nil
+	}
+	return c.Policy
 }
 
 func (d *diagnosis) enforced() bool {
