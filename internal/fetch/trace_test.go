@@ -63,12 +63,12 @@ func TestObserve(t *testing.T) {
 	})
 }
 
-func TestRefusal(t *testing.T) {
+func TestCheckAddr(t *testing.T) {
 	addr := netip.MustParseAddr("192.168.0.1")
-	if Refusal(addr, nil) == nil {
+	if CheckAddr(addr, nil) == nil {
 		t.Error("a private address is let pass")
 	}
-	if err := Refusal(addr, []netip.Prefix{netip.MustParsePrefix("192.168.0.0/16")}); err != nil {
+	if err := CheckAddr(addr, []netip.Prefix{netip.MustParsePrefix("192.168.0.0/16")}); err != nil {
 		t.Error(err)
 	}
 }
