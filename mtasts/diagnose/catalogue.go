@@ -70,7 +70,7 @@ func Catalogue() []Finding {
 const (
 	unprotected = "Senders find no policy for {domain}. They deliver, but an attacker on the way can switch TLS off or divert the mail. Senders that have an older policy cached apply it until it expires."
 
-	fetchFails = "Senders cannot get the policy. One that has none cached delivers without protection. One that has an older policy cached applies it until it expires."
+	fetchFails = "Senders get no usable policy. One that has none cached delivers without protection. One that has an older policy cached applies it until it expires."
 
 	heldHere = "Senders deliver nothing to {mx}. They try the other MX hosts, and hold the message if none of them will do."
 

@@ -43,6 +43,7 @@ type diagnosis struct {
 	failed  *fetch.Error // nil if a file came
 	body    string
 	policy  sts.Policy
+	lines   []sts.Line
 	fileErr error
 
 	mxErr    error

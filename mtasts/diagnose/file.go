@@ -16,7 +16,7 @@ import (
 // explain parses the policy file (RFC 8461, Section 3.2), and describes each line.
 func (d *diagnosis) explain() {
 	policy, lines, err := sts.ExplainPolicy(d.body)
-	d.policy, d.fileErr = policy, err
+	d.policy, d.lines, d.fileErr = policy, lines, err
 	f := &File{Valid: err == nil, Error: errorText(err), Mode: mtasts.Mode(policy.Mode),
 		MaxAge: int64(policy.MaxAge / time.Second), MX: []Pattern{}, Lines: []Line{},
 		More: max(0, strings.Count(strings.TrimSuffix(d.body, "\n"), "\n")+1-min(len(lines), maxLines))}
@@ -152,6 +152,15 @@ func (d *diagnosis) judgeLine(line Line) {
 		return
 	case line.Key == "mx":
 		f = d.add("mx-pattern-odd", subject, a)
+		for _, host := range strings.Fields(strings.ReplaceAll(d.lines[line.Number-1].Value, ",", " ")) {
+			star, base := "", strings.TrimPrefix(host, "*.")
+			if base != host {
+				star = "*."
+			}
+			if name, err := sts.Name(base); err == nil {
+				f.publish("mx: " + star + name)
+			}
+		}
 	case line.Key == field && field != "":
 		f = d.add("file-repeated", subject, a)
 	case field != "":
@@ -183,7 +192,7 @@ func (d *diagnosis) judgeInvalid() {
 	switch {
 	case !slices.ContainsFunc(d.r.File.Lines, func(l Line) bool { return l.Used }):
 		f.publish(usual...)
-	case wrong >= len(usual)-len(d.r.MX):
+	case wrong >= 0 && strings.HasPrefix(usual[wrong], "mx:"):
 		f.publish(usual[wrong:]...)
 	case wrong >= 0:
 		f.publish(usual[wrong])
@@ -193,8 +202,10 @@ func (d *diagnosis) judgeInvalid() {
 // newFile is a policy file to publish.
 func (d *diagnosis) newFile() []string {
 	file := []string{"version: STSv1", "mode: testing", "max_age: 604800"}
-	for _, mx := range d.r.MX {
-		file = append(file, "mx: "+mx.Host)
+	for _, s := range d.sessions {
+		if s.name != "" {
+			file = append(file, "mx: "+s.name)
+		}
 	}
 	return file
 }

@@ -101,7 +101,11 @@ func (d *diagnosis) judgeMX() {
 	case d.nullMX:
 		d.add("mx-null", "", nil)
 	case d.noMX:
-		d.add("mx-none", "", nil)
+		address := ""
+		if len(d.r.MX) == 0 {
+			address = " It has no address either, so that no mail can be delivered."
+		}
+		d.add("mx-none", "", args{"address": address})
 	}
 	if d.r.MXMore > 0 {
 		d.add("mx-too-many", "", args{"more": strconv.Itoa(d.r.MXMore)})

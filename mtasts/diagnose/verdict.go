@@ -118,6 +118,9 @@ func (d *diagnosis) summary() (title, text string) {
 	if d.nullMX {
 		return "The domain takes no mail", domain + " has a null MX record, so that there is no mail to protect."
 	}
+	if d.noMX && d.mxErr == nil && len(d.r.MX) == 0 {
+		return "The domain takes no mail", domain + " has neither an MX record nor an address."
+	}
 	if slices.ContainsFunc(d.r.MX, func(mx MX) bool { return mx.Decision == Hold }) {
 		cached = " Not every MX host satisfies it." + cached
 	}
