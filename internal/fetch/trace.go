@@ -38,6 +38,12 @@ func (c *Client) Observe(ctx context.Context, policyHost string, t *Trace) (body
 	return c.Get(context.WithValue(ctx, traceKey{}, t), policyHost)
 }
 
+// Dial connects with host at config.Port, at one of its addresses that the guard lets pass,
+// and writes down in t what it sees.
+func Dial(ctx context.Context, config Config, host string, t *Trace) (net.Conn, error) {
+	return newDialer(config).dial(context.WithValue(ctx, traceKey{}, t), host)
+}
+
 // CheckAddr says why addr must not be dialled, nil if it may: a policy host is on the
 // public Internet, or in one of the networks allowed.
 func CheckAddr(addr netip.Addr, allowed []netip.Prefix) error { return guard(allowed).check(addr) }

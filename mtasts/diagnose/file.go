@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -176,26 +175,18 @@ func (d *diagnosis) judgeLine(line Line) {
 func (d *diagnosis) judgeInvalid() {
 	syntax, _ := errors.AsType[*sts.SyntaxError](d.fileErr)
 	f := d.add("file-invalid", "", args{"error": syntax.Reason})
+	bad, used := "", make(map[string]bool)
 	for _, line := range d.r.File.Lines {
+		used[line.Key] = used[line.Key] || line.Used
 		if line.Invalid {
+			bad = line.Key
 			f.show(fmt.Sprintf("line %d", line.Number), line.Text, line.Column)
 		}
 	}
-	usual := d.newFile()
-	wrong := slices.IndexFunc(usual, func(line string) bool {
-		key, _, _ := strings.Cut(line, ":")
-		return !slices.ContainsFunc(d.r.File.Lines, func(l Line) bool { return l.Key == key && l.Used })
-	})
-	if i := slices.IndexFunc(d.r.File.Lines, func(l Line) bool { return l.Invalid }); i >= 0 {
-		wrong = slices.IndexFunc(usual, func(line string) bool { return strings.HasPrefix(line, d.r.File.Lines[i].Key+":") })
-	}
-	switch {
-	case !slices.ContainsFunc(d.r.File.Lines, func(l Line) bool { return l.Used }):
-		f.publish(usual...)
-	case wrong >= 0 && strings.HasPrefix(usual[wrong], "mx:"):
-		f.publish(usual[wrong:]...)
-	case wrong >= 0:
-		f.publish(usual[wrong])
+	for _, line := range d.newFile() {
+		if key, _, _ := strings.Cut(line, ":"); !used[key] && (bad == "" || key == bad) {
+			f.publish(line)
+		}
 	}
 }
 

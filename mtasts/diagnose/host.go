@@ -70,6 +70,11 @@ func (d *diagnosis) addresses(addrs []netip.Addr) []Address {
 	return list
 }
 
+// noneAllowed reports whether the guard keeps a sender from all addresses of a host.
+func noneAllowed(list []Address) bool {
+	return len(list) > 0 && !slices.ContainsFunc(list, func(a Address) bool { return a.Refused == "" })
+}
+
 // fields are the header fields that tell something about a policy file.
 var fields = []string{"Content-Type", "Content-Length", "Content-Encoding", "Location", "Age", "Cache-Control", "Expires", "Last-Modified",
 	"Etag", "Server", "Via", "X-Cache", "Cf-Cache-Status", "Cf-Mitigated", "Retry-After", "Www-Authenticate", "Strict-Transport-Security"}
@@ -160,7 +165,7 @@ func (d *diagnosis) judgeTransport() {
 		code = "host-missing"
 	case h.Reason == certcheck.ReasonDNSFailure:
 		code = "host-dns-failure"
-	case h.Addresses != nil && !slices.ContainsFunc(h.Addresses, func(a Address) bool { return a.Refused == "" }):
+	case noneAllowed(h.Addresses):
 		code = "host-not-public"
 	case d.incomplete:
 		return // not the host's fault

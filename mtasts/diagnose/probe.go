@@ -16,9 +16,8 @@ import (
 )
 
 const (
+	connectLimit = 30 * time.Second
 	probeLimit   = 30 * time.Second // for a session
-	connectLimit = 10 * time.Second // for an address
-	maxDials     = 3                // addresses of a host
 
 	// sessionLimit bounds, in octets, all that an MX host sends.
 	sessionLimit = 256 << 10
@@ -31,7 +30,6 @@ type session struct {
 
 	state     *tls.ConnectionState // of a session that came about
 	cause     error                // why TLS could not be had
-	noPublic  bool
 	classical *tls.ConnectionState
 
 	// outcome does with a Host what a sender does after the session; nil if there was
@@ -93,35 +91,12 @@ func (d *diagnosis) dial(ctx context.Context, s *session, p *Probe) (net.Conn, e
 	if d.opts.Dial != nil {
 		return d.opts.Dial(ctx, "tcp", net.JoinHostPort(s.name, "25"))
 	}
-	lookup, cancel := context.WithTimeout(ctx, lookupLimit)
+	ctx, cancel := context.WithTimeout(ctx, connectLimit)
 	defer cancel()
-	addrs, err := d.opts.Resolver.LookupNetIP(lookup, "ip", s.name+".")
-	if err != nil {
-		return nil, err
-	}
-	p.Addresses = d.addresses(addrs)
-	dialer := net.Dialer{Timeout: connectLimit}
-	tried := 0
-	for _, addr := range addrs {
-		if refusal := fetch.CheckAddr(addr, d.opts.AllowNets); refusal != nil {
-			if err == nil {
-				err = refusal
-			}
-			continue
-		}
-		if tried++; tried > maxDials {
-			break
-		}
-		var conn net.Conn
-		if conn, err = dialer.DialContext(ctx, "tcp", netip.AddrPortFrom(addr.Unmap(), 25).String()); err == nil {
-			return conn, nil
-		}
-	}
-	s.noPublic = tried == 0
-	if err == nil {
-		err = errors.New("the name has no address")
-	}
-	return nil, err
+	var trace fetch.Trace
+	conn, err := fetch.Dial(ctx, fetch.Config{AllowNets: d.opts.AllowNets, LookupNetIP: d.opts.Resolver.LookupNetIP, Port: 25}, s.name, &trace)
+	p.Addresses = d.addresses(trace.Addresses)
+	return conn, err
 }
 
 // A handshakeError is what kept TLS from coming about after the host had agreed to it.
@@ -226,7 +201,7 @@ func (d *diagnosis) judgeProbe(mx *MX, s *session) {
 		d.add("mx-no-starttls", mx.Host, a)
 	case s.cause != nil:
 		d.add("mx-tls-failed", mx.Host, a)
-	case s.noPublic:
+	case noneAllowed(p.Addresses):
 		d.add("mx-not-public", mx.Host, a)
 	default:
 		d.add("mx-unreachable", mx.Host, a)
