@@ -92,28 +92,20 @@ func dnsFailure(what, effect string) entry {
 // codes begin with prefix. After its expiry, the effect is later.
 func certificates(prefix Code, later string) map[Code]entry {
 	return map[Code]entry{
-		prefix + "-certificate-name": {
-			title: "The certificate of {name} is for another name",
-			text:  "{name} presents a certificate for {names}. The certificate must have the DNS name {name}. A common name does not count, nor does the name of a CNAME's target.",
-			mend:  "Get a certificate with the DNS name {name}. Set the server up to present it when a client asks for that name by SNI.",
-		},
-		prefix + "-certificate-expired": {
-			title: "The certificate of {name} has expired",
-			text:  "The certificate of {name}, or of its issuer, is no longer valid: {error}.",
-			mend:  "Renew the certificate and reload the server, which may still use the old one. Let a timer do both from now on.",
-		},
-		prefix + "-certificate-untrusted": {
-			title:  "The certificate of {name} is not trusted",
+		prefix + "-certificate-name": {title: "The certificate of {name} is for another name",
+			text: "{name} presents a certificate for {names}. The certificate must have the DNS name {name}. A common name does not count, nor does the name of a CNAME's target.",
+			mend: "Get a certificate with the DNS name {name}. Set the server up to present it when a client asks for that name by SNI."},
+		prefix + "-certificate-expired": {title: "The certificate of {name} has expired",
+			text: "The certificate of {name}, or of its issuer, is no longer valid: {error}.",
+			mend: "Renew the certificate and reload the server, which may still use the old one. Let a timer do both from now on."},
+		prefix + "-certificate-untrusted": {title: "The certificate of {name} is not trusted",
 			text:   "The chain that {name} presents does not lead to a trusted root ({reason}): {error}.",
 			mend:   "Use a certificate of a public authority that is valid now. Send the whole chain with its intermediates, not the certificate alone.",
-			causes: []Code{"root-dropped", "no-authorities"},
-		},
-		prefix + "-certificate-expires-soon": {
-			severity: Warning,
-			title:    "The certificate of {name} expires soon",
-			text:     "The certificate of {name} is valid until {until}, for {left}.",
-			effect:   later,
-			mend:     "Renew the certificate, and find out why it was not renewed automatically.",
-		},
+			causes: []Code{"root-dropped", "no-authorities"}},
+		prefix + "-certificate-expires-soon": {severity: Warning,
+			title:  "The certificate of {name} expires soon",
+			text:   "The certificate of {name} is valid until {until}, for {left}.",
+			effect: later,
+			mend:   "Renew the certificate, and find out why it was not renewed automatically."},
 	}
 }
