@@ -45,12 +45,15 @@ Example:
     The policy of example.com is enforced, and no MX host satisfies it.
 
     error: The policy does not list the MX host mx2.example.com
-      No mx line matches mx2.example.com; the file has mx.example.com.
+      No mx line matches mx2.example.com. The policy lists mx.example.com.
       effect Senders deliver nothing to mx2.example.com. They try the other MX
-             hosts, and hold the message if none will do.
-      mend   Add this line to the policy file, and then change the id of the
-             record. Or take the MX record away, if the host is no longer in
-             use.
+             hosts, and hold the message if none of them will do.
+      mend   If mx2.example.com is not yours or your provider's, somebody forges
+             the DNS of example.com to get its mail: leave the policy as it is,
+             and check your name servers and your account at the registrar. If
+             it is yours, add the line mx: mx2.example.com to the policy file,
+             and then change the id of the record. If it is no longer in use,
+             remove its MX record.
              mx: mx2.example.com
       clause RFC 8461, Section 4.1 (mx-not-listed)
     ...

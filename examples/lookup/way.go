@@ -6,7 +6,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/mtasts/go-mtasts/mtasts"
 	"github.com/mtasts/go-mtasts/mtasts/diagnose"
 )
 
@@ -43,7 +42,7 @@ func (p *page) seen(r *diagnose.Report, id diagnose.StepID) {
 		}
 	case diagnose.StepMX:
 		for i := range r.MX {
-			p.mx(&r.MX[i], r.Verdict.Mode)
+			p.mx(&r.MX[i])
 		}
 		p.more(r.MXMore, "MX hosts")
 	case diagnose.StepProbe:
@@ -157,7 +156,7 @@ var decisions = map[diagnose.Decision]string{
 	diagnose.Untested: "mail is delivered if its TLS is good",
 }
 
-func (p *page) mx(mx *diagnose.MX, mode mtasts.Mode) {
+func (p *page) mx(mx *diagnose.MX) {
 	name := fmt.Sprintf("%d %s", mx.Preference, mx.Host)
 	if mx.Implicit {
 		name = mx.Host + ", the domain itself"
@@ -166,10 +165,8 @@ func (p *page) mx(mx *diagnose.MX, mode mtasts.Mode) {
 	switch {
 	case mx.Pattern != "":
 		listed = "covered by mx: " + mx.Pattern + "; "
-	case mode == mtasts.ModeNone:
-		listed = ""
-	case mx.Listed:
-		listed = "in the policy; "
+	case mx.Listed == "":
+		listed = "" // there is no policy
 	case mx.Near != "":
 		listed = "nearly covered by mx: " + mx.Near + ", but " + mx.NearWhy + "; "
 	}

@@ -32,6 +32,6 @@ func ExampleDiagnose() {
 	// Output:
 	// Mail is held back
 	// The policy does not list the MX host a.mx.example.com
-	// No mx line matches a.mx.example.com. The policy lists *.example.com. The pattern *.example.com nearly does: the asterisk stands for one label, and the host has 2 before example.com.
+	// No mx line matches a.mx.example.com. The policy lists *.example.com. The nearest pattern is *.example.com: the asterisk stands for one label, and the host has 2 before example.com.
 	// [mx: a.mx.example.com]
 }

@@ -174,7 +174,7 @@ func (d *diagnosis) judgeListing(mx *MX, s *session) (related bool) {
 	near, listing := "", d.listing()
 	if mx.Near, mx.NearWhy = nearest(listing.MX, s.name); mx.Near != "" {
 		mx.Near = clean(mx.Near)
-		near = fmt.Sprintf(" The pattern %s nearly does: %s.", mx.Near, mx.NearWhy)
+		near = fmt.Sprintf(" The nearest pattern is %s: %s.", mx.Near, mx.NearWhy)
 	}
 	f := d.add("mx-not-listed", mx.Host, args{"mx": mx.Host, "patterns": and(cleanAll(listing.MX, maxLines)), "near": near}).
 		show(d.r.Domain+" MX", fmt.Sprintf("%d %s", mx.Preference, mx.Host), 0)
@@ -224,8 +224,6 @@ func nearest(patterns []string, host string) (pattern, why string) {
 			consider(3, p, "a pattern without an asterisk covers one host, and none below it")
 		case strings.TrimPrefix(p, ".") == parent, strings.Contains(p, host):
 			consider(2, clean(p), "it is no host name and no wildcard")
-		case !wildcard && parent != "" && strings.HasSuffix(p, "."+parent):
-			consider(1, p, "it is another name below "+parent)
 		}
 	}
 	return pattern, why

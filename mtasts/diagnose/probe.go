@@ -31,6 +31,7 @@ type session struct {
 	state     *tls.ConnectionState // of a session that came about
 	cause     error                // why TLS could not be had
 	classical *tls.ConnectionState
+	judged    bool
 
 	// outcome does with a Host what a sender does after the session; nil if there was
 	// none, so that nothing is known.
@@ -180,7 +181,7 @@ func (b *bounded) Read(p []byte) (int, error) {
 
 func (d *diagnosis) judgeProbe(mx *MX, s *session) {
 	p := mx.Probe
-	if p == nil || p.State == NotTested {
+	if s.judged = p != nil && p.State != NotTested; !s.judged {
 		return
 	}
 	a := args{"mx": mx.Host, "error": p.Error}

@@ -51,9 +51,9 @@ func (d *diagnosis) steps() []Step {
 
 	skipped = "an earlier step has failed"
 	listed, tried, valid, dane, signed := 0, 0, 0, NotTested, 0
-	for _, mx := range r.MX {
+	for i, mx := range r.MX {
+		tried += count(d.sessions[i].judged)
 		listed += count(mx.Listed == Listed)
-		tried += count(mx.Probe != nil && mx.Probe.State != NotTested && (mx.Listed != NotListed || !d.enforced()))
 		valid += count(mx.Probe != nil && mx.Probe.TLS != nil && mx.Probe.TLS.Valid)
 		signed += count(mx.DANE.Authenticated && len(mx.DANE.Records) > 0)
 		if dane != Unknown {
@@ -66,7 +66,10 @@ func (d *diagnosis) steps() []Step {
 		mx += fmt.Sprintf(", %d in the policy", listed)
 	}
 	add(StepMX, "MX hosts", known, mx)
-	skipped = "nobody asked for it, or there is no host to which senders deliver"
+	skipped = "nobody asked for it"
+	if d.opts.Probe {
+		skipped = "there is no host to which senders would deliver"
+	}
 	add(StepProbe, "STARTTLS with each MX host", tried > 0, fmt.Sprintf("%s, %d with TLS and a valid certificate", hosts, valid))
 	skipped = "the resolver could not tell, or there is no MX host"
 	add(StepDANE, "DANE", dane == Pass, fmt.Sprintf("%s, %d with TLSA records that DNSSEC confirms", hosts, signed))
