@@ -144,22 +144,20 @@ func (d *diagnosis) decideMX(mx *MX, s *session) {
 		mx.Listed = NotListed
 	}
 	host, err := d.applied.CheckMX(s.host)
-	violation, _ := errors.AsType[*mtasts.Error](err)
-	tested := violation == nil && s.outcome != nil
-	if tested {
+	mx.Decision = Deliver
+	if err == nil {
 		host.TLSConfig(&tls.Config{RootCAs: d.opts.RootCAs}) // whose roots judge the session
-		violation = s.outcome(host)
+		switch {
+		case s.state != nil:
+			err = host.Verify(*s.state)
+		case s.cause != nil:
+			err = host.AllowFallback(s.cause)
+		case d.enforced():
+			mx.Decision = Untested
+		}
 	}
-	switch {
-	case d.enforced() && violation != nil:
-		mx.Decision = Hold
-	case d.enforced() && !tested:
-		mx.Decision = Untested
-	default:
-		mx.Decision = Deliver
-	}
-	if violation != nil {
-		mx.Result, mx.Reason = string(violation.Result), violation.Reason
+	if violation, ok := errors.AsType[*mtasts.Error](err); ok && d.enforced() {
+		mx.Decision, mx.Result, mx.Reason = Hold, string(violation.Result), violation.Reason
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/netip"
 	"net/textproto"
@@ -16,8 +17,7 @@ import (
 )
 
 const (
-	connectLimit = 30 * time.Second
-	probeLimit   = 30 * time.Second // for a session
+	probeLimit = 30 * time.Second // for a connection, and then for a session
 
 	// sessionLimit bounds, in octets, all that an MX host sends.
 	sessionLimit = 256 << 10
@@ -28,14 +28,10 @@ type session struct {
 	host string // as in the MX record
 	name string // as an A-label; empty if host is no name
 
-	state     *tls.ConnectionState // of a session that came about
-	cause     error                // why TLS could not be had
+	state     *tls.ConnectionState // nil without TLS
+	cause     error                // of an attempt that ended without TLS
 	classical *tls.ConnectionState
 	judged    bool
-
-	// outcome does with a Host what a sender does after the session; nil if there was
-	// none, so that nothing is known.
-	outcome func(*mtasts.Host) *mtasts.Error
 }
 
 // probe opens a session with an MX host, as far as TLS (RFC 3207), and another one without
@@ -54,7 +50,6 @@ func (d *diagnosis) probe(ctx context.Context, s *session) *Probe {
 	p.Error = errorText(err)
 	if s.state != nil {
 		p.State, p.TLS = Pass, describeTLS(s.state, s.name, d.opts.RootCAs, time.Now())
-		s.outcome = func(h *mtasts.Host) *mtasts.Error { return violation(h.Verify(*s.state)) }
 		return p
 	}
 	_, broken := errors.AsType[*handshakeError](err)
@@ -62,7 +57,6 @@ func (d *diagnosis) probe(ctx context.Context, s *session) *Probe {
 		return p
 	}
 	p.State, s.cause = Fail, err
-	s.outcome = func(h *mtasts.Host) *mtasts.Error { return violation(h.AllowFallback(err)) }
 	if broken {
 		if conn, err := d.dial(ctx, s, p); err == nil {
 			classical := []tls.CurveID{tls.X25519, tls.CurveP256, tls.CurveP384, tls.CurveP521}
@@ -72,11 +66,6 @@ func (d *diagnosis) probe(ctx context.Context, s *session) *Probe {
 		}
 	}
 	return p
-}
-
-func violation(err error) *mtasts.Error {
-	v, _ := errors.AsType[*mtasts.Error](err)
-	return v
 }
 
 func addressOf(conn net.Conn) string {
@@ -92,7 +81,7 @@ func (d *diagnosis) dial(ctx context.Context, s *session, p *Probe) (net.Conn, e
 	if d.opts.Dial != nil {
 		return d.opts.Dial(ctx, "tcp", net.JoinHostPort(s.name, "25"))
 	}
-	ctx, cancel := context.WithTimeout(ctx, connectLimit)
+	ctx, cancel := context.WithTimeout(ctx, probeLimit)
 	defer cancel()
 	var trace fetch.Trace
 	conn, err := fetch.Dial(ctx, fetch.Config{AllowNets: d.opts.AllowNets, LookupNetIP: d.opts.Resolver.LookupNetIP, Port: 25}, s.name, &trace)
@@ -112,7 +101,7 @@ func (d *diagnosis) greet(ctx context.Context, conn net.Conn, name string, p *Pr
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
 	defer stop()
 	conn.SetDeadline(time.Now().Add(probeLimit))
-	limited := &bounded{Conn: conn, left: sessionLimit}
+	limited := bounded{conn, io.LimitReader(conn, sessionLimit)}
 
 	text := textproto.NewConn(limited)
 	if _, _, err := text.ReadResponse(220); err != nil {
@@ -164,20 +153,13 @@ func command(text *textproto.Conn, code int, line string) (string, error) {
 	return reply, err
 }
 
-// bounded is a connection from which no more than left octets are read.
+// bounded is a connection that ends when a host has sent too much.
 type bounded struct {
 	net.Conn
-	left int
+	limited io.Reader
 }
 
-func (b *bounded) Read(p []byte) (int, error) {
-	if b.left <= 0 {
-		return 0, errors.New("the host sends too much")
-	}
-	n, err := b.Conn.Read(p[:min(len(p), b.left)])
-	b.left -= n
-	return n, err
-}
+func (b bounded) Read(p []byte) (int, error) { return b.limited.Read(p) }
 
 func (d *diagnosis) judgeProbe(mx *MX, s *session) {
 	p := mx.Probe
