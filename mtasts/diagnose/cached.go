@@ -25,7 +25,7 @@ func (d *diagnosis) judgeCached() {
 		}
 	case c.SameID && !c.SameText:
 		if now := lines(d.body); !slices.Equal(now, c.Lines) { // and not the line ends alone
-			f := d.add("id-unchanged", "", a).publish(d.newRecord())
+			f := d.add("id-unchanged", "", a).publish(d.newRecord(""))
 			f.showOther("cached", c.Lines, now)
 			f.showOther("published", now, c.Lines)
 		}

@@ -33,8 +33,7 @@ type diagnosis struct {
 
 	domainErr error
 
-	recordErr error    // nil, of the DNS, or of sts.FindRecord
-	txts      []string // TXT records of the name
+	recordErr error // nil, of the DNS, or of sts.FindRecord
 	loose     bool
 	elsewhere string // a name with the record that this one lacks
 	parent    string // a parent domain's name with a record

@@ -1,6 +1,7 @@
 package diagnose
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -28,7 +29,7 @@ func (d *diagnosis) findRecord(ctx context.Context) {
 		r.ID = strings.Clone(record.ID)
 		d.describe(txts, err)
 	}
-	d.txts, d.recordErr = txts, err
+	d.recordErr = err
 	r.Error = errorText(err)
 	r.Aliases = d.opts.aliases(ctx, r.Name)
 	if errors.Is(err, sts.ErrNoRecord) {
@@ -59,17 +60,9 @@ func (d *diagnosis) describe(txts []string, err error) {
 		}
 		r.TXT = append(r.TXT, txt)
 	}
-	switch n := len(candidates); {
-	case n == 0 && len(txts) == 0:
-		r.Rule = "the name has no TXT record"
-	case n == 0:
-		r.Rule = "no TXT record begins with v=STSv1;"
-	case n > 1:
-		r.Rule = fmt.Sprintf("%d TXT records begin with v=STSv1; and exactly one must, so that none counts", n)
-	case loose:
+	r.Rule = cmp.Or(errorText(err), "exactly one TXT record begins with v=STSv1;")
+	if err == nil && loose {
 		r.Rule = "one TXT record begins with v=STSv1, white space and a semicolon, and none without the white space"
-	default:
-		r.Rule = "exactly one TXT record begins with v=STSv1;"
 	}
 }
 
@@ -112,74 +105,70 @@ func (d *diagnosis) search(ctx context.Context) {
 	}
 }
 
-// newRecord is a record to publish. Its id is the time, so that it is a new one.
-func (d *diagnosis) newRecord() string {
-	return fmt.Sprintf(`%s. IN TXT "v=STSv1; id=%s;"`, d.r.Record.Name, d.r.Time.Format("20060102150405"))
+// newRecord is a record to publish. Without an id, it has the time for a new one.
+func (d *diagnosis) newRecord(id string) string {
+	return fmt.Sprintf(`%s. IN TXT "v=STSv1; id=%s;"`, d.r.Record.Name, cmp.Or(id, d.r.Time.Format("20060102150405")))
 }
 
 func (d *diagnosis) judgeRecord() {
 	r := &d.r.Record
-	evidence := func(f *Finding, roles ...Role) {
-		for _, txt := range r.TXT {
-			if slices.Contains(roles, txt.Role) {
-				f.show(r.Name+" TXT", txt.Text, txt.Column)
-			}
+	a, id := args{"name": r.Name, "error": r.Error}, ""
+	syntax, malformed := errors.AsType[*sts.SyntaxError](d.recordErr)
+	var code Code
+	switch err := d.recordErr; {
+	case err == nil && !d.loose:
+		return
+	case err == nil:
+		code, id = "record-loose-delimiter", r.ID
+	case errors.Is(err, sts.ErrNoRecord):
+		code = d.whyNoRecord(a)
+	case errors.Is(err, sts.ErrManyRecords):
+		code = "record-many"
+	case malformed:
+		code, a["error"] = "record-invalid", syntax.Reason
+	default:
+		d.add("record-dns-failure", "", a)
+		return
+	}
+	f := d.add(code, a["found"], a).publish(d.newRecord(id))
+	switch {
+	case code == "record-missing" && d.expected():
+		f.Severity = Warning
+	case code == "record-at-parent" && d.noMX:
+		f.Severity = Notice // it is not known to receive mail
+	}
+	for _, txt := range r.TXT {
+		if txt.Role != RoleOther {
+			f.show(r.Name+" TXT", txt.Text, txt.Column)
 		}
 	}
-	syntax, malformed := errors.AsType[*sts.SyntaxError](d.recordErr)
-	switch err := d.recordErr; {
-	case err == nil:
-		if d.loose {
-			f := d.add("record-loose-delimiter", "", nil).publish(fmt.Sprintf(`%s. IN TXT "v=STSv1; id=%s;"`, r.Name, r.ID))
-			evidence(f, RoleChosen)
-		}
-	case errors.Is(err, sts.ErrNoRecord):
-		d.judgeNoRecord()
-	case errors.Is(err, sts.ErrManyRecords):
-		candidates, _ := sts.Candidates(d.txts)
-		evidence(d.add("record-many", "", args{"name": r.Name, "count": fmt.Sprint(len(candidates))}), RoleCandidate)
-	case malformed:
-		f := d.add("record-invalid", "", args{"name": r.Name, "error": syntax.Reason}).publish(d.newRecord())
-		evidence(f, RoleInvalid)
-	default:
-		d.add("record-dns-failure", "", args{"name": r.Name, "error": r.Error})
+	if len(r.Aliases) > 0 {
+		f.show(r.Name+" CNAME", strings.Join(r.Aliases, ", "), 0)
 	}
 }
 
-// judgeNoRecord is for a name without an MTA-STS record.
-func (d *diagnosis) judgeNoRecord() {
+// whyNoRecord returns the code for a name without an MTA-STS record.
+func (d *diagnosis) whyNoRecord(a args) Code {
 	r := &d.r.Record
-	missed := false
 	for _, txt := range r.TXT {
-		if txt.Role == RoleNearMiss {
-			missed = true
-			d.add("record-near-miss", "", args{"name": r.Name, "flaws": txt.Flaws}).
-				publish(d.newRecord()).show(r.Name+" TXT", txt.Text, 0)
+		if a["flaws"] = txt.Flaws; txt.Role == RoleNearMiss {
+			return "record-near-miss"
 		}
 	}
-	code, found := Code("record-missing"), ""
 	switch n := len(r.Aliases); {
-	case missed:
-		return
 	case d.elsewhere != "":
-		code, found = "record-wrong-name", d.elsewhere
+		a["found"] = d.elsewhere
+		return "record-wrong-name"
 	case n > 0 && len(r.TXT) == 0:
-		code, found = "record-alias-dangling", r.Aliases[n-1]
+		a["found"] = r.Aliases[n-1]
+		return "record-alias-dangling"
 	case d.cached() != nil:
-		code = "record-vanished"
+		return "record-vanished"
 	case d.r.File != nil && d.r.File.Valid:
-		code = "policy-unannounced"
+		return "policy-unannounced"
 	case d.parent != "":
-		code, found = "record-at-parent", d.parent
+		a["found"] = d.parent
+		return "record-at-parent"
 	}
-	f := d.add(code, found, args{"name": r.Name, "found": found}).publish(d.newRecord())
-	if code == "record-missing" && d.expected() {
-		f.Severity = Warning
-	}
-	if code == "record-at-parent" && d.noMX {
-		f.Severity = Notice // it is not known to receive mail
-	}
-	if code == "record-alias-dangling" {
-		f.show(r.Name+" CNAME", strings.Join(r.Aliases, ", "), 0)
-	}
+	return "record-missing"
 }
