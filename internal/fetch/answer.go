@@ -22,7 +22,7 @@ func readPolicy(resp *http.Response) (string, error) {
 	}
 	// RFC 8461, Section 3.2: whoever may only upload a picture must not be able to
 	// publish a policy. An answer without a media type is accepted.
-	if mediaType := mediaType(resp.Header); mediaType != "" && !strings.EqualFold(mediaType, "text/plain") {
+	if mediaType := MediaType(resp.Header); mediaType != "" && !strings.EqualFold(mediaType, "text/plain") {
 		return "", refuse(RefusedMediaType, "the media type is %+.80q, not text/plain", mediaType)
 	}
 	if resp.Body == nil {
@@ -52,10 +52,10 @@ func readPolicy(resp *http.Response) (string, error) {
 	return string(body), nil
 }
 
-// mediaType returns the media type without its parameters, or "" if there is none. RFC
+// MediaType returns the media type without its parameters, or "" if there is none. RFC
 // 9110, Section 8.3 allows one, and says that several come from a field that was added a
 // second time. The last is the one that the administrator added.
-func mediaType(header http.Header) (last string) {
+func MediaType(header http.Header) (last string) {
 	for _, list := range header.Values("Content-Type") {
 		for list != "" {
 			var member string

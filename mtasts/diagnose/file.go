@@ -129,11 +129,6 @@ func (d *diagnosis) judgeFile() {
 	case f.MaxAge < week:
 		d.add("max-age-week", "", args{"seconds": seconds}).publish("max_age: 604800")
 	}
-	for _, line := range f.Lines {
-		if n, err := strconv.ParseInt(line.Value, 10, 64); line.Key == "max_age" && line.Used && err == nil && n > f.MaxAge {
-			d.add("max-age-capped", "", args{"value": line.Value}).publish("max_age: "+seconds).show(fmt.Sprintf("line %d", line.Number), line.Text, 0)
-		}
-	}
 	switch f.Mode {
 	case mtasts.ModeTesting:
 		d.add("mode-testing", "", args{"since": d.since()}).publish("mode: enforce")
@@ -151,7 +146,8 @@ func (d *diagnosis) judgeLine(line Line) {
 		return
 	case line.Key == "mx":
 		f = d.add("mx-pattern-odd", subject, a)
-		for _, host := range strings.Fields(strings.ReplaceAll(d.lines[line.Number-1].Value, ",", " ")) {
+		hosts := strings.Fields(strings.ReplaceAll(d.lines[line.Number-1].Value, ",", " "))
+		for _, host := range hosts[:min(len(hosts), maxMX)] {
 			star, base := "", strings.TrimPrefix(host, "*.")
 			if base != host {
 				star = "*."

@@ -121,6 +121,12 @@ func TestFirstFinding(t *testing.T) {
 			if first != c.first || r.Verdict.Status != c.status || !strings.HasPrefix(lines, c.publish) {
 				t.Errorf("first %q, publish %q, status %q", first, lines, r.Verdict.Status)
 			}
+			for i := 0; len(r.Findings) > 0 && first == "id-unchanged" && i < 2; i++ {
+				want := []string{"cached, line 3: mx: old.example.com", "published, line 3: mx: mx.example.com"}[i]
+				if e := r.Findings[0].Evidence[i]; e.Label+": "+e.Text != want {
+					t.Errorf("evidence %+v, want %s", e, want)
+				}
+			}
 			if strings.Contains(lines, "attacker") || strings.Contains(lines, "google") {
 				t.Errorf("a foreign host is offered for publication: %q", lines)
 			}

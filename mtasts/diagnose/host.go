@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"mime"
 	"net"
 	"net/http"
 	"net/netip"
@@ -52,7 +51,7 @@ func (d *diagnosis) fetchFile(ctx context.Context) {
 		browser := fetch.Trace{UserAgent: browserAgent}
 		if _, err := client.Observe(ctx, h.Name, &browser); err == nil && browser.Response != nil && d.r.Answer != nil {
 			d.r.Answer.Browser = browser.Response.StatusCode
-			d.r.Answer.BrowserType = mediaType(browser.Response.Header)
+			d.r.Answer.BrowserType = clean(fetch.MediaType(browser.Response.Header))
 		}
 	default:
 		h.Error = errorText(err)
@@ -81,7 +80,7 @@ var fields = []string{"Content-Type", "Content-Length", "Content-Encoding", "Loc
 
 func (d *diagnosis) describeAnswer() {
 	resp, body := d.trace.Response, string(d.trace.Body)
-	a := &Answer{Status: resp.StatusCode, Proto: clean(resp.Proto), MediaType: mediaType(resp.Header), Header: []Field{},
+	a := &Answer{Status: resp.StatusCode, Proto: clean(resp.Proto), MediaType: clean(fetch.MediaType(resp.Header)), Header: []Field{},
 		Octets: len(body), Whole: d.trace.Whole, Body: lines(body), LineEnds: lineEnds(body)}
 	for _, name := range fields {
 		for _, value := range resp.Header.Values(name) {
@@ -94,14 +93,6 @@ func (d *diagnosis) describeAnswer() {
 		a.Error = errorText(d.failed.Err)
 	}
 	d.r.Answer = a
-}
-
-func mediaType(header http.Header) string {
-	full := header.Get("Content-Type")
-	if t, _, err := mime.ParseMediaType(full); err == nil {
-		return clean(t)
-	}
-	return clean(full)
 }
 
 // lineEnds is "LF", "CRLF", "mixed", or "none" for a text without any.

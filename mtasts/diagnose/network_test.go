@@ -190,6 +190,9 @@ func TestCertificates(t *testing.T) {
 	issue := func(name string) tls.Certificate { return testpki.Must(dropped.Issue(name)) }
 	t.Run("we trust a root that others have dropped", func(t *testing.T) {
 		r := newSite(t, dropped.Pool(), issue).diagnose(t, "root-dropped")
+		if !strings.Contains(r.Findings[0].Text, "is of November 2026") {
+			t.Error(r.Findings[0].Text)
+		}
 		if r.Verdict.Delivery != diagnose.Deliver || len(r.Findings) != 2 || r.Findings[1].Step != diagnose.StepProbe {
 			t.Errorf("%+v", r.Verdict)
 		}

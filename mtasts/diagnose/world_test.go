@@ -205,6 +205,14 @@ func checkReport(t *testing.T, r *diagnose.Report) {
 		}
 	}
 	checkText(t, r)
+	for _, mx := range r.MX {
+		if mx.Listed != "" && r.File == nil && r.Cached == nil || (mx.Listed == diagnose.Listed) != (mx.Pattern != "") {
+			t.Errorf("listed %q by %q, without a policy", mx.Listed, mx.Pattern)
+		}
+	}
+	if h := r.PolicyHost.TLS; h != nil && strings.HasPrefix(h.CipherSuite, "0x") {
+		t.Errorf("cipher suite %s", h.CipherSuite)
+	}
 	if strings.TrimSpace(r.Verdict.Title) == "" || r.Verdict.Text == "" || r.Verdict.Status == "" {
 		t.Errorf("verdict %+v", r.Verdict)
 	}
