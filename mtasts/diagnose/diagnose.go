@@ -6,6 +6,9 @@
 // [mtasts.Policy.CheckMX] answer. It keeps all that it sees, and goes on where a sender
 // would stop.
 //
+// A domain that publishes nothing of MTA-STS has no fault: its findings are notices. Nobody
+// has to have a policy.
+//
 // A [Finding] has a stable code, a clause, its effect on mail, and what to do about it. A
 // step that could not be examined is never reported as passed.
 package diagnose

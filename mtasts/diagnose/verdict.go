@@ -39,7 +39,7 @@ type Status string
 
 // The statuses of a verdict.
 const (
-	Fine        Status = "fine"           // nothing to mend; there may be notices
+	Fine        Status = "fine"           // nothing to mend; there may be notices, and no policy is no fault
 	HasFindings Status = "findings"       // of severity Error or Warning
 	Undecided   Status = "could-not-tell" // no error or warning, and something could not be found out
 )
