@@ -53,7 +53,7 @@ var probeSection = section{StepProbe, "RFC 8461, Section 4.2", heldHere, wouldBe
 		effect: "Senders elsewhere cannot deliver to {mx}.",
 		mend:   "Publish a public address for the host, or remove its MX record."},
 	"mx-no-starttls": {title: "{mx} has no STARTTLS",
-		text: "STARTTLS {error}. It may be switched off at the host, or something on the way removes it, as some firewalls do.",
+		text: "{mx} does not offer STARTTLS, or refuses it: {error}. It may be switched off at the host, or something on the way removes it, as some firewalls do.",
 		mend: "Switch STARTTLS on at the host, with a certificate for {mx}. If it is on, try from another network."},
 	"mx-tls-failed": {clause: "RFC 8461, Sections 4.2 and 7.2",
 		title: "No TLS session with {mx}",

@@ -30,39 +30,32 @@ func (d *diagnosis) explain() {
 	d.r.File = f
 }
 
+// ignored says why a line with a certain fate has no effect.
+var ignored = map[sts.Fate]string{
+	sts.LineNotAField: "it has no colon, so that it is no field",
+	sts.LineUnknown:   "its name is none that RFC 8461 knows",
+	sts.LineRepeated:  "the first line with this name counts",
+}
+
 func describeLine(line sts.Line, err error) Line {
 	text := strings.TrimRight(line.Text, "\r")
-	l := Line{Text: clean(text), Key: clean(line.Key), Value: clean(line.Value)}
+	l := Line{Text: clean(text), Key: clean(line.Key), Value: clean(line.Value),
+		Used: line.Fate == sts.LineUsed, Invalid: line.Fate == sts.LineVoidsPolicy, Why: ignored[line.Fate]}
 	value := strings.Index(text, ":") + 1
 	value += len(text[value:]) - len(strings.TrimLeft(text[value:], " \t\r"))
-	switch line.Fate {
-	case sts.LineUsed:
-		l.Used = true
-		return l
-	case sts.LineNotAField:
-		switch start := strings.TrimSpace(text); {
-		case start == "":
-			l.Why = "it is blank"
-			return l
-		case start[0] == '#':
-			l.Why = "it is a comment, which a policy cannot have"
-		default:
-			l.Why = "it has no colon, so that it is no field"
-		}
-		value = 0
-	case sts.LineUnknown:
-		l.Why = "its name is none that RFC 8461 knows"
-		value = 0
-	case sts.LineRepeated:
-		l.Why = "the first line with this name counts"
-		value = 0
-	case sts.LineMatchesNothing:
-		l.Why = oddWhy(line.Value)
-	case sts.LineVoidsPolicy:
-		syntax, _ := errors.AsType[*sts.SyntaxError](err)
-		l.Why, l.Invalid = "the file "+syntax.Reason, true
+	switch syntax, _ := errors.AsType[*sts.SyntaxError](err); {
+	case l.Used:
+	case strings.TrimSpace(text) == "":
+		l.Why = "it is blank"
+	case strings.HasPrefix(strings.TrimSpace(text), "#"):
+		l.Why, l.Column = "it is a comment, which a policy cannot have", 1
+	case line.Fate == sts.LineMatchesNothing:
+		l.Why, l.Column = oddWhy(line.Value), column(text, value)
+	case l.Invalid:
+		l.Why, l.Column = "the file "+syntax.Reason, column(text, value)
+	default:
+		l.Column = 1
 	}
-	l.Column = column(text, value)
 	return l
 }
 
@@ -88,20 +81,13 @@ func oddWhy(value string) string {
 	return "it is no host name"
 }
 
+// fieldNames are the fields by what they are misspelt as, without case and hyphens.
+var fieldNames = map[string]string{"version": "version", "v": "version", "mode": "mode", "mx": "mx", "mxs": "mx", "mxhost": "mx", "maxage": "max_age"}
+
 // meant returns the field that a misspelt name was meant to be, if that is clear.
 func meant(key string) string {
 	folded := strings.NewReplacer("-", "", "_", "", " ", "", "\t", "", "\ufeff", "", "\u00a0", "").Replace(strings.ToLower(key))
-	switch folded {
-	case "version", "mode", "mx":
-		return folded
-	case "maxage":
-		return "max_age"
-	case "mxs", "mxhost":
-		return "mx"
-	case "v":
-		return "version"
-	}
-	return ""
+	return fieldNames[folded]
 }
 
 func (d *diagnosis) judgeFile() {

@@ -1,6 +1,7 @@
 package diagnose
 
 import (
+	"cmp"
 	"context"
 	"crypto/x509"
 	"net"
@@ -63,12 +64,8 @@ func (o *Options) withDefaults() Options {
 	if opts.Resolver == nil {
 		opts.Resolver = resolver.System{}
 	}
-	if opts.Helo == "" {
-		opts.Helo = "localhost.localdomain"
-	}
-	if opts.Limit <= 0 {
-		opts.Limit = 2 * time.Minute
-	}
+	opts.Helo = cmp.Or(opts.Helo, "localhost.localdomain")
+	opts.Limit = cmp.Or(opts.Limit, 2*time.Minute)
 	return opts
 }
 

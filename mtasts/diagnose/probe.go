@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"net/netip"
 	"net/textproto"
 	"strings"
 	"time"
@@ -44,7 +43,7 @@ func (d *diagnosis) probe(ctx context.Context, s *session) *Probe {
 	}
 	conn, err := d.dial(ctx, s, p)
 	if err == nil {
-		p.Address = addressOf(conn)
+		p.Address, _, _ = net.SplitHostPort(conn.RemoteAddr().String())
 		s.state, err = d.greet(ctx, conn, s.name, p, nil)
 	}
 	p.Error = errorText(err)
@@ -66,13 +65,6 @@ func (d *diagnosis) probe(ctx context.Context, s *session) *Probe {
 		}
 	}
 	return p
-}
-
-func addressOf(conn net.Conn) string {
-	if addr, err := netip.ParseAddrPort(conn.RemoteAddr().String()); err == nil {
-		return addr.Addr().Unmap().String()
-	}
-	return ""
 }
 
 // dial connects to an MX host, at an address that the guard lets pass: a domain chooses
@@ -177,10 +169,6 @@ func (d *diagnosis) judgeProbe(mx *MX, s *session) {
 	case s.classical != nil:
 		d.add("mx-hello-too-large", mx.Host, a)
 	case errors.Is(s.cause, mtasts.ErrNoSTARTTLS):
-		a["error"] = "is not offered by " + mx.Host
-		if p.STARTTLS {
-			a["error"] = "is refused by " + mx.Host + ": " + strings.TrimPrefix(p.Error, mtasts.ErrNoSTARTTLS.Error()+": ")
-		}
 		d.add("mx-no-starttls", mx.Host, a)
 	case s.cause != nil:
 		d.add("mx-tls-failed", mx.Host, a)
