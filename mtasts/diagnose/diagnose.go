@@ -64,7 +64,7 @@ type diagnosis struct {
 // report. It ends soon after [Options].Limit at the latest, however the servers of the domain
 // behave. It may be called concurrently.
 func Diagnose(ctx context.Context, domain string, opts *Options) *Report {
-	d := &diagnosis{opts: opts.withDefaults(), r: newReport(domain), counts: make(map[Code]int)}
+	d := &diagnosis{opts: opts.withDefaults(), r: newReport(domain), counts: make(map[Code]int), applied: new(mtasts.Policy)}
 	ctx, cancel := context.WithTimeout(ctx, d.opts.Limit)
 	defer cancel()
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/mtasts/go-mtasts/mtasts"
 	"github.com/mtasts/go-mtasts/mtasts/tlsrpt"
 )
 
@@ -45,7 +46,7 @@ func (d *diagnosis) judgeTLSRPT() {
 		d.add("tlsrpt-invalid", "", args{"name": r.Name, "error": r.Error}).publish(record)
 	case r.State == Unknown:
 		d.add("tlsrpt-dns-failure", "", args{"name": r.Name, "error": r.Error})
-	case r.Text == "" && d.testing():
+	case r.Text == "" && d.applied.Mode == mtasts.ModeTesting:
 		d.add("tlsrpt-missing", "", args{"name": r.Name}).publish(record)
 	}
 }

@@ -86,11 +86,7 @@ func (d *diagnosis) cached() *mtasts.Policy {
 	return c.Policy
 }
 
-func (d *diagnosis) enforced() bool {
-	return d.applied != nil && d.applied.Mode == mtasts.ModeEnforce
-}
-
-func (d *diagnosis) testing() bool { return d.applied != nil && d.applied.Mode == mtasts.ModeTesting }
+func (d *diagnosis) enforced() bool { return d.applied.Mode == mtasts.ModeEnforce }
 
 // conclude puts the whole into a verdict and its steps.
 func (d *diagnosis) conclude() {
