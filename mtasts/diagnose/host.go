@@ -176,37 +176,35 @@ func (d *diagnosis) judgeTransport() {
 // judgeRefusal is for an answer that is no policy file.
 func (d *diagnosis) judgeRefusal() {
 	h, answer := &d.r.PolicyHost, d.r.Answer
-	a := args{"url": h.URL, "error": errorText(d.failed.Err)}
 	if answer == nil {
-		code := Code("answer-broken")
-		if d.failed.Refused == fetch.RefusedSize {
-			code = "answer-too-large"
-		}
-		d.add(code, "", a)
-		return
+		answer = new(Answer) // one whose header could not be read to its end
 	}
-	a["status"], a["type"], a["browser"] = strconv.Itoa(answer.Status), answer.MediaType, strconv.Itoa(answer.Browser)
+	a := args{"url": h.URL, "error": errorText(d.failed.Err), "type": answer.MediaType,
+		"status": strconv.Itoa(answer.Status), "browser": strconv.Itoa(answer.Browser)}
 	var f *Finding
-	switch status := answer.Status; {
+	switch refused, status := d.failed.Refused, answer.Status; {
 	case answer.Browser != 0:
 		f = d.add("answer-bot-check", "", a)
-	case d.failed.Refused == fetch.RefusedStatus && status/100 == 3:
+	case refused == fetch.RefusedSize:
+		f = d.add("answer-too-large", "", a)
+	case refused == fetch.RefusedMediaType && isHTML(string(d.trace.Body)):
+		f = d.addHTML()
+	case refused == fetch.RefusedMediaType:
+		f = d.add("answer-media-type", "", a).publish("Content-Type: text/plain")
+	case refused != fetch.RefusedStatus || status == 0:
+		f = d.add("answer-broken", "", a)
+	case status/100 == 3:
 		a["location"] = cmp.Or(clean(d.trace.Response.Header.Get("Location")), "nowhere")
 		f = d.add("answer-redirect", "", a)
 	case status == http.StatusNotFound || status == http.StatusGone:
 		f = d.add("answer-not-found", "", a).publish(d.newFile()...)
-	case status != http.StatusOK:
-		f = d.add("answer-status", "", a)
-	case d.failed.Refused == fetch.RefusedMediaType && isHTML(string(d.trace.Body)):
-		f = d.addHTML()
-	case d.failed.Refused == fetch.RefusedMediaType:
-		f = d.add("answer-media-type", "", a).publish("Content-Type: text/plain")
-	case d.failed.Refused == fetch.RefusedSize:
-		f = d.add("answer-too-large", "", a)
 	default:
-		f = d.add("answer-broken", "", a)
+		f = d.add("answer-status", "", a)
 	}
-	f.show("request", "GET /.well-known/mta-sts.txt, Host: "+h.Name, 0).show("status", a["status"], 0)
+	f.show("request", "GET /.well-known/mta-sts.txt, Host: "+h.Name, 0)
+	if answer.Status != 0 {
+		f.show("status", a["status"], 0)
+	}
 	for _, field := range answer.Header {
 		f.show(field.Name, field.Value, 0)
 	}
