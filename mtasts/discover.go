@@ -1,7 +1,6 @@
 package mtasts
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -209,19 +208,13 @@ func (c *Client) fetchPolicy(domain, id string) (*Policy, *Error) {
 func (c *Client) fetchFailure(domain string, err error) *Error {
 	// The error is cached, and may hold all that the host has sent, such as its certificates.
 	// So only its text is kept.
-	e := &Error{Domain: domain, Result: ResultPolicyFetchError, Err: errors.New(printable(describe(err), 400))}
-	if answer, ok := errors.AsType[*fetch.Error](err); ok && answer.Refused {
-		e.Reason = ReasonNotAPolicyFile
+	e := &Error{Domain: domain, Err: errors.New(printable(describe(err), 400))}
+	if answer, ok := errors.AsType[*fetch.Error](err); ok && answer.Refused != "" {
+		e.Result, e.Reason = ResultPolicyFetchError, ReasonNotAPolicyFile
 		return e
 	}
-	result, reason := certcheck.ClassifyWith(err, c.roots)
-	e.Reason = reason
-	switch {
-	case reason == ReasonNoAuthorities: // the fault of this machine, not of the host
-		e.Result = ResultValidationFailure
-		c.checkAuthorities(e)
-	case strings.HasPrefix(result, "certificate-"):
-		e.Result, e.Reason = ResultWebPKIInvalid, cmp.Or(reason, result)
-	}
+	result, reason := certcheck.ClassifyFetch(err, c.roots)
+	e.Result, e.Reason = Result(result), reason
+	c.checkAuthorities(e)
 	return e
 }

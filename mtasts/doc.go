@@ -313,5 +313,6 @@
 //
 // It does not send mail, look up MX records, or check revocation (a VerifyConnection in base
 // can). An attacker who controls DNS and network at the first contact with a domain can hide
-// its policy. This is the limit of trust on first use (RFC 8461, Section 10.2).
+// its policy. This is the limit of trust on first use (RFC 8461, Section 10.2). [Client.Warm]
+// moves the first contact to a time before the first message.
 package mtasts

@@ -17,6 +17,7 @@ import (
 // failure; net would treat any reply without the wanted records as their absence. After
 // a server failure, net asks the next server.
 func netResolver(ctx context.Context, server string) *net.Resolver {
+	raw, _ := ctx.Value(rawKey{}).(*rawLookup)
 	return &net.Resolver{
 		PreferGo: true, // the C library has other errors, and no choice of server
 		Dial: func(dialCtx context.Context, network, address string) (net.Conn, error) {
@@ -30,9 +31,9 @@ func netResolver(ctx context.Context, server string) *net.Resolver {
 			}
 			stop := context.AfterFunc(ctx, func() { conn.Close() })
 			if udp, ok := conn.(*net.UDPConn); ok {
-				return &datagramConn{udp, stop}, nil
+				return &datagramConn{udp, stop, raw}, nil
 			}
-			return &streamConn{Conn: conn, stop: stop}, nil
+			return &streamConn{Conn: conn, stop: stop, raw: raw}, nil
 		},
 	}
 }
@@ -42,6 +43,11 @@ func netResolver(ctx context.Context, server string) *net.Resolver {
 type datagramConn struct {
 	*net.UDPConn
 	stop func() bool
+	raw  *rawLookup
+}
+
+func (c *datagramConn) Write(b []byte) (int, error) {
+	return c.UDPConn.Write(c.raw.query(b, 0))
 }
 
 func (c *datagramConn) Read(b []byte) (int, error) {
@@ -49,6 +55,7 @@ func (c *datagramConn) Read(b []byte) (int, error) {
 	if inconclusive(b[:n]) {
 		fail(b[:n])
 	}
+	c.raw.reply(b[:n])
 	return n, err
 }
 
@@ -62,7 +69,12 @@ func (c *datagramConn) Close() error {
 type streamConn struct {
 	net.Conn
 	stop  func() bool
+	raw   *rawLookup
 	reply []byte // what net has not read yet of the message and its length
+}
+
+func (c *streamConn) Write(b []byte) (int, error) {
+	return c.Conn.Write(c.raw.query(b, 2)) // behind the length
 }
 
 func (c *streamConn) Read(b []byte) (int, error) {
@@ -80,6 +92,7 @@ func (c *streamConn) Read(b []byte) (int, error) {
 		if truncated(message) || inconclusive(message) {
 			fail(message)
 		}
+		c.raw.reply(message)
 		c.reply = append(size, message...)
 	}
 	n := copy(b, c.reply)

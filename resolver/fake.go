@@ -41,6 +41,10 @@ type Records struct {
 	TXT  []string     // one string for each record
 	MX   []net.MX     // in any order; Host may lack its final dot; "." is a null MX
 	Addr []netip.Addr // A and AAAA
+	TLSA []TLSA
+
+	// Authenticated is what LookupTLSA says of the answer.
+	Authenticated bool
 
 	// CNAME makes the name an alias. Of the other fields only Delay then has an
 	// effect. Chains are followed; a loop, or a chain of more than 10, is a SERVFAIL.
@@ -53,6 +57,8 @@ type Records struct {
 	// Delay of Limit or more, a look-up hangs until its context ends or Limit is
 	// over, and is then a time-out.
 	Delay time.Duration
+
+	aliases []string // on the way to these records
 }
 
 // Failure is a way in which a look-up in a [Fake] fails. Zero is no failure.
@@ -151,6 +157,18 @@ func (f *Fake) LookupNetIP(ctx context.Context, network, host string) ([]netip.A
 	return found(host, append(six, four...))
 }
 
+// LookupAliases is like [System.LookupAliases].
+func (f *Fake) LookupAliases(ctx context.Context, name string) ([]string, error) {
+	records, err := f.lookup(ctx, name)
+	return records.aliases, err
+}
+
+// LookupTLSA is like [System.LookupTLSA].
+func (f *Fake) LookupTLSA(ctx context.Context, name string) (list []TLSA, authenticated bool, err error) {
+	records, err := f.lookup(ctx, name)
+	return records.TLSA, records.Authenticated, err
+}
+
 // found returns the records of a look-up, or an error if there are none.
 func found[T any](name string, records []T) ([]T, error) {
 	if len(records) == 0 {
@@ -205,15 +223,17 @@ func (f *Fake) resolve(name string) Records {
 	f.load()
 	f.queries[name]++
 	var delay time.Duration
+	var aliases []string
 	for range maxChain + 1 {
 		records := f.names[name]
 		delay += records.Delay
 		if records.CNAME == "" {
 			records = records.clone()
-			records.Delay = delay
+			records.Delay, records.aliases = delay, aliases
 			return records
 		}
 		name = key(records.CNAME)
+		aliases = append(aliases, strings.TrimSuffix(name, "."))
 	}
 	return Records{Fail: ServFail, Delay: delay}
 }
@@ -234,6 +254,6 @@ func (f *Fake) load() {
 
 // clone returns records that share no memory with r.
 func (r Records) clone() Records {
-	r.TXT, r.MX, r.Addr = slices.Clone(r.TXT), slices.Clone(r.MX), slices.Clone(r.Addr)
+	r.TXT, r.MX, r.Addr, r.TLSA = slices.Clone(r.TXT), slices.Clone(r.MX), slices.Clone(r.Addr), slices.Clone(r.TLSA)
 	return r
 }

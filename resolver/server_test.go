@@ -134,7 +134,7 @@ func (s *dnsServer) answer(query []byte, network string) [][]byte {
 	if special, ok := s.special[name]; ok {
 		return special(reply, network)
 	}
-	if !s.resolve(&reply, name, q) {
+	if !s.resolve(&reply, name, q, h.AuthenticData) {
 		return nil
 	}
 	packed := messages(reply)
@@ -145,8 +145,9 @@ func (s *dnsServer) answer(query []byte, network string) [][]byte {
 	return packed
 }
 
-// resolve adds the records of the zone to reply. It returns false to drop the query.
-func (s *dnsServer) resolve(reply *dnsmessage.Message, name string, q dnsmessage.Question) bool {
+// resolve adds the records of the zone to reply. It returns false to drop the query. The
+// AD bit is for a query that has it (RFC 6840, Section 5.8).
+func (s *dnsServer) resolve(reply *dnsmessage.Message, name string, q dnsmessage.Question, adBit bool) bool {
 	for range 11 {
 		records, ok := s.zone[name]
 		switch {
@@ -165,6 +166,7 @@ func (s *dnsServer) resolve(reply *dnsmessage.Message, name string, q dnsmessage
 			for _, body := range bodies(records, q.Type) {
 				reply.Answers = append(reply.Answers, record(name, body))
 			}
+			reply.AuthenticData = records.Authenticated && adBit
 			return true
 		}
 		target := dnsmessage.MustNewName(absolute(records.CNAME))
@@ -181,6 +183,10 @@ func bodies(records resolver.Records, want dnsmessage.Type) (list []dnsmessage.R
 	case dnsmessage.TypeTXT:
 		for _, txt := range records.TXT {
 			list = append(list, &dnsmessage.TXTResource{TXT: characterStrings(txt)})
+		}
+	case typeTLSA:
+		for _, r := range records.TLSA {
+			list = append(list, &dnsmessage.UnknownResource{Type: typeTLSA, Data: append([]byte{r.Usage, r.Selector, r.Matching}, r.Data...)})
 		}
 	case dnsmessage.TypeMX:
 		for _, mx := range records.MX {

@@ -1,6 +1,7 @@
 package certcheck
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -9,6 +10,7 @@ import (
 	"net"
 	"net/textproto"
 	"strconv"
+	"strings"
 	"syscall"
 )
 
@@ -19,6 +21,12 @@ const (
 	expired      = "certificate-expired"
 	notTrusted   = "certificate-not-trusted"
 	failure      = "validation-failure"
+)
+
+// The result types of RFC 8460, Section 4.3.2.2, that a fetch can have.
+const (
+	fetchError    = "sts-policy-fetch-error"
+	webPKIInvalid = "sts-webpki-invalid"
 )
 
 // Classify returns the result type of RFC 8460, Section 4.3, and the
@@ -55,6 +63,19 @@ func ClassifyWith(err error, roots *x509.CertPool) (result, reason string) {
 		return failure, ReasonNoAuthorities
 	}
 	return result, reason
+}
+
+// ClassifyFetch is ClassifyWith for a policy file that could not be fetched. Its results are
+// those of RFC 8460, Section 4.3.2.2.
+func ClassifyFetch(err error, roots *x509.CertPool) (result, reason string) {
+	result, reason = ClassifyWith(err, roots)
+	switch {
+	case reason == ReasonNoAuthorities: // the fault of this machine, and not of the host
+		return failure, reason
+	case strings.HasPrefix(result, "certificate-"):
+		return webPKIInvalid, cmp.Or(reason, result)
+	}
+	return fetchError, reason
 }
 
 // empty reports whether nothing can be verified against roots. On Linux and the BSDs, a

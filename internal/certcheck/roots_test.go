@@ -3,6 +3,7 @@ package certcheck
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -94,6 +95,26 @@ func TestAnEmptyPoolBlamesNoServer(t *testing.T) {
 		_, err := handshake(t, test.cert, &tls.Config{ServerName: mx, RootCAs: test.roots})
 		if result, reason := ClassifyWith(err, test.roots); result != test.result || reason != test.reason {
 			t.Errorf("%q, %q, want %q, %q: %v", result, reason, test.result, test.reason, err)
+		}
+	}
+}
+
+func TestClassifyFetch(t *testing.T) {
+	expired := &tls.CertificateVerificationError{Err: x509.CertificateInvalidError{Reason: x509.Expired, Detail: "today is after yesterday"}}
+	roots := x509.NewCertPool()
+	roots.AddCert(&x509.Certificate{Raw: []byte{1}})
+	for _, test := range []struct {
+		err            error
+		roots          *x509.CertPool
+		result, reason string
+	}{
+		{expired, roots, "sts-webpki-invalid", "certificate-expired"},
+		{x509.UnknownAuthorityError{}, roots, "sts-webpki-invalid", "unknown-authority"},
+		{x509.UnknownAuthorityError{}, x509.NewCertPool(), "validation-failure", "no-certificate-authorities"},
+		{io.ErrUnexpectedEOF, roots, "sts-policy-fetch-error", "connection-lost"},
+	} {
+		if result, reason := ClassifyFetch(test.err, test.roots); result != test.result || reason != test.reason {
+			t.Errorf("%v: %q %q, want %q %q", test.err, result, reason, test.result, test.reason)
 		}
 	}
 }

@@ -26,7 +26,17 @@ var (
 // The result is that of crypto/tls, with one exception: an IP address is never valid,
 // for an IP SAN is not a DNS-ID. Verify may be called concurrently.
 func Verify(certs []*x509.Certificate, name string, roots *x509.CertPool, now time.Time) error {
-	var err error
+	_, err := Chains(certs, name, roots, now)
+	return err
+}
+
+// Chains is [Verify], and returns the chains that it has found, each from the leaf to one
+// of roots.
+func Chains(certs []*x509.Certificate, name string, roots *x509.CertPool, now time.Time) ([][]*x509.Certificate, error) {
+	var (
+		chains [][]*x509.Certificate
+		err    error
+	)
 	switch {
 	case name == "" || net.ParseIP(strings.Trim(name, "[]")) != nil:
 		// crypto/x509 accepts both: it verifies no name if it is given none, and an
@@ -39,7 +49,7 @@ func Verify(certs []*x509.Certificate, name string, roots *x509.CertPool, now ti
 		for _, cert := range certs[1:] {
 			intermediates.AddCert(cert)
 		}
-		_, err = certs[0].Verify(x509.VerifyOptions{
+		chains, err = certs[0].Verify(x509.VerifyOptions{
 			DNSName:       name,
 			Roots:         roots,
 			Intermediates: intermediates,
@@ -47,7 +57,7 @@ func Verify(certs []*x509.Certificate, name string, roots *x509.CertPool, now ti
 		})
 	}
 	if err != nil {
-		return &tls.CertificateVerificationError{UnverifiedCertificates: certs, Err: err}
+		return nil, &tls.CertificateVerificationError{UnverifiedCertificates: certs, Err: err}
 	}
-	return nil
+	return chains, nil
 }

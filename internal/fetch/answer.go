@@ -18,12 +18,12 @@ func readPolicy(resp *http.Response) (string, error) {
 	// RFC 8461, Section 3.3: "Policies fetched via HTTPS are only valid if the HTTP
 	// response code is 200 (OK). HTTP 3xx redirects MUST NOT be followed".
 	if resp.StatusCode != http.StatusOK {
-		return "", refuse("the status is %d; it must be 200, without a redirect", resp.StatusCode)
+		return "", refuse(RefusedStatus, "the status is %d; it must be 200, without a redirect", resp.StatusCode)
 	}
 	// RFC 8461, Section 3.2: whoever may only upload a picture must not be able to
 	// publish a policy. An answer without a media type is accepted.
-	if mediaType := mediaType(resp.Header); mediaType != "" && !strings.EqualFold(mediaType, "text/plain") {
-		return "", refuse("the media type is %+.80q, not text/plain", mediaType)
+	if mediaType := MediaType(resp.Header); mediaType != "" && !strings.EqualFold(mediaType, "text/plain") {
+		return "", refuse(RefusedMediaType, "the media type is %+.80q, not text/plain", mediaType)
 	}
 	if resp.Body == nil {
 		return "", nil
@@ -38,7 +38,7 @@ func readPolicy(resp *http.Response) (string, error) {
 		}
 		content = z
 	default:
-		return "", refuse("the content coding is %+.80q, which was not asked for", coding)
+		return "", refuse(RefusedForm, "the content coding is %+.80q, which was not asked for", coding)
 	}
 	// A longer body is refused, never truncated: the beginning of a policy is another
 	// policy. The limit is on decoded bytes, so that no body unfolds to gigabytes.
@@ -47,15 +47,15 @@ func readPolicy(resp *http.Response) (string, error) {
 		return "", fmt.Errorf("read the body: %w", err)
 	}
 	if len(body) > sizeLimit {
-		return "", refuse("the body is longer than %d bytes", sizeLimit)
+		return "", refuse(RefusedSize, "the body is longer than %d bytes", sizeLimit)
 	}
 	return string(body), nil
 }
 
-// mediaType returns the media type without its parameters, or "" if there is none. RFC
+// MediaType returns the media type without its parameters, or "" if there is none. RFC
 // 9110, Section 8.3 allows one, and says that several come from a field that was added a
 // second time. The last is the one that the administrator added.
-func mediaType(header http.Header) (last string) {
+func MediaType(header http.Header) (last string) {
 	for _, list := range header.Values("Content-Type") {
 		for list != "" {
 			var member string
@@ -93,7 +93,7 @@ func cutMember(list string) (first, rest string) {
 func checkEnd(resp *http.Response, body string) error {
 	// The transport has verified the end of a body in gzip, if there was any.
 	if resp.ContentLength < 0 && len(resp.TransferEncoding) == 0 && !(resp.Uncompressed && body != "") {
-		return refuse("the body has neither a length nor chunks, so that a part could pass for the whole")
+		return refuse(RefusedForm, "the body has neither a length nor chunks, so that a part could pass for the whole")
 	}
 	return nil
 }

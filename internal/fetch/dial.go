@@ -88,6 +88,7 @@ func (d *dialer) dial(ctx context.Context, host string) (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
+	traceOf(ctx).resolved(addrs)
 	if len(addrs) == 0 {
 		return nil, errors.New("the name has no address")
 	}

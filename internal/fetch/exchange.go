@@ -15,7 +15,7 @@ import (
 // certificates and a header of usual size.
 const wireLimit = 80 << 10
 
-var errTooMuch = refuse("the host sends more than %d bytes in all", wireLimit)
+var errTooMuch = refuse(RefusedSize, "the host sends more than %d bytes in all", wireLimit)
 
 // exchange sends req on conn, which serves for nothing else, and returns the policy file.
 //
@@ -46,12 +46,14 @@ func exchange(conn net.Conn, req *http.Request) (string, error) {
 			continue // an interim answer
 		}
 		if !resp.ProtoAtLeast(1, 1) {
-			return "", refuse("the answer is in %+.80q, not HTTP/1.1", resp.Proto)
+			return "", refuse(RefusedForm, "the answer is in %+.80q, not HTTP/1.1", resp.Proto)
 		}
 		if name := hidden(resp.Header); name != "" {
-			return "", refuse("there is a space in the field name %+.80q", name)
+			return "", refuse(RefusedForm, "there is a space in the field name %+.80q", name)
 		}
-		return readPolicy(resp)
+		body, err := readPolicy(resp)
+		traceOf(req.Context()).answered(resp, body, err)
+		return body, err
 	}
 }
 

@@ -106,6 +106,7 @@ func (c *Client) get(ctx context.Context, host string) (string, error) {
 	defer stop()
 	defer raw.Close()
 
+	traceOf(ctx).connected(raw)
 	wire := &bounded{raw, wireLimit}
 	conn := tls.Client(wire, &tls.Config{
 		// The name is both in SNI (RFC 8461, Section 7.1) and the DNS-ID that the
@@ -119,6 +120,8 @@ func (c *Client) get(ctx context.Context, host string) (string, error) {
 		CurvePreferences: []tls.CurveID{tls.X25519, tls.CurveP256, tls.CurveP384, tls.CurveP521},
 	})
 	body, err := exchange(conn, req)
+	session := conn.ConnectionState()
+	traceOf(ctx).secured(&session, err)
 	if err != nil {
 		// What has come by then may look malformed. A fault of the certificate counts.
 		if wire.left == 0 && conn.ConnectionState().HandshakeComplete {
@@ -147,13 +150,16 @@ func (c *Client) getForeign(ctx context.Context, host string) (string, error) {
 	if resp.Body != nil {
 		defer resp.Body.Close()
 	}
-	if err := verify(resp.TLS, host, c.roots); err != nil {
+	err = verify(resp.TLS, host, c.roots)
+	traceOf(ctx).secured(resp.TLS, err)
+	if err != nil {
 		return "", err
 	}
 	if got := resp.Request; got != nil && got.URL != nil && got.URL.String() != req.URL.String() {
-		return "", refuse("the transport followed a redirect to %+.80q; it must not", got.URL.String())
+		return "", refuse(RefusedStatus, "the transport followed a redirect to %+.80q; it must not", got.URL.String())
 	}
 	body, err := readPolicy(resp)
+	traceOf(ctx).answered(resp, body, err)
 	if err == nil && resp.ProtoMajor == 1 {
 		err = checkEnd(resp, body)
 	}
@@ -169,7 +175,7 @@ func newRequest(ctx context.Context, host string) (*http.Request, error) {
 	if err != nil {
 		return nil, err
 	}
-	req.Header.Set("User-Agent", "go-mtasts")
+	req.Header.Set("User-Agent", traceOf(ctx).agent())
 	// RFC 8461, Section 3.3: "HTTP caching MUST NOT be used", also by a proxy.
 	req.Header.Set("Cache-Control", "no-cache, no-store")
 	return req, nil

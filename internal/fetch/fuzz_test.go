@@ -70,7 +70,7 @@ func FuzzMessage(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, text string) {
 		checkMessage(t, newError(host, errors.New(text)))
-		checkMessage(t, newError(text, refuse("the media type is %+.80q", text)))
+		checkMessage(t, newError(text, refuse(RefusedMediaType, "the media type is %+.80q", text)))
 	})
 }
 

@@ -140,7 +140,7 @@ const (
 )
 
 func kindOf(err *Error) Kind {
-	if err.Refused {
+	if err.Refused != "" {
 		return KindAnswer
 	}
 	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {

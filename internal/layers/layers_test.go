@@ -27,9 +27,10 @@ var floors = map[string]int{
 	"mtasts":             1,
 	"mtasts/mtaststest":  2,
 	"mtasts/tlsrpt":      2,
-	"examples":           3,
-	"internal/e2e":       3,
-	"internal/soak":      3,
+	"mtasts/diagnose":    3,
+	"examples":           4,
+	"internal/e2e":       4,
+	"internal/soak":      4,
 }
 
 // forbidden are the packages that a package must not import, not even indirectly, and
@@ -49,7 +50,7 @@ var forbidden = []struct{ from, to, why string }{
 
 // internalUsers are the directories that may import from internal. Users of the module
 // could have written the others.
-var internalUsers = []string{"mtasts", "mtasts/mtaststest", "mtasts/tlsrpt", "internal/"}
+var internalUsers = []string{"mtasts", "mtasts/mtaststest", "mtasts/tlsrpt", "mtasts/diagnose", "internal/"}
 
 type pkg struct {
 	ImportPath string

@@ -30,7 +30,11 @@ type Policy struct {
 //   - is larger than [MaxPolicySize] or holds a NUL,
 //   - has no version, mode or max_age, or an invalid value for one of them,
 //   - has a mode other than none and no mx pattern that a host could match.
-func ParsePolicy(text string) (Policy, error) {
+func ParsePolicy(text string) (Policy, error) { return parsePolicy(text, nil) }
+
+// parsePolicy is ParsePolicy, and appends each line up to one that voids the policy to
+// lines, unless that is nil.
+func parsePolicy(text string, lines *[]Line) (Policy, error) {
 	if len(text) > MaxPolicySize {
 		return badPolicy("is larger than 64 KiB")
 	}
@@ -48,46 +52,44 @@ func ParsePolicy(text string) (Policy, error) {
 		// line separator ends no line: an extension value could smuggle a field in.
 		var line string
 		line, rest, _ = strings.Cut(rest, "\n")
-		colon := strings.IndexByte(line, ':')
-		if colon < 0 {
-			continue
-		}
-		key, value := trim(line[:colon]), trim(line[colon+1:])
+		key, value, found := strings.Cut(line, ":")
+		key, value = trim(key), trim(value)
 
 		// Section 3.2, last paragraph: all but the first of a repeated field are
 		// ignored, even if malformed. Keys and values are case-sensitive (%s in
 		// the grammar).
-		switch key {
-		case "version":
-			if !version && value != "STSv1" {
-				return badPolicy("has version " + quote(value) + "; only STSv1 is known")
-			}
+		fate, fault := LineUsed, ""
+		switch {
+		case !found:
+			key, fate = "", LineNotAField
+		case key == "version" && version, key == "mode" && p.Mode != "", key == "max_age" && maxAge:
+			fate = LineRepeated
+		case key == "version":
 			version = true
-		case "mode":
-			if p.Mode != "" {
-				continue
+			if value != "STSv1" {
+				fault = "has version " + quote(value) + "; only STSv1 is known"
 			}
+		case key == "mode":
 			p.Mode = Mode(value)
 			if p.Mode != Enforce && p.Mode != Testing && p.Mode != None {
-				return badPolicy("has mode " + quote(value) + "; it must be enforce, testing or none")
+				fault = "has mode " + quote(value) + "; it must be enforce, testing or none"
 			}
-		case "max_age":
-			if maxAge {
-				continue
-			}
-			maxAge = true
+		case key == "max_age":
 			var ok bool
 			if p.MaxAge, ok = parseMaxAge(value); !ok {
-				return badPolicy("has max_age " + quote(value) + "; it must be 1 to 10 digits, in seconds")
+				fault = "has max_age " + quote(value) + "; it must be 1 to 10 digits, in seconds"
 			}
-		case "mx":
+			maxAge = true
+		case key == "mx":
 			pattern := strings.TrimSuffix(value, ".")
 			if !canMatch(pattern) {
 				if !isReportable(pattern) {
+					fate = LineMatchesNothing
 					p.Odd++
-					continue
+					break
 				}
 				if pattern = lower(pattern); !canMatch(pattern) {
+					fate = LineMatchesNothing
 					inert++
 					p.Odd++
 				}
@@ -98,6 +100,18 @@ func ParsePolicy(text string) (Policy, error) {
 				p.MX = make([]string, 0, min(strings.Count(rest, "\n")+1, 128))
 			}
 			p.MX = append(p.MX, pattern)
+			value = pattern
+		default:
+			fate = LineUnknown
+		}
+		if fault != "" {
+			fate = LineVoidsPolicy
+		}
+		if lines != nil {
+			*lines = append(*lines, Line{line, key, value, fate})
+		}
+		if fault != "" {
+			return badPolicy(fault)
 		}
 	}
 	switch {

@@ -61,14 +61,14 @@ func isLooseRecord(txt string) bool {
 // grammar is a [*SyntaxError].
 func ParseRecord(txt string) (Record, error) {
 	if !strings.HasPrefix(txt, recordVersion) {
-		return badRecord(`does not begin with "v=STSv1"`, txt)
+		return badRecord(`does not begin with "v=STSv1"`, txt, 0)
 	}
 	var id string
 	var seen map[string]bool // extensions; made only when one is malformed
 	for i := len(recordVersion); i < len(txt); {
 		// sts-field-delim = *WSP ";" *WSP
 		if i = skipWSP(txt, i); i == len(txt) || txt[i] != ';' {
-			return badRecord(`needs ";" before`, txt[i:])
+			return badRecord(`needs ";" before`, txt, i)
 		}
 		if i = skipWSP(txt, i+1); i == len(txt) {
 			break // the final delimiter is optional
@@ -77,7 +77,7 @@ func ParseRecord(txt string) (Record, error) {
 		field := i
 		i = nameEnd(txt, i)
 		if i == field || i-field > 32 || i == len(txt) || txt[i] != '=' {
-			return badRecord("needs a field name=value at", txt[field:])
+			return badRecord("needs a field name=value at", txt, field)
 		}
 		name := txt[field:i]
 		i++
@@ -87,7 +87,7 @@ func ParseRecord(txt string) (Record, error) {
 		case name == "id":
 			i = idEnd(txt, i)
 			if i == value || i-value > 32 || !endsField(txt, i) {
-				return badRecord("needs an id of 1 to 32 letters and digits at", txt[field:])
+				return badRecord("needs an id of 1 to 32 letters and digits at", txt, field)
 			}
 			id = txt[value:i]
 		default:
@@ -97,7 +97,7 @@ func ParseRecord(txt string) (Record, error) {
 					seen = fieldNames(txt[:field])
 				}
 				if !seen[name] {
-					return badRecord("has a malformed value at", txt[field:])
+					return badRecord("has a malformed value at", txt, field)
 				}
 				i = skipField(txt, value)
 			}
@@ -107,13 +107,13 @@ func ParseRecord(txt string) (Record, error) {
 		}
 	}
 	if id == "" {
-		return badRecord("has no id", txt)
+		return badRecord("has no id", txt, 0)
 	}
 	return Record{ID: id}, nil
 }
 
-func badRecord(reason, at string) (Record, error) {
-	return Record{}, &SyntaxError{Where: "TXT record", Reason: reason + " " + quote(at)}
+func badRecord(reason, txt string, at int) (Record, error) {
+	return Record{}, &SyntaxError{Where: "TXT record", Reason: reason + " " + quote(txt[at:]), At: at}
 }
 
 const wsp = " \t"

@@ -63,6 +63,7 @@ var (
 type SyntaxError struct {
 	Where  string // "TXT record", "policy" or "name"
 	Reason string
+	At     int // of a TXT record: the octet where it goes wrong, 0 also if that is not known
 }
 
 // Error returns Where and Reason.

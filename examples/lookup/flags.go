@@ -1,0 +1,127 @@
+package main
+
+import (
+	"bufio"
+	"crypto/x509"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net/netip"
+	"os"
+	"strings"
+
+	"github.com/mtasts/go-mtasts/mtasts/diagnose"
+	"github.com/mtasts/go-mtasts/resolver"
+)
+
+// config is what the command line says.
+type config struct {
+	names []string // the arguments that are no flags
+
+	json, probe, demo bool
+	helo              string
+	db                string
+
+	dns   string         // "" for the machine's own
+	roots *x509.CertPool // nil for the system's
+	allow []netip.Prefix
+}
+
+// parse reads the arguments of a command. Flags may stand before and behind the others.
+func parse(args []string, define func(*flag.FlagSet, *config)) (*config, error) {
+	c := &config{}
+	f := flag.NewFlagSet("lookup", flag.ContinueOnError)
+	f.SetOutput(io.Discard) // run writes the error
+	define(f, c)
+	for {
+		if err := f.Parse(args); err != nil {
+			return nil, err
+		}
+		rest := f.Args()
+		if used := len(args) - len(rest); len(rest) == 0 || used > 0 && args[used-1] == "--" {
+			c.names = append(c.names, rest...)
+			return c, nil
+		}
+		c.names, args = append(c.names, rest[0]), rest[1:]
+	}
+}
+
+func flagsOfDiagnosis(f *flag.FlagSet, c *config) {
+	f.BoolVar(&c.json, "json", false, "")
+	f.BoolVar(&c.probe, "probe", false, "")
+	f.BoolVar(&c.demo, "demo", false, "")
+	f.StringVar(&c.helo, "helo", "", "")
+	flagsOfWarm(f, c)
+}
+
+func flagsOfStore(f *flag.FlagSet, c *config) { f.StringVar(&c.db, "db", "", "") }
+
+func flagsOfWarm(f *flag.FlagSet, c *config) {
+	flagsOfStore(f, c)
+	f.Func("dns", "", func(s string) error {
+		server, err := netip.ParseAddrPort(s)
+		c.dns = server.String()
+		return err
+	})
+	f.Func("roots", "", func(s string) (err error) {
+		c.roots, err = readRoots(s)
+		return err
+	})
+	f.Func("allow", "", func(s string) error {
+		for field := range strings.SplitSeq(s, ",") {
+			prefix, err := netip.ParsePrefix(field)
+			if err != nil {
+				return err
+			}
+			c.allow = append(c.allow, prefix)
+		}
+		return nil
+	})
+}
+
+// network returns where the domains are: in base, unless a flag says otherwise.
+func (c *config) network(base diagnose.Options) diagnose.Options {
+	if base.Resolver == nil {
+		base.Resolver = resolver.System{Server: c.dns}
+	}
+	if c.roots != nil {
+		base.RootCAs = c.roots
+	}
+	base.AllowNets = append(base.AllowNets, c.allow...)
+	base.Helo = c.helo
+	base.Probe = c.probe
+	return base
+}
+
+// readRoots returns the system's CAs and those in a PEM file.
+func readRoots(file string) (*x509.CertPool, error) {
+	pem, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	pool, err := x509.SystemCertPool()
+	if err != nil {
+		return nil, err
+	}
+	if !pool.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("%s holds no certificate in PEM form", file)
+	}
+	return pool, nil
+}
+
+// readList reads one domain a line. White space around it, empty lines, and what follows a #
+// do not count. A list without a domain is an error: nothing would be found to be fine.
+func readList(r io.Reader) (names []string, err error) {
+	lines := bufio.NewScanner(r)
+	for lines.Scan() {
+		name, _, _ := strings.Cut(lines.Text(), "#")
+		if name = strings.TrimSpace(name); name != "" {
+			names = append(names, name)
+		}
+	}
+	if err = lines.Err(); err == nil && len(names) == 0 {
+		err = errors.New("there is no domain in it")
+	}
+	return names, err
+}
