@@ -138,10 +138,11 @@ func (s *web) page(report *diagnose.Report, failed *failure, domain string) ([]b
 	case failed != nil:
 		d.Error = &problem{fmt.Sprintf("%d %s", failed.status, http.StatusText(failed.status)), failed.text}
 	case report != nil:
-		d.Reports = []sheet{{Report: report, number: 1, Scene: s.inquiry.scenes[report.Domain]}}
+		d.Reports = []sheet{{Report: report, number: 1}}
 	default:
 		for _, name := range s.inquiry.domains {
-			d.Examples = append(d.Examples, example{name, s.inquiry.scenes[name]})
+			_, text, _ := strings.Cut(s.inquiry.scenes[name], ". ") // its number
+			d.Examples = append(d.Examples, example{name, text})
 		}
 	}
 	return d.render()

@@ -1,0 +1,147 @@
+//go:build e2e
+
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+var shots = flag.String("shots", "", "a directory for pictures of all pages")
+
+// served starts lookup serve on a free port, and returns its address.
+func served(t *testing.T, args ...string) string {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	said, says := io.Pipe()
+	p := &program{stdout: &screen{Writer: says, width: 80}, stderr: &screen{Writer: t.Output(), width: 80}}
+	done := make(chan int, 1)
+	go func() { done <- p.run(ctx, append([]string{"serve", "-listen", "127.0.0.1:0"}, args...)) }()
+	t.Cleanup(func() {
+		cancel()
+		if status := <-done; status != exitFine {
+			t.Errorf("exit status %d", status)
+		}
+	})
+	var address string
+	if _, err := fmt.Fscanf(said, "lookup serves %s\n", &address); err != nil {
+		t.Fatal(err)
+	}
+	return address
+}
+
+func TestPagesInBrowser(t *testing.T) {
+	address := served(t, "-demo")
+	b := newBrowser(t)
+	pages := map[string]string{"start": "", "good": "?domain=good.example", "broken": "?domain=broken.example",
+		"attacked": "?domain=attacked.example", "invalid": "?domain=a..b", "missing": "nowhere"}
+	for name, path := range pages {
+		for _, width := range []int{400, 1200} {
+			for _, scheme := range []string{"light", "dark"} {
+				t.Run(fmt.Sprintf("%s at %d in %s", name, width, scheme), func(t *testing.T) {
+					b.screen(width, scheme)
+					b.open(address + path)
+					var wide int
+					if b.value("document.documentElement.scrollWidth", &wide); wide > width {
+						t.Errorf("the page is %d pixels wide, and the window %d", wide, width)
+					}
+					var styled bool
+					if b.value("document.styleSheets.length === 1 && document.styleSheets[0].cssRules.length > 20", &styled); !styled {
+						t.Error("the style does not apply")
+					}
+					b.silent(name == "missing" || name == "invalid")
+					if *shots != "" {
+						file := fmt.Sprintf("%s-%d-%s.png", name, width, scheme)
+						if err := os.WriteFile(filepath.Join(*shots, file), b.picture(0), 0o644); err != nil {
+							t.Fatal(err)
+						}
+					}
+				})
+			}
+		}
+	}
+}
+
+func TestKeyboardOnly(t *testing.T) {
+	address := served(t, "-demo")
+	b := newBrowser(t)
+	b.screen(1200, "light")
+	b.open(address)
+	b.press(strings.Split("broken.example", "")...) // the field has the focus
+	b.loaded(func() { b.press("Enter") })
+	if got := b.text("location.search"); got != "?domain=broken.example" {
+		t.Fatalf("the form leads to %q", got)
+	}
+	if got := b.text("document.querySelector('.verdict h2').innerText"); !strings.Contains(got, "Mail is held back") {
+		t.Errorf("the page says %q", got)
+	}
+
+	// The first stop leads past the form, and each one is visible.
+	b.press("Tab")
+	if got := b.text("document.activeElement.innerText"); got != "Skip to the answer" {
+		t.Errorf("the first stop is %q", got)
+	}
+	stops := 0
+	for ; b.text("document.activeElement.tagName") != "BODY"; b.press("Tab") {
+		var seen bool
+		b.value(`(e => { const r = e.getBoundingClientRect(), s = getComputedStyle(e);
+			return r.width > 0 && r.height > 0 && r.left >= 0 && s.outlineStyle !== 'none' && s.outlineWidth !== '0px' })(document.activeElement)`, &seen)
+		if !seen {
+			t.Errorf("the focus cannot be seen on %q", b.text("document.activeElement.outerHTML.slice(0, 100)"))
+		}
+		if stops++; stops > 200 {
+			t.Fatal("the focus never leaves the page")
+		}
+	}
+	var links int
+	b.value("[...document.querySelectorAll('a, summary, input, button')].filter(e => e.checkVisibility({contentVisibilityAuto: true})).length", &links)
+	if stops < 10 || stops < links {
+		t.Errorf("%d stops, and %d things to reach", stops, links)
+	}
+
+	// A step that has passed is closed, and Enter opens it.
+	b.value("document.querySelector('.step.pass summary').focus() === undefined", new(bool))
+	b.press("Enter")
+	var open bool
+	if b.value("document.querySelector('.step.pass').open", &open); !open {
+		t.Error("Enter does not open a step")
+	}
+}
+
+func TestSavedPageStandsAlone(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "page.html")
+	p := &program{stdout: &screen{Writer: io.Discard, width: 80}, stderr: &screen{Writer: t.Output(), width: 80}}
+	if status := p.run(t.Context(), []string{"-demo", "-html", file}); status != exitFindings {
+		t.Fatalf("exit status %d", status)
+	}
+	b := newBrowser(t)
+	b.screen(1200, "light")
+	b.open("file://" + file)
+	b.silent(false)
+	var articles, forms, requests int
+	b.value("document.querySelectorAll('article').length", &articles)
+	b.value("document.forms.length", &forms)
+	b.value("performance.getEntriesByType('resource').filter(e => !e.name.startsWith('data:')).length", &requests)
+	if articles != 3 || forms != 0 || requests != 0 {
+		t.Errorf("%d reports, %d forms, %d requests", articles, forms, requests)
+	}
+	var twice []string
+	if b.value("[...document.querySelectorAll('[id]')].map(e => e.id).filter((id, i, all) => all.indexOf(id) !== i)", &twice); len(twice) > 0 {
+		t.Errorf("ids stand twice: %q", twice)
+	}
+	var broken []string
+	if b.value("[...document.querySelectorAll('a[href^=\"#\"]')].map(a => a.hash.slice(1)).filter(id => !document.getElementById(id))", &broken); len(broken) > 0 {
+		t.Errorf("links lead nowhere: %q", broken)
+	}
+	if *shots != "" {
+		if err := os.WriteFile(filepath.Join(*shots, "saved.png"), b.picture(0), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
