@@ -145,6 +145,8 @@ func (b *browser) loaded(lead func()) {
 func (b *browser) open(url string) {
 	b.t.Helper()
 	b.loaded(func() { b.call("Page.navigate", map[string]any{"url": url}, nil) })
+	// The field gets the focus when the page is first drawn.
+	b.value("new Promise(drawn => requestAnimationFrame(() => requestAnimationFrame(() => drawn(true))))", new(bool))
 }
 
 // silent fails the test if the page has written to the console. The browser itself writes
@@ -173,7 +175,7 @@ func (b *browser) value(expression string, v any) {
 		Result           struct{ Value json.RawMessage }
 		ExceptionDetails json.RawMessage
 	}
-	b.call("Runtime.evaluate", map[string]any{"expression": expression, "returnByValue": true}, &out)
+	b.call("Runtime.evaluate", map[string]any{"expression": expression, "returnByValue": true, "awaitPromise": true}, &out)
 	if out.ExceptionDetails != nil {
 		b.t.Fatalf("%s: %s", expression, out.ExceptionDetails)
 	}

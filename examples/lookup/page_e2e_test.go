@@ -3,9 +3,10 @@
 package main
 
 import (
-	"context"
+	"bytes"
 	"flag"
 	"fmt"
+	"image/png"
 	"io"
 	"os"
 	"path/filepath"
@@ -14,27 +15,6 @@ import (
 )
 
 var shots = flag.String("shots", "", "a directory for pictures of all pages")
-
-// served starts lookup serve on a free port, and returns its address.
-func served(t *testing.T, args ...string) string {
-	t.Helper()
-	ctx, cancel := context.WithCancel(t.Context())
-	said, says := io.Pipe()
-	p := &program{stdout: &screen{Writer: says, width: 80}, stderr: &screen{Writer: t.Output(), width: 80}}
-	done := make(chan int, 1)
-	go func() { done <- p.run(ctx, append([]string{"serve", "-listen", "127.0.0.1:0"}, args...)) }()
-	t.Cleanup(func() {
-		cancel()
-		if status := <-done; status != exitFine {
-			t.Errorf("exit status %d", status)
-		}
-	})
-	var address string
-	if _, err := fmt.Fscanf(said, "lookup serves %s\n", &address); err != nil {
-		t.Fatal(err)
-	}
-	return address
-}
 
 func TestPagesInBrowser(t *testing.T) {
 	address := served(t, "-demo")
@@ -45,6 +25,7 @@ func TestPagesInBrowser(t *testing.T) {
 		for _, width := range []int{400, 1200} {
 			for _, scheme := range []string{"light", "dark"} {
 				t.Run(fmt.Sprintf("%s at %d in %s", name, width, scheme), func(t *testing.T) {
+					b.t = t
 					b.screen(width, scheme)
 					b.open(address + path)
 					var wide int
@@ -64,6 +45,30 @@ func TestPagesInBrowser(t *testing.T) {
 					}
 				})
 			}
+		}
+	}
+}
+
+// The picture of the README, which is made anew with -update.
+func TestPicture(t *testing.T) {
+	const file, most = "testdata/page.png", 200_000
+	b := newBrowser(t)
+	b.screen(1100, "light")
+	b.open(served(t, "-demo") + "?domain=broken.example")
+	picture := b.picture(1080)
+	if *update {
+		if err := os.WriteFile(file, picture, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	stored, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, picture := range map[string][]byte{"stored": stored, "new": picture} {
+		config, err := png.DecodeConfig(bytes.NewReader(picture))
+		if err != nil || config.Width != 1100 || config.Height < 1000 || len(picture) > most {
+			t.Errorf("the %s picture has %d octets, %d x %d: %v", name, len(picture), config.Width, config.Height, err)
 		}
 	}
 }

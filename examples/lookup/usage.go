@@ -46,7 +46,7 @@ Lookup serve shows the same to browsers, at / with a form, and as JSON at
                 otherwise only under localhost and addresses
   -proxy NETS   requests from these networks come from a proxy of yours: their
                 header field X-Forwarded-For has the client
-  -probe        open sessions with MX hosts, for whoever asks
+Without -probe it opens no session with an MX host, whoever asks.
 
 The exit status is 0 if all is fine, 1 if there is something to mend, 2 if
 something could not be found out or done, 64 if the command line is wrong.

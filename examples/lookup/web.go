@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/mtasts/go-mtasts/mtasts/diagnose"
 )
@@ -133,7 +134,13 @@ func (s *web) isHost(host string) bool {
 }
 
 func (s *web) page(report *diagnose.Report, failed *failure, domain string) ([]byte, error) {
-	d := &document{Served: true, Domain: domain, Start: report == nil && failed == nil}
+	shown := strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return -1
+		}
+		return r
+	}, domain)
+	d := &document{Served: true, Domain: shown, Start: report == nil && failed == nil}
 	switch {
 	case failed != nil:
 		d.Error = &problem{fmt.Sprintf("%d %s", failed.status, http.StatusText(failed.status)), failed.text}
