@@ -46,7 +46,11 @@ func newBrowser(t *testing.T) *browser {
 		t.Fatal(err)
 	}
 	// The sandbox needs a user other than root, and /dev/shm is small in a container.
-	cmd := exec.Command("chromium", "--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu", "--hide-scrollbars",
+	program := "chromium"
+	if _, err := exec.LookPath(program); err != nil {
+		program = "google-chrome"
+	}
+	cmd := exec.Command(program, "--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu", "--hide-scrollbars",
 		"--no-first-run", "--disable-background-networking", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost",
 		"--remote-debugging-pipe", "--user-data-dir="+t.TempDir(), "about:blank")
 	cmd.ExtraFiles = []*os.File{commandsRead, repliesWrite}

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"image/png"
 	"io"
+	"net/http/httptest"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -28,24 +30,58 @@ func TestPagesInBrowser(t *testing.T) {
 					b.t = t
 					b.screen(width, scheme)
 					b.open(address + path)
-					var wide int
-					if b.value("document.documentElement.scrollWidth", &wide); wide > width {
-						t.Errorf("the page is %d pixels wide, and the window %d", wide, width)
-					}
+					b.fits(width)
 					var styled bool
 					if b.value("document.styleSheets.length === 1 && document.styleSheets[0].cssRules.length > 20", &styled); !styled {
 						t.Error("the style does not apply")
 					}
 					b.silent(name == "missing" || name == "invalid")
-					if *shots != "" {
-						file := fmt.Sprintf("%s-%d-%s.png", name, width, scheme)
-						if err := os.WriteFile(filepath.Join(*shots, file), b.picture(0), 0o644); err != nil {
-							t.Fatal(err)
-						}
-					}
+					b.shoot(fmt.Sprintf("%s-%d-%s", name, width, scheme))
 				})
 			}
 		}
+	}
+}
+
+// fits fails the test if the page is wider than the window.
+func (b *browser) fits(width int) {
+	b.t.Helper()
+	var wide int
+	if b.value("document.documentElement.scrollWidth", &wide); wide > width {
+		b.t.Errorf("the page is %d pixels wide, and the window %d", wide, width)
+	}
+}
+
+// Whatever is wrong with a domain, and however long the texts are that it sends, its page fits
+// a phone.
+func TestWorldsInBrowser(t *testing.T) {
+	b := newBrowser(t)
+	b.screen(400, "light")
+	for _, world := range worlds {
+		t.Run(world.name, func(t *testing.T) {
+			b.t = t
+			s := newStage(t)
+			world.set(s)
+			server := httptest.NewServer(s.web())
+			defer server.Close()
+			fields := strings.Fields(world.args)
+			b.open(server.URL + "/?domain=" + url.QueryEscape(fields[len(fields)-1]))
+			b.value("document.querySelectorAll('details').forEach(d => d.open = true) === undefined", new(bool))
+			b.fits(400)
+			b.silent(world.name == "invalid-domain")
+			b.shoot("world-" + world.name)
+		})
+	}
+}
+
+// shoot writes a picture of the page for somebody to see.
+func (b *browser) shoot(name string) {
+	b.t.Helper()
+	if *shots == "" {
+		return
+	}
+	if err := os.WriteFile(filepath.Join(*shots, name+".png"), b.picture(0), 0o644); err != nil {
+		b.t.Fatal(err)
 	}
 }
 
@@ -144,9 +180,5 @@ func TestSavedPageStandsAlone(t *testing.T) {
 	if b.value("[...document.querySelectorAll('a[href^=\"#\"]')].map(a => a.hash.slice(1)).filter(id => !document.getElementById(id))", &broken); len(broken) > 0 {
 		t.Errorf("links lead nowhere: %q", broken)
 	}
-	if *shots != "" {
-		if err := os.WriteFile(filepath.Join(*shots, "saved.png"), b.picture(0), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
+	b.shoot("saved")
 }
