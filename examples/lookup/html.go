@@ -9,6 +9,7 @@ import (
 	"html/template"
 	"os"
 	"regexp"
+	"strings"
 	"time"
 
 	"github.com/mtasts/go-mtasts/mtasts/diagnose"
@@ -124,7 +125,7 @@ func clause(text string) (pieces []piece) {
 		if section != "" {
 			url += "#section-" + section
 		}
-		if regexp.MustCompile(`erratum $`).MatchString(text[:at[0]]) {
+		if strings.HasSuffix(text[:at[0]], "erratum ") {
 			url = "https://www.rfc-editor.org/errata/eid" + section
 		}
 		pieces = append(pieces, piece{Text: text[end:at[0]]}, piece{text[at[0]:at[1]], url})

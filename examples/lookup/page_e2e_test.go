@@ -155,6 +155,25 @@ func TestKeyboardOnly(t *testing.T) {
 	}
 }
 
+// On paper all evidence is open, and the colours are light.
+func TestPrint(t *testing.T) {
+	b := newBrowser(t)
+	b.screen(800, "dark")
+	b.open(served(t, "-demo") + "?domain=good.example")
+	b.call("Emulation.setEmulatedMedia", map[string]any{"media": "print",
+		"features": []map[string]string{{"name": "prefers-color-scheme", "value": "dark"}}}, nil)
+	if got := b.text("getComputedStyle(document.body).backgroundColor"); got != "rgb(255, 255, 255)" {
+		t.Errorf("the ground is %s", got)
+	}
+	var shown, hidden int
+	b.value("[...document.querySelectorAll('.step:not([open]) dl')].filter(e => e.checkVisibility({contentVisibilityAuto: true})).length", &shown)
+	b.value("[...document.querySelectorAll('.step:not([open]) dl')].length", &hidden)
+	if shown == 0 || shown != hidden {
+		t.Errorf("%d of %d closed steps are printed", shown, hidden)
+	}
+	b.shoot("print")
+}
+
 func TestSavedPageStandsAlone(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "page.html")
 	p := &program{stdout: &screen{Writer: io.Discard, width: 80}, stderr: &screen{Writer: t.Output(), width: 80}}

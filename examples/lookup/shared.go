@@ -18,7 +18,9 @@ const (
 	// sharedFor is how long a report answers further questions about the same domain.
 	sharedFor = time.Minute
 
-	maxShared = 1000
+	// maxShared bounds the reports that are kept. A domain that wants to can make one of some
+	// megabytes.
+	maxShared = 100
 )
 
 var errBusy = errors.New("too many diagnoses are under way")
