@@ -44,7 +44,11 @@ func (p *program) diagnose(ctx context.Context, c *config) (int, error) {
 		show = t.add
 	}
 	status := exitFine
+	var all []*diagnose.Report // for the page
 	for r := range q.reports(ctx, bar.step) {
+		if c.html != "" {
+			all = append(all, r)
+		}
 		status = worse(status, exitStatus(r))
 		if err := show(r); err != nil {
 			return exitUnknown, err
@@ -52,6 +56,11 @@ func (p *program) diagnose(ctx context.Context, c *config) (int, error) {
 	}
 	if asTable {
 		err = bar.without(func() error { return p.writeTable(&t) })
+	}
+	if err == nil && c.html != "" {
+		if err = writeHTML(c.html, all, q.scenes); err != nil {
+			return exitUnknown, err
+		}
 	}
 	if err == nil && ctx.Err() != nil {
 		return exitUnknown, errInterrupted

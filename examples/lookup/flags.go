@@ -22,6 +22,11 @@ type config struct {
 	json, probe, demo bool
 	helo              string
 	db                string
+	html              string // the file for a page
+
+	listen  string
+	hosts   []string
+	proxies []netip.Prefix
 
 	dns   string         // "" for the machine's own
 	roots *x509.CertPool // nil for the system's
@@ -49,16 +54,25 @@ func parse(args []string, define func(*flag.FlagSet, *config)) (*config, error) 
 
 func flagsOfDiagnosis(f *flag.FlagSet, c *config) {
 	f.BoolVar(&c.json, "json", false, "")
-	f.BoolVar(&c.probe, "probe", false, "")
+	f.StringVar(&c.html, "html", "", "")
 	f.BoolVar(&c.demo, "demo", false, "")
-	f.StringVar(&c.helo, "helo", "", "")
+	flagsOfProbe(f, c)
 	flagsOfWarm(f, c)
+}
+
+func flagsOfProbe(f *flag.FlagSet, c *config) {
+	f.BoolVar(&c.probe, "probe", false, "")
+	f.StringVar(&c.helo, "helo", "", "")
 }
 
 func flagsOfStore(f *flag.FlagSet, c *config) { f.StringVar(&c.db, "db", "", "") }
 
 func flagsOfWarm(f *flag.FlagSet, c *config) {
 	flagsOfStore(f, c)
+	flagsOfNetwork(f, c)
+}
+
+func flagsOfNetwork(f *flag.FlagSet, c *config) {
 	f.Func("dns", "", func(s string) error {
 		server, err := netip.ParseAddrPort(s)
 		c.dns = server.String()
@@ -68,13 +82,18 @@ func flagsOfWarm(f *flag.FlagSet, c *config) {
 		c.roots, err = readRoots(s)
 		return err
 	})
-	f.Func("allow", "", func(s string) error {
+	networks(f, "allow", &c.allow)
+}
+
+// networks defines a flag for a list of networks.
+func networks(f *flag.FlagSet, name string, list *[]netip.Prefix) {
+	f.Func(name, "", func(s string) error {
 		for field := range strings.SplitSeq(s, ",") {
 			prefix, err := netip.ParsePrefix(field)
 			if err != nil {
 				return err
 			}
-			c.allow = append(c.allow, prefix)
+			*list = append(*list, prefix)
 		}
 		return nil
 	})

@@ -4,7 +4,8 @@
 //	go run ./examples/lookup -demo
 //
 // Reading order: diagnose.go asks, text.go and way.go print one report, table.go prints
-// many, store.go and warm.go are about a sender's cache, demo.go is the demo.
+// many, html.go makes a page, serve.go and web.go serve it, store.go and warm.go are about a
+// sender's cache, demo.go is the demo.
 package main
 
 import (
@@ -63,6 +64,7 @@ var commands = map[string]struct {
 	"forget": {flagsOfStore, (*program).forget},
 	"check":  {func(*flag.FlagSet, *config) {}, (*program).check},
 	"warm":   {flagsOfWarm, (*program).warm},
+	"serve":  {flagsOfServe, (*program).serve},
 }
 
 // A usageError is a wrong command line. Nothing has been done.

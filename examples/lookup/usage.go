@@ -5,6 +5,8 @@ const usage = `usage: lookup [flags] DOMAIN...
        lookup forget -db FILE DOMAIN...
        lookup check FILE
        lookup warm -db FILE [-dns ...] [-roots ...] [-allow ...] LIST
+       lookup serve [-listen ADDR] [-host NAMES] [-proxy NETS] [-probe]
+              [-helo ...] [-dns ...] [-roots ...] [-allow ...] [-demo]
        lookup -demo
 
 Lookup says what a mail server that sends under MTA-STS (RFC 8461) does with
@@ -13,6 +15,7 @@ first, then each step on the way. For several domains it prints a table. The
 domain "-" stands for a list on standard input, one domain a line.
 
   -json         print one JSON object for each domain, each on a line of its own
+  -html FILE    write a page to FILE as well, which needs nothing besides
   -probe        open a session with each MX host on port 25, as far as STARTTLS;
                 no mail is sent
   -helo NAME    the name for EHLO in these sessions
@@ -34,6 +37,16 @@ open:
   warm          find the policies of the domains in LIST, a file with one domain
                 a line, or "-"; # begins a comment. It may be interrupted, and
                 goes on where it was
+
+Lookup serve shows the same to browsers, at / with a form, and as JSON at
+/api/v1/lookup?domain=DOMAIN. It limits what each client may ask.
+
+  -listen ADDR  the address:port to listen on, 127.0.0.1:8460 if not given
+  -host NAMES   answer under these names too, such as lookup.example.com;
+                otherwise only under localhost and addresses
+  -proxy NETS   requests from these networks come from a proxy of yours: their
+                header field X-Forwarded-For has the client
+Without -probe it opens no session with an MX host, whoever asks.
 
 The exit status is 0 if all is fine, 1 if there is something to mend, 2 if
 something could not be found out or done, 64 if the command line is wrong.
