@@ -60,7 +60,7 @@ func TestServeDemo(t *testing.T) {
 		"?domain=good.example":     "Mail is protected",
 		"?domain=broken.example":   "Mail is held back",
 		"?domain=attacked.example": "mode enforce, cached",
-		"?domain=other.example":    "No policy",
+		"?domain=other.example":    "The domain takes no mail",
 	} {
 		resp, page, err := get(address + path)
 		if err != nil || resp.StatusCode != http.StatusOK || !strings.Contains(page, want) {
@@ -113,7 +113,7 @@ func TestServeEndsInOrder(t *testing.T) {
 		conn.Close()
 	}
 	close(dns.answer)
-	if page := <-answer; !strings.Contains(page, "example.com</span> No policy") {
+	if page := <-answer; !strings.Contains(page, "example.com</span> The domain takes no mail") {
 		t.Errorf("the answer under way: %s", page)
 	}
 	if status := <-status; status != exitFine {

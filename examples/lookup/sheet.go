@@ -68,7 +68,7 @@ func (s sheet) Beside() []diagnose.Step { return s.steps(true) }
 
 // Open reports whether a step is to be read at once.
 func (s sheet) Open(step diagnose.Step) bool {
-	return step.State != diagnose.Pass && step.State != diagnose.NotTested
+	return step.State == diagnose.Fail || step.State == diagnose.Warn || step.State == diagnose.Unknown
 }
 
 // A view is a report at one step.
@@ -158,11 +158,11 @@ type chip struct {
 func chips(mx diagnose.MX, mode mtasts.Mode) []chip {
 	listed := chip{diagnose.Pass, "in the policy"}
 	switch {
-	case mode == mtasts.ModeNone:
+	case mx.Listed == "":
 		listed = chip{diagnose.NotTested, "no policy applies"}
-	case !mx.Listed && mode == mtasts.ModeTesting:
+	case mx.Listed == diagnose.NotListed && mode == mtasts.ModeTesting:
 		listed = chip{diagnose.Warn, "not in the policy"}
-	case !mx.Listed:
+	case mx.Listed == diagnose.NotListed:
 		listed = chip{diagnose.Fail, "not in the policy"}
 	}
 

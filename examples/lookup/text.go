@@ -133,6 +133,7 @@ var states = map[diagnose.State]struct{ word, colour string }{
 	diagnose.Warn:      {"warning", yellow},
 	diagnose.Fail:      {"fail", red},
 	diagnose.NotTested: {"not tested", faint},
+	diagnose.NotUsed:   {"not used", faint},
 	diagnose.Unknown:   {"unknown", yellow},
 }
 

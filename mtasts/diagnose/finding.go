@@ -66,6 +66,7 @@ const (
 	Warn      State = "warn" // it works, and a finding of severity Warning is about it
 	Fail      State = "fail"
 	NotTested State = "not-tested" // an earlier step has failed, or nobody asked for it
+	NotUsed   State = "not-used"   // it is optional, and the domain does without it
 	Unknown   State = "unknown"    // it could not be examined
 )
 

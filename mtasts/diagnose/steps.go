@@ -73,8 +73,11 @@ func (d *diagnosis) steps() []Step {
 	add(StepProbe, "STARTTLS with each MX host", tried > 0, fmt.Sprintf("%s, %d with TLS and a valid certificate", hosts, valid))
 	skipped = "the resolver could not tell, or there is no MX host"
 	add(StepDANE, "DANE", dane == Pass, fmt.Sprintf("%s, %d with TLSA records that DNSSEC confirms", hosts, signed))
-	if dane == Unknown {
-		steps[len(steps)-1].State = Unknown
+	switch last := &steps[len(steps)-1]; {
+	case dane == Unknown:
+		last.State = Unknown
+	case last.State == Pass && signed == 0:
+		last.State = NotUsed
 	}
 	reports := "no record asks for reports, which is optional"
 	if r.TLSRPT.Text != "" {
@@ -82,6 +85,9 @@ func (d *diagnosis) steps() []Step {
 	}
 	skipped = "an earlier step has failed"
 	add(StepReport, "TLS reporting", known, reports)
+	if last := &steps[len(steps)-1]; last.State == Pass && r.TLSRPT.Text == "" {
+		last.State = NotUsed
+	}
 	if c := r.Cached; c != nil {
 		add(StepCached, "Cached policy", true, fmt.Sprintf("mode %s, id %s, valid until %s", c.Mode, c.ID, stamp(c.Expires)))
 	}
