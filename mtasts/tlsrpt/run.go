@@ -2,135 +2,109 @@ package tlsrpt
 
 import (
 	"context"
-	"strings"
+	"crypto/sha256"
+	"encoding/binary"
 	"sync"
 	"time"
-
-	"github.com/mtasts/go-mtasts/cache"
 )
 
 const (
-	// minWalk and maxWalk bound the time between two walks through the store. The clock
-	// may be set, so no wait is long.
-	minWalk = time.Minute
-	maxWalk = 15 * time.Minute
+	// writeInterval is for how long an outcome is in memory alone.
+	writeInterval = 5 * time.Second
+
+	// checkInterval is the time between two searches for reports that are due.
+	checkInterval = 5 * time.Minute
 
 	// maxSending bounds the reports that are being sent. A receiver that is silent holds
-	// up one for some minutes.
+	// one up for minutes.
 	maxSending = 64
 
-	// grace is how long they have to come to an end when Run ends.
+	// grace is for how long a report that is being sent may take when Run ends.
 	grace = 5 * time.Second
-
-	// scanBatch is how many entries are read from the store at a time.
-	scanBatch = 100
 )
 
-// Run sends the reports about the days that are over, until ctx ends or the Collector is
-// closed. Each is due at a random moment of the following day, and is tried for 24 hours;
-// then it is dropped. Run is to run once per store. It returns the cause of the end of ctx.
+// Run stores what is counted, and sends the reports about the days that are over, until ctx
+// ends or the Collector is closed. It returns the cause of the end of ctx. A second call waits
+// for the end of the first.
 func (c *Collector) Run(ctx context.Context) error {
-	c.mu.Lock()
-	if c.closed {
-		c.mu.Unlock()
-		return context.Cause(c.ctx)
+	c.running <- struct{}{}
+	defer func() { <-c.running }()
+	if err := c.ctx.Err(); err != nil {
+		return err
 	}
-	c.work.Add(1) // Close waits, for the store is in use
-	c.mu.Unlock()
-	defer c.work.Done()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(c.ctx, cancel)()
-	sending, end := context.WithCancel(context.WithoutCancel(ctx))
-	defer end()
-	defer context.AfterFunc(ctx, func() { time.AfterFunc(grace, end) })()
-
-	var workers sync.WaitGroup
-	defer workers.Wait()
-	places, underWay := make(chan struct{}, maxSending), sync.Map{}
-	send := func(base string) {
-		if _, twice := underWay.LoadOrStore(base, true); twice {
-			return
+	var writer sync.WaitGroup
+	defer writer.Wait()
+	writer.Go(func() {
+		for {
+			select {
+			case <-c.wake:
+			case <-ctx.Done():
+				return
+			}
+			pause(ctx, writeInterval)
+			_ = c.flush(ctx) // logged
 		}
-		places <- struct{}{} // comes free within minutes
-		workers.Go(func() {
-			c.send(sending, base)
-			underWay.Delete(base)
-			<-places
-		})
+	})
+	for ctx.Err() == nil {
+		c.sendDue(ctx)
+		pause(ctx, checkInterval)
 	}
-	for {
-		_ = c.flush() // which drops the days before from memory
-		next := c.walk(ctx, send)
-		select {
-		case <-time.After(min(max(time.Until(next), minWalk), maxWalk)):
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
+	return context.Cause(ctx)
+}
+
+func pause(ctx context.Context, d time.Duration) {
+	select {
+	case <-time.After(d):
+	case <-ctx.Done():
 	}
 }
 
-// walk calls send for the reports that are due, removes what is too old, and returns when
-// the next report is due.
-func (c *Collector) walk(ctx context.Context, send func(base string)) (next time.Time) {
-	now := time.Now()
-	today := dayOf(now)
-	next = now.Add(maxWalk)
-	later := func(t time.Time) bool {
-		if !t.After(now) || t.Sub(now) > 2*24*time.Hour { // the clock has been set back
-			return false
+// sendDue sends the reports that are due.
+func (c *Collector) sendDue(ctx context.Context) {
+	sending, end := context.WithCancel(context.WithoutCancel(ctx))
+	defer end()
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(grace, end) })()
+	var work sync.WaitGroup
+	defer work.Wait()
+	places := make(chan struct{}, maxSending)
+	for _, e := range c.due(time.Now()) {
+		if places <- struct{}{}; ctx.Err() != nil {
+			return
 		}
-		if t.Before(next) {
-			next = t
-		}
-		return true
+		work.Go(func() {
+			c.send(sending, e)
+			<-places
+		})
 	}
-	for after := ""; ctx.Err() == nil; {
-		batch, cancel := context.WithTimeout(ctx, storeLimit)
-		keys, values, err := c.store.Scan(batch, after, scanBatch)
-		cancel()
-		if err != nil && ctx.Err() == nil {
-			c.log.Error("tlsrpt: some of what was counted cannot be read", "error", err)
+}
+
+// due returns the entries for which there is something to do.
+func (c *Collector) due(now time.Time) (due []*entry) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for day, entries := range c.days {
+		if day >= dayOf(now) {
+			continue
 		}
-		if len(keys) == 0 {
-			break
-		}
-		for i, key := range keys {
-			after = key
-			day, base, ok := splitKey(key)
-			switch {
-			case !ok:
-				if strings.HasPrefix(key, refusedPrefix) && !refuses(values[i]) {
-					c.save(ctx, cache.Change{Key: key})
-				}
-				continue
-			case day < today-keepDays || day > today+1:
-				e, err := decode(key, values[i])
-				if !c.save(ctx, cache.Change{Key: key}) || len(values[i]) == 0 {
-					continue
-				}
-				if err != nil {
-					c.log.Error("tlsrpt: what was counted cannot be read, and is lost", "error", err)
-				} else {
-					c.drop(e, "their day is long over, or far ahead")
-				}
-				continue
+		for _, e := range entries {
+			if !e.Next.After(now) {
+				due = append(due, e)
 			}
-			if day >= today {
-				after = dayKey(today + 2) // before all keys of that day
-				break
-			}
-			if later(dueAt(base, day)) { // and the rest of the day is due even later
-				after = dayKey(day + 1)
-				break
-			}
-			if key == base {
-				if e, err := decode(key, values[i]); err != nil || later(e.Sending.Next) {
-					continue // of an empty value there is an error
-				}
-			}
-			send(base)
 		}
 	}
-	return next
+	return due
+}
+
+// dueAt is when a report is first sent, spread over most of the following day (RFC 8460,
+// Section 4.1: "delivered after some delay"). The contact is part of it, so that not all
+// senders send at one moment. The day is not: a domain gets its reports at the same time each
+// day.
+func (c *Collector) dueAt(day int64, domain string) time.Time {
+	const first, span = 15 * time.Minute, 20 * time.Hour
+	hash := sha256.Sum256([]byte(c.opts.Contact + " " + domain))
+	part := time.Duration(binary.BigEndian.Uint16(hash[:]))
+	return startOf(day + 1).Add(first + span*part>>16)
 }

@@ -1,0 +1,135 @@
+package tlsrpt
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/gob"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/mtasts/go-mtasts/cache"
+)
+
+const (
+	// refusedPrefix begins the keys of destinations that refuse reports. The keys of entries
+	// begin with the day.
+	refusedPrefix = "refused-"
+	dayLayout     = "20060102"
+
+	// storeLimit ends a read or write of a store that hangs.
+	storeLimit = 10 * time.Second
+
+	// scanBatch is how many entries are read from the store at a time.
+	scanBatch = 100
+)
+
+func dayOf(t time.Time) int64 { return t.Unix() / (24 * 60 * 60) }
+
+func startOf(day int64) time.Time { return time.Unix(day*24*60*60, 0).UTC() }
+
+func (e *entry) key() string {
+	return fmt.Sprintf("%s-%.16x", startOf(e.Day).Format(dayLayout), sha256.Sum256([]byte(e.Domain)))
+}
+
+// change is the change that stores e. It has no time: the clock may be set, and the last
+// change is to count.
+func (e *entry) change() cache.Change {
+	var b bytes.Buffer
+	_ = gob.NewEncoder(&b).Encode(e) // does not fail: the types are known
+	return cache.Change{Key: e.key(), Value: b.Bytes(), Expires: startOf(e.Day + 8)}
+}
+
+// load reads the entries of the store into memory, and removes refusals that are over.
+func (c *Collector) load() error {
+	var over []cache.Change
+	for after, more := "", true; more; {
+		ctx, cancel := context.WithTimeout(c.ctx, storeLimit)
+		keys, values, err := c.store.Scan(ctx, after, scanBatch)
+		cancel()
+		if c.stored(err) != nil && len(keys) == 0 {
+			return fmt.Errorf("tlsrpt: reading the store: %w", err)
+		}
+		for i, key := range keys {
+			e := new(entry)
+			if strings.HasPrefix(key, refusedPrefix) {
+				if !refuses(values[i]) {
+					over = append(over, cache.Change{Key: key})
+				}
+			} else if err := gob.NewDecoder(bytes.NewReader(values[i])).Decode(e); err != nil {
+				return fmt.Errorf("tlsrpt: the store holds something else than counts under %+.60q: %w", key, err)
+			} else {
+				c.put(e)
+				c.stats.Memory += e.Size
+			}
+			after = key
+		}
+		more = len(keys) > 0
+	}
+	return c.write(c.ctx, over...)
+}
+
+// flush writes what has changed.
+func (c *Collector) flush(ctx context.Context) error {
+	c.mu.Lock()
+	batch := c.changed
+	c.changed = nil
+	c.mu.Unlock()
+	return c.save(ctx, batch...)
+}
+
+// save writes those of entries that have changed. If that fails, the next flush tries again.
+func (c *Collector) save(ctx context.Context, entries ...*entry) error {
+	c.storing.Lock() // An older state must not be written over a later one.
+	defer c.storing.Unlock()
+	var changes []cache.Change
+	for _, e := range entries {
+		c.mu.Lock()
+		if e.changed {
+			e.changed = false
+			changes = append(changes, e.change())
+		}
+		c.mu.Unlock()
+	}
+	err := c.write(ctx, changes...)
+	if err != nil {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		for _, e := range entries {
+			c.markChanged(e)
+		}
+	}
+	return err
+}
+
+// write makes changes in the store.
+func (c *Collector) write(ctx context.Context, changes ...cache.Change) error {
+	if len(changes) == 0 {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeLimit)
+	defer cancel()
+	return c.stored(c.store.Write(ctx, changes))
+}
+
+// stored counts an error of the store, and logs the first of several. The trouble is over
+// when there was none for a minute.
+func (c *Collector) stored(err error) error {
+	c.mu.Lock()
+	first, over := false, false
+	if err != nil {
+		first = c.failed.IsZero()
+		c.failed = time.Now()
+		c.stats.StoreErrors++
+	} else if over = !c.failed.IsZero() && time.Since(c.failed) > time.Minute; over {
+		c.failed = time.Time{}
+	}
+	c.mu.Unlock()
+	if first {
+		c.log.Error("tlsrpt: the store fails; outcomes stay in memory, and what cannot be stored is not sent", "error", err)
+	} else if over {
+		c.log.Info("tlsrpt: the store works again")
+	}
+	return err
+}
