@@ -30,11 +30,11 @@ type Collector struct {
 	mu      sync.Mutex
 	days    map[int64]map[string]*entry // by day and domain
 	changed []*entry                    // since they were written
+	timer   *time.Timer                 // flushes after writeInterval
 	stats   Stats
-	failed  time.Time // when the store has last failed; zero if it works
+	logged  time.Time // when an error of the store was last logged
 	closed  bool
 
-	wake    chan struct{} // of capacity 1: something has changed
 	storing sync.Mutex    // held while entries are written
 	running chan struct{} // full while Run runs
 	ctx     context.Context
@@ -69,10 +69,10 @@ func New(store mtasts.Store, opts Options) (*Collector, error) {
 		log:     cmp.Or(opts.Log, slog.New(slog.DiscardHandler)),
 		client:  newHTTPClient(&opts),
 		days:    make(map[int64]map[string]*entry),
-		wake:    make(chan struct{}, 1),
 		running: make(chan struct{}, 1),
 	}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
+	c.timer = time.AfterFunc(writeInterval, func() { _ = c.flush() })
 	return c, c.load()
 }
 
@@ -123,17 +123,16 @@ func (c *Collector) count(at time.Time, o *Outcome) {
 	c.markChanged(e)
 }
 
-// markChanged has e written within five seconds, if Run runs. The lock is held.
+// markChanged has e written after writeInterval. The lock is held.
 func (c *Collector) markChanged(e *entry) {
 	if e.changed {
 		return
 	}
+	if len(c.changed) == 0 && !c.closed {
+		c.timer.Reset(writeInterval)
+	}
 	e.changed = true
 	c.changed = append(c.changed, e)
-	select {
-	case c.wake <- struct{}{}:
-	default:
-	}
 }
 
 // Stats returns the counters.
@@ -154,10 +153,11 @@ func (c *Collector) Close() error {
 	if closed {
 		return nil
 	}
+	c.timer.Stop()
 	c.cancel()
 	c.running <- struct{}{} // Run has ended
 	defer func() { <-c.running }()
-	err := c.flush(context.Background())
+	err := c.flush()
 	if closer, ok := c.store.(io.Closer); ok {
 		err = errors.Join(err, closer.Close())
 	}

@@ -26,7 +26,7 @@ const (
 
 	// maxRecords bounds the cached records, in KiB. A record, and that there is none, is
 	// cached for recordLife, that it could not be found out for failureLife.
-	maxRecords  = 20_000
+	maxRecords  = 100_000
 	recordLife  = 24 * time.Hour
 	failureLife = 5 * time.Minute
 
@@ -52,11 +52,11 @@ type Datagrams struct {
 	closed  bool
 }
 
-// A cachedRecord is the text of a TLSRPT record, "" if there is none or it is unknown.
+// A cachedRecord is the answer of [LookupRecord].
 type cachedRecord struct {
-	text    string
-	unknown bool
-	until   time.Time
+	*Record
+	err   error
+	until time.Time
 }
 
 // NewDatagrams returns Datagrams to the socket at path, of at most 107 octets. The socket
@@ -130,7 +130,10 @@ func (d *Datagrams) Close() {
 // send sends an outcome if its domain has a record.
 func (d *Datagrams) send(o *Outcome) {
 	r := d.record(o.Domain)
-	if r.unknown || r.text != "" && d.write(datagramOf(r.text, o)) != nil {
+	if isFinal(r.err) {
+		return
+	}
+	if r.err != nil || d.write(datagramOf(r.Raw, o)) != nil {
 		d.dropped.Add(1)
 	}
 }
@@ -138,17 +141,17 @@ func (d *Datagrams) send(o *Outcome) {
 // record returns the record of a domain, which it caches.
 func (d *Datagrams) record(domain string) cachedRecord {
 	now := time.Now()
+	r, ok := d.records.Get(domain)
 	// A record that is cached for too long is from before the clock was set back.
-	if r, ok := d.records.Get(domain); ok && now.Before(r.until) && r.until.Sub(now) <= recordLife {
+	if ok && now.Before(r.until) && r.until.Sub(now) <= recordLife {
 		return r
 	}
-	r := cachedRecord{until: now.Add(recordLife)}
-	if record, err := LookupRecord(d.ctx, d.resolver, domain); err == nil {
-		r.text = record.Raw
-	} else if !isFinal(err) {
-		r.unknown, r.until = true, now.Add(failureLife)
+	record, err := LookupRecord(d.ctx, d.resolver, domain)
+	r = cachedRecord{record, err, now.Add(recordLife)}
+	if err != nil && !isFinal(err) {
+		r.until = now.Add(failureLife)
 	}
-	d.records.Add(domain, r, 1+len(r.text)>>10)
+	d.records.Add(domain, r, 5) // a record has at most 4 KiB
 	return r
 }
 

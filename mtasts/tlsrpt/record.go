@@ -55,15 +55,6 @@ func (u URI) String() string {
 	return "mailto:" + url.PathEscape(u.Address)
 }
 
-// String returns a record with the same destinations.
-func (r *Record) String() string {
-	var uris []string
-	for _, u := range r.RUA {
-		uris = append(uris, u.String())
-	}
-	return "v=TLSRPTv1; rua=" + strings.Join(uris, ",")
-}
-
 // LookupRecord looks up the record of domain, at "_smtp._tls" below it. An error that
 // wraps [ErrNoRecord], [ErrManyRecords] or [ErrInvalidRecord] is final: the domain gets
 // no reports. Any other error means that it could not be found out, and the look-up is

@@ -9,9 +9,6 @@ import (
 )
 
 const (
-	// writeInterval is for how long an outcome is in memory alone.
-	writeInterval = 5 * time.Second
-
 	// checkInterval is the time between two searches for reports that are due.
 	checkInterval = 5 * time.Minute
 
@@ -23,9 +20,8 @@ const (
 	grace = 5 * time.Second
 )
 
-// Run stores what is counted, and sends the reports about the days that are over, until ctx
-// ends or the Collector is closed. It returns the cause of the end of ctx. A second call waits
-// for the end of the first.
+// Run sends the reports about the days that are over, until ctx ends or the Collector is closed.
+// It returns the cause of the end of ctx. A second call waits for the end of the first.
 func (c *Collector) Run(ctx context.Context) error {
 	c.running <- struct{}{}
 	defer func() { <-c.running }()
@@ -35,30 +31,13 @@ func (c *Collector) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(c.ctx, cancel)()
-	var writer sync.WaitGroup
-	defer writer.Wait()
-	writer.Go(func() {
-		for {
-			select {
-			case <-c.wake:
-			case <-ctx.Done():
-				return
-			}
-			pause(ctx, writeInterval)
-			_ = c.flush(ctx) // logged
-		}
-	})
-	for ctx.Err() == nil {
+	for {
 		c.sendDue(ctx)
-		pause(ctx, checkInterval)
-	}
-	return context.Cause(ctx)
-}
-
-func pause(ctx context.Context, d time.Duration) {
-	select {
-	case <-time.After(d):
-	case <-ctx.Done():
+		select {
+		case <-time.After(checkInterval):
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
 	}
 }
 

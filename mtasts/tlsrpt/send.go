@@ -43,17 +43,17 @@ func (c *Collector) send(ctx context.Context, e *entry) {
 	now := time.Now()
 	s := c.begin(e, now)
 	if e.Policies == nil {
-		c.remove(ctx, e)
+		c.remove(e)
 		return
 	}
 	if now.After(s.End) {
-		c.settle(ctx, e, &c.stats.Dropped)
+		c.settle(e, &c.stats.Dropped)
 		return
 	}
 	record, err := LookupRecord(ctx, c.opts.Resolver, e.Domain)
 	if err != nil {
 		if isFinal(err) {
-			c.settle(ctx, e, &c.stats.Unwanted)
+			c.settle(e, &c.stats.Unwanted)
 		}
 		return
 	}
@@ -63,12 +63,12 @@ func (c *Collector) send(ctx context.Context, e *entry) {
 		if _, sent := s.Sent[id]; sent || c.hasRefused(ctx, id) {
 			continue
 		}
-		err := c.note(ctx, e, func() { s.Sent[id] = false })
+		err := c.note(e, func() { s.Sent[id] = false })
 		if err == nil {
 			err = c.deliver(ctx, c.report(e), e.Domain, uri)
 		}
 		if err == nil {
-			_ = c.note(ctx, e, func() { s.Sent[id], c.stats.Reports = true, c.stats.Reports+1 })
+			_ = c.note(e, func() { s.Sent[id], c.stats.Reports = true, c.stats.Reports+1 })
 			continue
 		}
 		if ctx.Err() != nil {
@@ -77,15 +77,15 @@ func (c *Collector) send(ctx context.Context, e *entry) {
 		final := isRefusal(err)
 		if final {
 			until := now.Add(refusalTime)
-			_ = c.write(ctx, cache.Change{Key: refusedPrefix + id, Value: strconv.AppendInt(nil, until.Unix(), 10), Expires: until})
+			_ = c.write(cache.Change{Key: refusedPrefix + id, Value: strconv.AppendInt(nil, until.Unix(), 10), Expires: until})
 		}
 		again = again || !final
-		_ = c.note(ctx, e, func() { delete(s.Sent, id); c.stats.Failures++ })
+		_ = c.note(e, func() { delete(s.Sent, id); c.stats.Failures++ })
 		c.log.Info("tlsrpt: a report was not taken", "domain", e.Domain, "destination", uri.String(),
 			"for good", final, "error", fmt.Sprintf("%+.300q", err))
 	}
 	if !again {
-		c.settle(ctx, e, &c.stats.Dropped)
+		c.settle(e, &c.stats.Dropped)
 	}
 }
 
@@ -107,18 +107,18 @@ func (c *Collector) begin(e *entry, now time.Time) *sending {
 }
 
 // note makes a change to e and stores it.
-func (c *Collector) note(ctx context.Context, e *entry, change func()) error {
+func (c *Collector) note(e *entry, change func()) error {
 	c.mu.Lock()
 	change()
 	c.markChanged(e)
 	c.mu.Unlock()
-	return c.save(ctx, e)
+	return c.save(e)
 }
 
 // settle ends the work on a report, and counts its outcomes. If no destination was handed the
 // report, they belong to counter. What stays for a day keeps the report from being sent again
 // if the clock is set back.
-func (c *Collector) settle(ctx context.Context, e *entry, counter *uint64) {
+func (c *Collector) settle(e *entry, counter *uint64) {
 	for _, accepted := range e.Sending.Sent {
 		if accepted {
 			counter = &c.stats.Reported
@@ -133,7 +133,7 @@ func (c *Collector) settle(ctx context.Context, e *entry, counter *uint64) {
 	over := &entry{Domain: e.Domain, Day: e.Day, Sending: e.Sending, Next: e.Sending.End}
 	c.storing.Lock() // so that e is not written after it
 	defer c.storing.Unlock()
-	if c.write(ctx, over.change()) != nil {
+	if c.write(over.change()) != nil {
 		return
 	}
 	c.mu.Lock()
@@ -148,8 +148,8 @@ func (c *Collector) settle(ctx context.Context, e *entry, counter *uint64) {
 }
 
 // remove removes an entry whose report is over.
-func (c *Collector) remove(ctx context.Context, e *entry) {
-	if c.write(ctx, cache.Change{Key: e.key()}) != nil {
+func (c *Collector) remove(e *entry) {
+	if c.write(cache.Change{Key: e.key()}) != nil {
 		return
 	}
 	c.mu.Lock()

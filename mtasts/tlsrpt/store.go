@@ -13,6 +13,9 @@ import (
 )
 
 const (
+	// writeInterval is for how long an outcome is in memory alone.
+	writeInterval = 5 * time.Second
+
 	// refusedPrefix begins the keys of destinations that refuse reports. The keys of entries
 	// begin with the day.
 	refusedPrefix = "refused-"
@@ -45,7 +48,7 @@ func (e *entry) change() cache.Change {
 func (c *Collector) load() error {
 	var over []cache.Change
 	for after, more := "", true; more; {
-		ctx, cancel := context.WithTimeout(c.ctx, storeLimit)
+		ctx, cancel := context.WithTimeout(context.Background(), storeLimit)
 		keys, values, err := c.store.Scan(ctx, after, scanBatch)
 		cancel()
 		if c.stored(err) != nil && len(keys) == 0 {
@@ -67,20 +70,20 @@ func (c *Collector) load() error {
 		}
 		more = len(keys) > 0
 	}
-	return c.write(c.ctx, over...)
+	return c.write(over...)
 }
 
 // flush writes what has changed.
-func (c *Collector) flush(ctx context.Context) error {
+func (c *Collector) flush() error {
 	c.mu.Lock()
 	batch := c.changed
 	c.changed = nil
 	c.mu.Unlock()
-	return c.save(ctx, batch...)
+	return c.save(batch...)
 }
 
 // save writes those of entries that have changed. If that fails, the next flush tries again.
-func (c *Collector) save(ctx context.Context, entries ...*entry) error {
+func (c *Collector) save(entries ...*entry) error {
 	c.storing.Lock() // An older state must not be written over a later one.
 	defer c.storing.Unlock()
 	var changes []cache.Change
@@ -92,7 +95,7 @@ func (c *Collector) save(ctx context.Context, entries ...*entry) error {
 		}
 		c.mu.Unlock()
 	}
-	err := c.write(ctx, changes...)
+	err := c.write(changes...)
 	if err != nil {
 		c.mu.Lock()
 		defer c.mu.Unlock()
@@ -104,32 +107,29 @@ func (c *Collector) save(ctx context.Context, entries ...*entry) error {
 }
 
 // write makes changes in the store.
-func (c *Collector) write(ctx context.Context, changes ...cache.Change) error {
+func (c *Collector) write(changes ...cache.Change) error {
 	if len(changes) == 0 {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeLimit)
+	ctx, cancel := context.WithTimeout(context.Background(), storeLimit)
 	defer cancel()
 	return c.stored(c.store.Write(ctx, changes))
 }
 
-// stored counts an error of the store, and logs the first of several. The trouble is over
-// when there was none for a minute.
+// stored counts an error of the store. It logs one an hour.
 func (c *Collector) stored(err error) error {
+	if err == nil {
+		return nil
+	}
 	c.mu.Lock()
-	first, over := false, false
-	if err != nil {
-		first = c.failed.IsZero()
-		c.failed = time.Now()
-		c.stats.StoreErrors++
-	} else if over = !c.failed.IsZero() && time.Since(c.failed) > time.Minute; over {
-		c.failed = time.Time{}
+	c.stats.StoreErrors++
+	quiet := time.Since(c.logged) < time.Hour
+	if !quiet {
+		c.logged = time.Now()
 	}
 	c.mu.Unlock()
-	if first {
+	if !quiet {
 		c.log.Error("tlsrpt: the store fails; outcomes stay in memory, and what cannot be stored is not sent", "error", err)
-	} else if over {
-		c.log.Info("tlsrpt: the store works again")
 	}
 	return err
 }
