@@ -24,9 +24,9 @@ const (
 	maxWaiting = 4096
 	maxLookups = 16
 
-	// maxRecords bounds the cached records, in KiB. A record, and that there is none, is
-	// cached for recordLife, that it could not be found out for failureLife.
-	maxRecords  = 100_000
+	// maxRecords bounds the cached records, of 4 KiB at most. A record, and that there is
+	// none, is cached for recordLife, that it could not be found out for failureLife.
+	maxRecords  = 10_000
 	recordLife  = 24 * time.Hour
 	failureLife = 5 * time.Minute
 
@@ -151,7 +151,7 @@ func (d *Datagrams) record(domain string) cachedRecord {
 	if err != nil && !isFinal(err) {
 		r.until = now.Add(failureLife)
 	}
-	d.records.Add(domain, r, 5) // a record has at most 4 KiB
+	d.records.Add(domain, r, 1)
 	return r
 }
 

@@ -82,8 +82,3 @@ func isRefusal(err error) bool {
 	reply, ok := errors.AsType[*textproto.Error](err)
 	return ok && reply.Code/100 == 5
 }
-
-// isFinal reports whether an error of LookupRecord means that the domain gets no reports.
-func isFinal(err error) bool {
-	return errors.Is(err, ErrNoRecord) || errors.Is(err, ErrManyRecords) || errors.Is(err, ErrInvalidRecord)
-}

@@ -27,8 +27,8 @@ type entry struct {
 	Day      int64 // since 1970
 	Size     int   // of which maxEntry is the bound
 	Policies []policy
-	Next     time.Time // when there is something to do next
-	Sending  *sending  // nil until then; afterwards nothing more is counted
+	Next     time.Time // when to send the report, or to try again
+	Sending  *sending  // nil until then
 
 	changed bool // since it was written
 }
@@ -41,8 +41,8 @@ type policy struct {
 	Details             []FailureDetail
 }
 
-// entry returns the entry to count in; nil if there is no room, or if the time for that is
-// over. The lock is held.
+// entry returns the entry to count in. It is nil if there is no room, if the report is being
+// sent, or after Close. The lock is held.
 func (c *Collector) entry(day int64, domain string) *entry {
 	e := c.days[day][domain]
 	switch {

@@ -49,7 +49,7 @@ func (c *Collector) sendDue(ctx context.Context) {
 	var work sync.WaitGroup
 	defer work.Wait()
 	places := make(chan struct{}, maxSending)
-	for _, e := range c.due(time.Now()) {
+	for _, e := range c.due() {
 		if places <- struct{}{}; ctx.Err() != nil {
 			return
 		}
@@ -60,8 +60,9 @@ func (c *Collector) sendDue(ctx context.Context) {
 	}
 }
 
-// due returns the entries for which there is something to do.
-func (c *Collector) due(now time.Time) (due []*entry) {
+// due returns the entries whose reports are due.
+func (c *Collector) due() (due []*entry) {
+	now := time.Now()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for day, entries := range c.days {

@@ -406,6 +406,21 @@ func TestOutcomesThatComeTooLateAreDropped(t *testing.T) {
 	})
 }
 
+// The clock is set back after a report has been sent.
+func TestOutcomesAfterTheReportGetOneOfTheirOwn(t *testing.T) {
+	play(t, func(t *testing.T, r *rig) {
+		r.wants(domain, "mailto:"+byMail)
+		success, _ := events(domain)
+		r.collector.Report(success)
+		r.sleep(oneDay + 20*time.Hour + 30*time.Minute)
+		r.collector.Report(success)
+		r.sleep(time.Hour)
+		if got := r.reports(); len(got) != 2 || sum(got) != 2 || got[0].report.ID == got[1].report.ID {
+			t.Errorf("got %+v, want two reports of one outcome each", got)
+		}
+	})
+}
+
 func TestCloseLetsWhatIsBeingSentEnd(t *testing.T) {
 	mortal(t, func(t *testing.T, r *rig) {
 		r.wants(domain, "mailto:"+byMail)

@@ -27,9 +27,8 @@ const (
 
 // sending is the progress of a report.
 type sending struct {
-	ID    string // of the report
-	Tries int
-	End   time.Time // of all tries
+	ID  string    // of the report
+	End time.Time // of all tries
 
 	// Sent has the destinations that were handed the report, by a hash of the URI: true if
 	// they have accepted it.
@@ -42,10 +41,6 @@ type sending struct {
 func (c *Collector) send(ctx context.Context, e *entry) {
 	now := time.Now()
 	s := c.begin(e, now)
-	if e.Policies == nil {
-		c.remove(e)
-		return
-	}
 	if now.After(s.End) {
 		c.settle(e, &c.stats.Dropped)
 		return
@@ -101,8 +96,8 @@ func (c *Collector) begin(e *entry, now time.Time) *sending {
 	if s.Sent == nil {
 		s.Sent = make(map[string]bool) // gob leaves out an empty one
 	}
-	e.Next = now.Add(min(minRetry<<min(s.Tries, 10), maxRetry))
-	s.Tries++
+	tried := now.Sub(s.End.Add(-retryLimit))
+	e.Next = now.Add(min(max(tried, minRetry), maxRetry)) // RFC 8460, Section 5.5: "exponential backoff"
 	return s
 }
 
@@ -116,8 +111,7 @@ func (c *Collector) note(e *entry, change func()) error {
 }
 
 // settle ends the work on a report, and counts its outcomes. If no destination was handed the
-// report, they belong to counter. What stays for a day keeps the report from being sent again
-// if the clock is set back.
+// report, they belong to counter.
 func (c *Collector) settle(e *entry, counter *uint64) {
 	for _, accepted := range e.Sending.Sent {
 		if accepted {
@@ -130,33 +124,22 @@ func (c *Collector) settle(e *entry, counter *uint64) {
 	for _, p := range e.Policies {
 		n += p.Successes + p.Failures
 	}
-	over := &entry{Domain: e.Domain, Day: e.Day, Sending: e.Sending, Next: e.Sending.End}
-	c.storing.Lock() // so that e is not written after it
+	c.storing.Lock() // A flush must not write e after this.
 	defer c.storing.Unlock()
-	if c.write(over.change()) != nil {
+	if c.write(cache.Change{Key: e.key()}) != nil {
 		return
 	}
 	c.mu.Lock()
 	*counter += n
 	c.stats.Memory -= e.Size
 	e.changed = false
-	c.put(over)
-	c.mu.Unlock()
-	if counter == &c.stats.Dropped {
-		c.log.Warn("tlsrpt: no destination has taken a report", "domain", e.Domain, "report", e.Sending.ID, "outcomes", n)
-	}
-}
-
-// remove removes an entry whose report is over.
-func (c *Collector) remove(e *entry) {
-	if c.write(cache.Change{Key: e.key()}) != nil {
-		return
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	delete(c.days[e.Day], e.Domain)
 	if len(c.days[e.Day]) == 0 {
 		delete(c.days, e.Day)
+	}
+	c.mu.Unlock()
+	if counter == &c.stats.Dropped {
+		c.log.Warn("tlsrpt: no destination has taken a report", "domain", e.Domain, "report", e.Sending.ID, "outcomes", n)
 	}
 }
 
