@@ -73,7 +73,10 @@ func New(store mtasts.Store, opts Options) (*Collector, error) {
 	}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	c.timer = time.AfterFunc(writeInterval, func() { _ = c.flush() })
-	return c, c.load()
+	if err := c.load(); err != nil {
+		return nil, err
+	}
+	return c, nil
 }
 
 // Report counts what an event of an [mtasts.Client] says, if a report has it. It is made for

@@ -16,22 +16,15 @@ import (
 )
 
 const (
-	// maxSocketPath is the longest path of a socket, in octets.
-	maxSocketPath = 107
+	maxSocketPath = 107  // octets
+	maxWaiting    = 4096 // outcomes that wait for the record of their domain
+	maxLookups    = 16   // at a time
 
-	// maxWaiting and maxLookups bound the outcomes that wait for the record of their
-	// domain, and the look-ups under way.
-	maxWaiting = 4096
-	maxLookups = 16
-
-	// maxRecords bounds the cached records, of 4 KiB at most. A record, and that there is
-	// none, is cached for recordLife, that it could not be found out for failureLife.
-	maxRecords  = 10_000
-	recordLife  = 24 * time.Hour
+	maxRecords  = 10_000         // cached, of 4 KiB at most
+	recordLife  = 24 * time.Hour // of a record, and of there being none
 	failureLife = 5 * time.Minute
 
-	// socketLimit is for how long a datagram waits for room in the socket.
-	socketLimit = 10 * time.Millisecond
+	socketLimit = 10 * time.Millisecond // for room in the socket
 )
 
 // Datagrams hands outcomes to the collector of another program, sys4's tlsrpt-reporter, as

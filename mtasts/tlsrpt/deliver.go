@@ -13,8 +13,7 @@ import (
 	"github.com/mtasts/go-mtasts/internal/fetch"
 )
 
-// sendLimit ends a delivery to one destination.
-const sendLimit = time.Minute
+const sendLimit = time.Minute // for a delivery to one destination
 
 // deliver hands a report to one destination.
 func (c *Collector) deliver(ctx context.Context, r *Report, domain string, to URI) error {

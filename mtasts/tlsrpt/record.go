@@ -162,29 +162,23 @@ const (
 // parseURI returns the destinations of one URI, none if its scheme is not supported, or
 // says what is wrong with it.
 func parseURI(s string) (uris []URI, problem string) {
-	scheme, rest, found := strings.Cut(s, ":")
+	u, err := url.Parse(s)
 	switch {
-	case !found:
+	case !strings.Contains(s, ":"):
 		return nil, `has a URI without a scheme, such as "mailto:" or "https:",`
-	case !uriForm.MatchString(s):
+	case err != nil || !uriForm.MatchString(s):
 		return nil, `has a malformed URI ("!" is to be encoded as "%21")`
-	}
-	switch strings.ToLower(scheme) { // RFC 3986, Section 3.1
-	case "mailto":
-		if end := strings.IndexAny(rest, "?#"); end >= 0 {
-			rest = rest[:end]
-		}
-		list, err := url.PathUnescape(rest)
+	case u.Scheme == "mailto":
+		list, _ := url.PathUnescape(u.Opaque) // uriForm has checked the encoding
 		for text := range strings.SplitSeq(list, ",") {
 			addr := parseAddress(text)
-			if addr == "" || err != nil || strings.HasPrefix(rest, "//") { // "//" begins a host
+			if addr == "" {
 				return nil, "has a mailto: URI without a usable address"
 			}
 			uris = append(uris, URI{Address: addr})
 		}
-	case "https":
-		u, err := url.Parse(s)
-		if err != nil || u.User != nil || u.Hostname() == "" {
+	case u.Scheme == "https":
+		if u.User != nil || u.Hostname() == "" {
 			return nil, "has an https: URI without a usable host"
 		}
 		uris = []URI{{URL: s}}

@@ -9,15 +9,9 @@ import (
 )
 
 const (
-	// checkInterval is the time between two searches for reports that are due.
-	checkInterval = 5 * time.Minute
-
-	// maxSending bounds the reports that are being sent. A receiver that is silent holds
-	// one up for minutes.
-	maxSending = 64
-
-	// grace is for how long a report that is being sent may take when Run ends.
-	grace = 5 * time.Second
+	checkInterval = 5 * time.Minute // between two searches for reports that are due
+	maxSending    = 64              // at a time; a silent receiver holds one up for minutes
+	grace         = 5 * time.Second // for the reports that are being sent when Run ends
 )
 
 // Run sends the reports about the days that are over, until ctx ends or the Collector is closed.

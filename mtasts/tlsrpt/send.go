@@ -13,16 +13,10 @@ import (
 )
 
 const (
-	// retryLimit is for how long a report is tried after it was due. RFC 8460, Section
-	// 5.5: "up to 24 hours after the initial attempt".
-	retryLimit = 24 * time.Hour
-
-	// minRetry and maxRetry bound the time between two tries.
-	minRetry = 15 * time.Minute
-	maxRetry = 4 * time.Hour
-
-	// refusalTime is for how long a destination that has refused for good gets nothing.
-	refusalTime = 7 * 24 * time.Hour
+	retryLimit  = 24 * time.Hour // RFC 8460, Section 5.5: "up to 24 hours after the initial attempt"
+	minRetry    = 15 * time.Minute
+	maxRetry    = 4 * time.Hour
+	refusalTime = 7 * 24 * time.Hour // in which a destination that refused for good gets nothing
 )
 
 // sending is the progress of a report.

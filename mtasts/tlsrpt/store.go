@@ -13,19 +13,12 @@ import (
 )
 
 const (
-	// writeInterval is for how long an outcome is in memory alone.
-	writeInterval = 5 * time.Second
+	writeInterval = 5 * time.Second  // an outcome is in memory alone for as long
+	storeLimit    = 10 * time.Second // for a store that hangs
+	scanBatch     = 100              // entries in one read
 
-	// refusedPrefix begins the keys of destinations that refuse reports. The keys of entries
-	// begin with the day.
-	refusedPrefix = "refused-"
-	dayLayout     = "20060102"
-
-	// storeLimit ends a read or write of a store that hangs.
-	storeLimit = 10 * time.Second
-
-	// scanBatch is how many entries are read from the store at a time.
-	scanBatch = 100
+	dayLayout     = "20060102" // the keys of entries begin with it
+	refusedPrefix = "refused-" // and those of destinations that refuse reports with this
 )
 
 func dayOf(t time.Time) int64 { return t.Unix() / (24 * 60 * 60) }
