@@ -30,7 +30,7 @@ type Collector struct {
 	mu      sync.Mutex
 	days    map[int64]map[string]*entry // by day and domain
 	changed []*entry                    // since they were written
-	timer   *time.Timer                 // flushes after writeInterval
+	timer   *time.Timer                 // saves what has changed
 	stats   Stats
 	logged  time.Time // when an error of the store was last logged
 	closed  bool
@@ -72,7 +72,7 @@ func New(store mtasts.Store, opts Options) (*Collector, error) {
 		running: make(chan struct{}, 1),
 	}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
-	c.timer = time.AfterFunc(writeInterval, func() { _ = c.flush() })
+	c.timer = time.AfterFunc(writeInterval, func() { _ = c.save() })
 	if err := c.load(); err != nil {
 		return nil, err
 	}
@@ -160,7 +160,7 @@ func (c *Collector) Close() error {
 	c.cancel()
 	c.running <- struct{}{} // Run has ended
 	defer func() { <-c.running }()
-	err := c.flush()
+	err := c.save()
 	if closer, ok := c.store.(io.Closer); ok {
 		err = errors.Join(err, closer.Close())
 	}

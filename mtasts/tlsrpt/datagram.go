@@ -135,8 +135,7 @@ func (d *Datagrams) send(o *Outcome) {
 func (d *Datagrams) record(domain string) cachedRecord {
 	now := time.Now()
 	r, ok := d.records.Get(domain)
-	// A record that is cached for too long is from before the clock was set back.
-	if ok && now.Before(r.until) && r.until.Sub(now) <= recordLife {
+	if ok && now.Before(r.until) {
 		return r
 	}
 	record, err := LookupRecord(d.ctx, d.resolver, domain)

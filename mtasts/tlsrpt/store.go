@@ -66,19 +66,16 @@ func (c *Collector) load() error {
 	return c.write(over...)
 }
 
-// flush writes what has changed.
-func (c *Collector) flush() error {
-	c.mu.Lock()
-	batch := c.changed
-	c.changed = nil
-	c.mu.Unlock()
-	return c.save(batch...)
-}
-
-// save writes those of entries that have changed. If that fails, the next flush tries again.
+// save writes those of entries that have changed; without entries, all that have changed. If
+// that fails, they are written with the next ones.
 func (c *Collector) save(entries ...*entry) error {
 	c.storing.Lock() // An older state must not be written over a later one.
 	defer c.storing.Unlock()
+	if len(entries) == 0 {
+		c.mu.Lock()
+		entries, c.changed = c.changed, nil
+		c.mu.Unlock()
+	}
 	var changes []cache.Change
 	for _, e := range entries {
 		c.mu.Lock()
