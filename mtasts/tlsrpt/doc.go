@@ -40,8 +40,8 @@
 // # Limits
 //
 //   - A kill loses the outcomes of the last five seconds, and of as long as a write takes.
-//   - At most 64 KiB are kept about a domain and day. Beyond that, policies are counted
-//     without their lines, and failures by result alone.
+//   - At most 60 KiB are kept about a domain and day. Beyond that, policies are counted
+//     without their lines, and failures without details.
 //   - Memory holds at most 256 MiB: the current day, and the reports that are not sent yet.
 //     Outcomes of a domain for which there is no room are dropped and counted.
 //   - If the clock is set back, outcomes of a day whose report is being tried are dropped and

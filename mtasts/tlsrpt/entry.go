@@ -6,13 +6,9 @@ import (
 )
 
 const (
-	// maxEntry bounds what is kept about a domain and a day, in octets. Up to maxCoarse,
-	// failures are still counted by their result. A store takes 70 KiB for a value, and some
-	// of that is for the progress of the report.
-	maxEntry  = 56 << 10
-	maxCoarse = 64 << 10
-
-	// maxMemory bounds all entries in memory together, in octets.
+	// maxEntry bounds what is kept about a domain and a day, in octets: a store takes 70 KiB.
+	// maxMemory bounds all entries in memory together.
+	maxEntry  = 60 << 10
 	maxMemory = 256 << 20
 
 	// These are the octets that each takes in memory without its strings. In the store it
@@ -52,7 +48,7 @@ func (c *Collector) entry(day int64, domain string) *entry {
 		return e
 	}
 	e = &entry{Domain: strings.Clone(domain), Day: day, Next: c.dueAt(day, domain)}
-	if !c.fits(e, entryCost+len(domain), maxEntry) {
+	if !c.fits(e, entryCost+len(domain)) {
 		return nil
 	}
 	c.put(e)
@@ -67,10 +63,9 @@ func (c *Collector) put(e *entry) {
 	c.days[e.Day][e.Domain] = e
 }
 
-// fits reports whether e, of at most limit octets, has room for more, and takes it if so. The
-// lock is held.
-func (c *Collector) fits(e *entry, octets, limit int) bool {
-	if e.Size+octets > limit || c.stats.Memory+octets > maxMemory {
+// fits reports whether e has room for more, and takes it if so. The lock is held.
+func (c *Collector) fits(e *entry, octets int) bool {
+	if e.Size+octets > maxEntry || c.stats.Memory+octets > maxMemory {
 		return false
 	}
 	e.Size += octets
@@ -86,7 +81,7 @@ func (c *Collector) policy(e *entry, typ PolicyType, domain, text string) *polic
 			return p
 		}
 	}
-	if plain := text == "" && domain == e.Domain; !plain && !c.fits(e, policyCost+len(domain)+len(text), maxEntry) {
+	if plain := text == "" && domain == e.Domain; !plain && !c.fits(e, policyCost+len(domain)+len(text)) {
 		return c.policy(e, typ, e.Domain, "")
 	}
 	if domain == e.Domain {
@@ -97,21 +92,16 @@ func (c *Collector) policy(e *entry, typ PolicyType, domain, text string) *polic
 }
 
 // countFailure counts a failure of the kind of d. The addresses belong to the kind: a count
-// that mixed them would blame one address for another. Without room, failures are counted by
-// their result, and without room for that, in the sum alone. The lock is held.
+// that mixed them would blame one address for another. Without room, the sum alone has the
+// failure. The lock is held.
 func (c *Collector) countFailure(e *entry, p *policy, d FailureDetail) {
 	if p.known(&d) {
 		return
 	}
+	d.SendingMTAIP, d.ReceivingIP = d.SendingMTAIP.WithZone(""), d.ReceivingIP.WithZone("")
 	d.ReceivingMX, d.ReceivingHELO, d.Reason = plain(d.ReceivingMX), plain(d.ReceivingHELO), plain(d.Reason)
-	if p.known(&d) {
+	if p.known(&d) || !c.fits(e, detailCost+len(d.ReceivingMX)+len(d.ReceivingHELO)+len(d.Reason)) {
 		return
-	}
-	if !c.fits(e, detailCost+len(d.ReceivingMX)+len(d.ReceivingHELO)+len(d.Reason), maxEntry) {
-		d = FailureDetail{Result: d.Result}
-		if p.known(&d) || !c.fits(e, detailCost, maxCoarse) {
-			return
-		}
 	}
 	d.Count = 1
 	p.Details = append(p.Details, d)

@@ -60,7 +60,7 @@ func (c *Collector) due() (due []*entry) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for day, entries := range c.days {
-		if day >= dayOf(now) {
+		if day >= dayOf(now) { // None of them is due, and they may be many.
 			continue
 		}
 		for _, e := range entries {

@@ -360,8 +360,8 @@ func TestMemoryAndReportsAreBounded(t *testing.T) {
 				details += int(d.Count)
 			}
 		}
-		if failures != n || details != n {
-			t.Errorf("%d failures in %d details, want all %d", failures, details, n)
+		if failures != n || details == 0 || details > n {
+			t.Errorf("%d failures, want %d; %d in details", failures, n, details)
 		}
 	})
 }

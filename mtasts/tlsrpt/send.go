@@ -118,7 +118,7 @@ func (c *Collector) settle(e *entry, counter *uint64) {
 	for _, p := range e.Policies {
 		n += p.Successes + p.Failures
 	}
-	c.storing.Lock() // A flush must not write e after this.
+	c.storing.Lock() // so that no other write of e comes after this
 	defer c.storing.Unlock()
 	if c.write(cache.Change{Key: e.key()}) != nil {
 		return
