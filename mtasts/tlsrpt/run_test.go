@@ -256,6 +256,7 @@ func TestAKillLosesTheLastSecondsOnly(t *testing.T) {
 	mortal(t, func(t *testing.T, r *rig) {
 		r.wants(domain, "mailto:"+byMail)
 		for range 20 {
+			r.sleep(time.Minute)
 			r.count(domain, 1)
 			r.sleep(10 * time.Second)
 			r.kill()
@@ -417,6 +418,20 @@ func TestOutcomesAfterTheReportGetOneOfTheirOwn(t *testing.T) {
 		r.sleep(time.Hour)
 		if got := r.reports(); len(got) != 2 || sum(got) != 2 || got[0].report.ID == got[1].report.ID {
 			t.Errorf("got %+v, want two reports of one outcome each", got)
+		}
+	})
+}
+
+func TestAReportThatIsOverIsNotStoredAgain(t *testing.T) {
+	play(t, func(t *testing.T, r *rig) {
+		r.sleep(20*time.Hour + 30*time.Minute - time.Second)
+		success, _ := events(domain)
+		success.Time = success.Time.Add(-oneDay)
+		r.collector.Report(success) // a second before Run looks for what is due
+		r.sleep(10 * time.Second)
+		keys, _, err := r.store.Scan(t.Context(), "", 10)
+		if s := r.collector.Stats(); s.Unwanted != 1 || len(keys) != 0 || err != nil {
+			t.Errorf("stats %+v; in the store: %q, %v", s, keys, err)
 		}
 	})
 }
