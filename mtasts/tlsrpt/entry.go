@@ -81,7 +81,7 @@ func (c *Collector) policy(e *entry, typ PolicyType, domain, text string) *polic
 			return p
 		}
 	}
-	if plain := text == "" && domain == e.Domain; !plain && !c.fits(e, policyCost+len(domain)+len(text)) {
+	if bare := text == "" && domain == e.Domain; !bare && !c.fits(e, policyCost+len(domain)+len(text)) {
 		return c.policy(e, typ, e.Domain, "")
 	}
 	if domain == e.Domain {

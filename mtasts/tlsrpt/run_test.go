@@ -423,14 +423,20 @@ func TestOutcomesAfterTheReportGetOneOfTheirOwn(t *testing.T) {
 }
 
 func TestAReportThatIsOverIsNotStoredAgain(t *testing.T) {
-	play(t, func(t *testing.T, r *rig) {
+	mortal(t, func(t *testing.T, r *rig) {
 		r.sleep(20*time.Hour + 30*time.Minute - time.Second)
 		success, _ := events(domain)
 		success.Time = success.Time.Add(-oneDay)
 		r.collector.Report(success) // a second before Run looks for what is due
-		r.sleep(10 * time.Second)
+		r.sleep(2 * time.Second)
+		store := r.store.(*mortalStore)
+		store.fail(errFull)
+		r.count("other.example", 1)
+		r.sleep(time.Minute)
+		store.fail(nil)
+		r.sleep(2 * time.Minute)
 		keys, _, err := r.store.Scan(t.Context(), "", 10)
-		if s := r.collector.Stats(); s.Unwanted != 1 || len(keys) != 0 || err != nil {
+		if s := r.collector.Stats(); s.Unwanted != 1 || s.StoreErrors == 0 || len(keys) != 1 || err != nil {
 			t.Errorf("stats %+v; in the store: %q, %v", s, keys, err)
 		}
 	})

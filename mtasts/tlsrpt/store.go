@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/gob"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -71,18 +72,17 @@ func (c *Collector) load() error {
 func (c *Collector) save(entries ...*entry) error {
 	c.storing.Lock() // An older state must not be written over a later one.
 	defer c.storing.Unlock()
+	c.mu.Lock()
 	if len(entries) == 0 {
-		c.mu.Lock()
 		entries, c.changed = c.changed, nil
-		c.mu.Unlock()
 	}
-	var changes []cache.Change
-	for _, e := range entries {
+	entries = slices.DeleteFunc(entries, func(e *entry) bool { return !e.changed })
+	c.mu.Unlock()
+	changes := make([]cache.Change, len(entries))
+	for i, e := range entries {
 		c.mu.Lock()
-		if e.changed {
-			e.changed = false
-			changes = append(changes, e.change())
-		}
+		e.changed = false
+		changes[i] = e.change()
 		c.mu.Unlock()
 	}
 	err := c.write(changes...)
@@ -91,6 +91,9 @@ func (c *Collector) save(entries ...*entry) error {
 		defer c.mu.Unlock()
 		for _, e := range entries {
 			c.markChanged(e)
+		}
+		if !c.closed {
+			c.timer.Reset(time.Minute) // The store may fail for long.
 		}
 	}
 	return err
