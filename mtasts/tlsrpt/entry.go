@@ -84,9 +84,6 @@ func (c *Collector) policy(e *entry, typ PolicyType, domain, text string) *polic
 	if bare := text == "" && domain == e.Domain; !bare && !c.fits(e, policyCost+len(domain)+len(text)) {
 		return c.policy(e, typ, e.Domain, "")
 	}
-	if domain == e.Domain {
-		domain = e.Domain // the same octets
-	}
 	e.Policies = append(e.Policies, policy{Type: typ, Domain: strings.Clone(domain), Text: text})
 	return &e.Policies[len(e.Policies)-1]
 }
