@@ -17,6 +17,7 @@ const (
 	writeInterval = 5 * time.Second  // an outcome is in memory alone for as long
 	storeLimit    = 10 * time.Second // for a store that hangs
 	scanBatch     = 100              // entries in one read
+	maxBatch      = 1000             // and in one write, so that none takes too long
 
 	dayLayout     = "20060102" // the keys of entries begin with it
 	refusedPrefix = "refused-" // and those of destinations that refuse reports with this
@@ -78,14 +79,19 @@ func (c *Collector) save(entries ...*entry) error {
 	}
 	entries = slices.DeleteFunc(entries, func(e *entry) bool { return !e.changed })
 	c.mu.Unlock()
-	changes := make([]cache.Change, len(entries))
-	for i, e := range entries {
-		c.mu.Lock()
-		e.changed = false
-		changes[i] = e.change()
-		c.mu.Unlock()
+	var err error
+	for batch := range slices.Chunk(entries, maxBatch) {
+		changes := make([]cache.Change, len(batch))
+		for i, e := range batch {
+			c.mu.Lock()
+			e.changed = false
+			changes[i] = e.change()
+			c.mu.Unlock()
+		}
+		if err = c.write(changes...); err != nil {
+			break
+		}
 	}
-	err := c.write(changes...)
 	if err != nil {
 		c.mu.Lock()
 		defer c.mu.Unlock()
