@@ -38,8 +38,8 @@ So each gets a report on the following day, one by HTTPS and one by mail:
 domain           policy  count  result of the session      MX host
 enforce.example  sts         3  success
                              4  failure, of these:
-                             1  certificate-host-mismatch  mx.enforce.example
                              2  starttls-not-supported     mx.enforce.example
+                             1  certificate-host-mismatch  mx.enforce.example
                              1  validation-failure         mx.attacker.example
 testing.example  sts         0  success
                              2  failure, of these:

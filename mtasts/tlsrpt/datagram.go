@@ -16,25 +16,15 @@ import (
 )
 
 const (
-	// maxSocketPath is the longest path of a socket, in octets.
-	maxSocketPath = 107
+	maxSocketPath = 107  // octets
+	maxWaiting    = 4096 // outcomes that wait for the record of their domain
+	maxLookups    = 16   // at a time
 
-	// maxWaiting and maxLookups bound the outcomes that wait for the record of their
-	// domain, and the look-ups under way.
-	maxWaiting = 4096
-	maxLookups = 16
-
-	// maxRecords bounds the cached records, in KiB. A record, and that there is none, is
-	// cached for recordLife, that it could not be found out for failureLife.
-	maxRecords  = 20_000
-	recordLife  = 24 * time.Hour
+	maxRecords  = 10_000         // cached, of 4 KiB at most
+	recordLife  = 24 * time.Hour // of a record, and of there being none
 	failureLife = 5 * time.Minute
 
-	// maxPending bounds the domains with a failed fetch that waits for a session.
-	maxPending = 1000
-
-	// socketLimit is for how long a datagram waits for room in the socket.
-	socketLimit = 10 * time.Millisecond
+	socketLimit = 10 * time.Millisecond // for room in the socket
 )
 
 // Datagrams hands outcomes to the collector of another program, sys4's tlsrpt-reporter, as
@@ -45,22 +35,21 @@ type Datagrams struct {
 	path     string
 	resolver mtasts.Resolver
 	records  *cache.LRU[cachedRecord]
-	waiting  chan Outcome
 	dropped  atomic.Uint64
 	workers  sync.WaitGroup
 	ctx      context.Context
 	cancel   context.CancelFunc
 
-	mu      sync.RWMutex
+	mu      sync.RWMutex // held to send to waiting, or to close it
+	waiting chan Outcome
 	closed  bool
-	pending map[string]Outcome // failed fetches beside a cached policy, by domain
 }
 
-// A cachedRecord is the text of a TLSRPT record, "" if there is none or it is unknown.
+// A cachedRecord is the answer of [LookupRecord].
 type cachedRecord struct {
-	text    string
-	unknown bool
-	until   time.Time
+	*Record
+	err   error
+	until time.Time
 }
 
 // NewDatagrams returns Datagrams to the socket at path, of at most 107 octets. The socket
@@ -71,7 +60,7 @@ func NewDatagrams(path string, resolver mtasts.Resolver) (*Datagrams, error) {
 		return nil, fmt.Errorf("tlsrpt: NewDatagrams needs a resolver and a path of 1 to %d octets: %+.120q", maxSocketPath, path)
 	}
 	d := &Datagrams{path: path, resolver: resolver, records: cache.NewLRU[cachedRecord](maxRecords),
-		waiting: make(chan Outcome, maxWaiting), pending: make(map[string]Outcome)}
+		waiting: make(chan Outcome, maxWaiting)}
 	d.ctx, d.cancel = context.WithCancel(context.Background())
 	for range maxLookups {
 		d.workers.Go(func() {
@@ -83,22 +72,11 @@ func NewDatagrams(path string, resolver mtasts.Resolver) (*Datagrams, error) {
 	return d, nil
 }
 
-// Report is [Collector.Report]. A failure to fetch a policy while one is cached goes with
-// the next session of the domain, for a datagram stands for a session.
+// Report is [Collector.Report]. A datagram stands for a session, so there is none about a
+// failure to fetch a policy while one is cached.
 func (d *Datagrams) Report(e mtasts.Event) {
-	o, session, ok := outcomeOf(&e)
-	switch {
-	case !ok:
-	case session:
+	if o, ok := outcomeOf(&e); ok && !o.noSession {
 		d.queue(o)
-	default:
-		d.mu.Lock()
-		defer d.mu.Unlock()
-		if _, there := d.pending[o.Domain]; !there && len(d.pending) >= maxPending {
-			d.dropped.Add(1)
-			return
-		}
-		d.pending[o.Domain] = o
 	}
 }
 
@@ -111,8 +89,22 @@ func (d *Datagrams) Add(o Outcome) error {
 	return err
 }
 
-// Dropped is how many outcomes of domains that want reports, or may want them, could not be
-// sent.
+// queue never waits.
+func (d *Datagrams) queue(o Outcome) {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	if !d.closed {
+		select {
+		case d.waiting <- o:
+			return
+		default:
+		}
+	}
+	d.dropped.Add(1)
+}
+
+// Dropped is how many outcomes could not be sent, of domains that want reports or may want
+// them.
 func (d *Datagrams) Dropped() uint64 { return d.dropped.Load() }
 
 // Close sends what waits, as far as that needs no more look-ups. Outcomes that come later
@@ -128,60 +120,31 @@ func (d *Datagrams) Close() {
 	d.workers.Wait()
 }
 
-// queue never waits.
-func (d *Datagrams) queue(o Outcome) {
-	if r, known := d.records.Get(o.Domain); known && r.text == "" && r.until.After(time.Now()) {
-		d.skip(r)
-		return
-	}
-	d.mu.RLock()
-	defer d.mu.RUnlock()
-	if !d.closed {
-		select {
-		case d.waiting <- o:
-			return
-		default:
-		}
-	}
-	d.dropped.Add(1)
-}
-
-// skip counts an outcome that is not sent because of r.
-func (d *Datagrams) skip(r cachedRecord) {
-	if r.unknown {
-		d.dropped.Add(1)
-	}
-}
-
 // send sends an outcome if its domain has a record.
 func (d *Datagrams) send(o *Outcome) {
-	r, known := d.records.Get(o.Domain)
-	if now := time.Now(); !known || !r.until.After(now) || r.until.After(now.Add(recordLife)) {
-		record, err := LookupRecord(d.ctx, d.resolver, o.Domain)
-		switch {
-		case err == nil:
-			r = cachedRecord{text: record.Raw, until: now.Add(recordLife)}
-		case isFinal(err):
-			r = cachedRecord{until: now.Add(recordLife)}
-		default:
-			r = cachedRecord{unknown: true, until: now.Add(failureLife)}
-		}
-		d.records.Add(o.Domain, r, 1+len(r.text)>>10)
-	}
-	if r.text == "" {
-		d.skip(r)
+	r := d.record(o.Domain)
+	if isFinal(r.err) {
 		return
 	}
-	outcomes := []*Outcome{o}
-	d.mu.Lock()
-	if fetch, ok := d.pending[o.Domain]; ok && o.Type == TypeSTS {
-		outcomes = append(outcomes, &fetch)
-		delete(d.pending, o.Domain)
-	}
-	d.mu.Unlock()
-	if d.write(datagramOf(r.text, outcomes)) != nil {
+	if r.err != nil || d.write(datagramOf(r.Raw, o)) != nil {
 		d.dropped.Add(1)
 	}
+}
+
+// record returns the record of a domain, which it caches.
+func (d *Datagrams) record(domain string) cachedRecord {
+	now := time.Now()
+	r, ok := d.records.Get(domain)
+	if ok && now.Before(r.until) {
+		return r
+	}
+	record, err := LookupRecord(d.ctx, d.resolver, domain)
+	r = cachedRecord{record, err, now.Add(recordLife)}
+	if err != nil && !isFinal(err) {
+		r.until = now.Add(failureLife)
+	}
+	d.records.Add(domain, r, 1)
+	return r
 }
 
 // write sends one datagram, whole or not at all, to the socket that is at path now.
@@ -226,10 +189,8 @@ type (
 // resultCodes are in the order of results.
 var resultCodes = [len(results)]int{201, 202, 204, 203, 205, 304, 305, 306, 301, 302, 303}
 
-// datagramOf is the datagram about the first of outcomes, a session, and about failures of
-// its policy.
-func datagramOf(record string, outcomes []*Outcome) []byte {
-	o := outcomes[0]
+// datagramOf is the datagram about a session.
+func datagramOf(record string, o *Outcome) []byte {
 	p := datagramPolicy{Type: 9, Domain: o.PolicyDomain, Text: lines(o.Policy)}
 	switch o.Type {
 	case TypeTLSA:
@@ -238,15 +199,10 @@ func datagramOf(record string, outcomes []*Outcome) []byte {
 		p.Type, p.MXHosts = 2, patterns(o.Policy)
 	}
 	if o.Result != "" {
-		p.Failed = 1
+		p.Number, p.Failed = 1, 1
+		p.Details = []datagramFailure{{resultCodes[slices.Index(results[:], o.Result)],
+			o.Local.WithZone(""), plain(o.MX), plain(o.HELO), o.Remote.WithZone(""), plain(o.Reason)}}
 	}
-	for _, f := range outcomes {
-		if f.Result != "" {
-			p.Details = append(p.Details, datagramFailure{resultCodes[slices.Index(results[:], f.Result)],
-				f.Local.WithZone(""), plain(f.MX), plain(f.HELO), f.Remote.WithZone(""), plain(f.Reason)})
-		}
-	}
-	p.Number = len(p.Details)
 	b, _ := json.Marshal(datagram{"1", o.Domain, record, []datagramPolicy{p}}) // does not fail
 	return b
 }

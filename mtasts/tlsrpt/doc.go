@@ -12,13 +12,6 @@
 //
 // [Datagrams] take the place of a Collector where sys4's tlsrpt-reporter runs.
 //
-// # What the operator does
-//
-//   - The domain of [Options].Contact needs a DKIM key. Its record need not, but may, say
-//     "s=tlsrpt" (RFC 8460, Section 3). Sign with it, by Options.Sign or in SendMail.
-//   - SendMail sends by [mtasts.NoPolicy]: reports are neither held back nor counted.
-//   - Options.Log and [Collector.Stats] say what is dropped, and why.
-//
 // # What is counted
 //
 //   - A session under an MTA-STS policy, once, with the policy's lines as published.
@@ -36,9 +29,9 @@
 //
 // # What is sent
 //
-// A domain gets one report for a day. It is due on the following day between 00:15 and 20:15
-// UTC, at a moment that depends on the domain and the contact. Each destination in
-// the domain's record gets it, and is tried for 24 hours.
+// A domain gets a report about a day on the following day, between 00:15 and 20:15 UTC, at a
+// moment that depends on the domain and the contact. Each destination in the domain's record
+// gets it, and is tried for 24 hours. One that refuses for good is left alone for a week.
 //
 // Each try is stored before it begins. If the process ends before the answer is known, the
 // report is not sent again: it may be lost, and [Stats].Unconfirmed counts it. A receiver
@@ -48,11 +41,10 @@
 //
 //   - A kill loses the outcomes of the last five seconds, and of as long as a write takes.
 //   - At most 60 KiB are kept about a domain and day. Beyond that, policies are counted
-//     without their lines, and failures by result alone.
-//   - Memory holds at most 400,000 keys of the current day. Outcomes of a domain for which
-//     there is no room are dropped and counted.
-//   - Outcomes for a day whose report has been tried, because the clock was set back, are
-//     dropped and counted; so are those of days that are over for more than eight days or
-//     lie more than one ahead.
-//   - A Collector has its store to itself. Relays of one organization report each for itself.
+//     without their lines, and failures without details.
+//   - Memory holds at most 256 MiB: the current day, and the reports that are not sent yet.
+//     Outcomes of a domain for which there is no room are dropped and counted.
+//   - If the clock is set back, outcomes of a day whose report is being tried are dropped and
+//     counted. Those that come later get a report of their own.
+//   - A report about a day to come, because the clock was ahead, waits for that day.
 package tlsrpt

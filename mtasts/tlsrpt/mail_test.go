@@ -202,7 +202,7 @@ func FuzzMail(f *testing.F) {
 			checkText(t, err.Error())
 		}
 		// Any address that a record gives can be mailed to.
-		record, err := tlsrpt.ParseRecord("v=TLSRPTv1; rua=mailto:" + uri.ReplaceAllString(to, "%2B"))
+		record, err := tlsrpt.FindRecord([]string{"v=TLSRPTv1; rua=mailto:" + uri.ReplaceAllString(to, "%2B")})
 		if err != nil || record.RUA[0].Address == "" {
 			return
 		}

@@ -152,7 +152,7 @@ func TestEventsThatAreNoOutcomesAreNotCounted(t *testing.T) {
 	} {
 		c.Report(e)
 	}
-	if s := c.Stats(); s.Outcomes != 0 || s.Keys != 0 {
+	if s := c.Stats(); s.Outcomes != 0 || s.Memory != 0 {
 		t.Errorf("counted: %+v", s)
 	}
 }

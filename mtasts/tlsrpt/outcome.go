@@ -33,6 +33,8 @@ type Outcome struct {
 	// failure-reason-code.
 	Result mtasts.Result
 	Reason string
+
+	noSession bool // but the failure of a policy alone: it is among the details, not in the sums
 }
 
 // results are the result types of RFC 8460, Section 4.3, in the order of its registry.
@@ -65,11 +67,10 @@ func (o *Outcome) check() (err error) {
 	return nil
 }
 
-// outcomeOf is what a report says about an event; ok is false if that is nothing. A
-// session is counted; what is none, a failure of the policy alone, is a detail only.
-func outcomeOf(e *mtasts.Event) (o Outcome, session, ok bool) {
+// outcomeOf returns what a report says about an event; ok is false if that is nothing.
+func outcomeOf(e *mtasts.Event) (o Outcome, ok bool) {
 	if e.Policy == nil {
-		return o, false, false
+		return o, false
 	}
 	o = Outcome{Domain: e.Domain, PolicyDomain: e.Domain, Type: TypeSTS, MX: e.MX, HELO: e.HELO,
 		Local: e.Local, Remote: e.Remote, Result: e.Result, Reason: e.Reason}
@@ -89,17 +90,16 @@ func outcomeOf(e *mtasts.Event) (o Outcome, session, ok bool) {
 		// RFC 8461, Section 6: reported "when a valid policy exists in the policy cache".
 		// Without one, the attempts say so.
 		if !isPolicyFailure(e.Result) {
-			return o, false, false
+			return o, false
 		}
-		o.Policy = e.Policy.Text
-		return o, false, true
+		o.Policy, o.noSession = e.Policy.Text, true
 	default:
-		return o, false, false
+		return o, false
 	}
 	if o.Result != "" && !slices.Contains(results[:], o.Result) { // of an Event made by hand
 		o.Result = mtasts.ResultValidationFailure
 	}
-	return o, true, true
+	return o, true
 }
 
 func isPolicyFailure(r mtasts.Result) bool { return strings.HasPrefix(string(r), "sts-") }

@@ -25,6 +25,11 @@ var (
 	ErrInvalidRecord = errors.New("invalid TLSRPT record")
 )
 
+// isFinal reports whether an error of LookupRecord means that the domain gets no reports.
+func isFinal(err error) bool {
+	return errors.Is(err, ErrNoRecord) || errors.Is(err, ErrManyRecords) || errors.Is(err, ErrInvalidRecord)
+}
+
 // A Record is the TLSRPT policy of a domain (RFC 8460, Section 3).
 type Record struct {
 	// RUA holds the destinations in the order of the record, each once: at least one
@@ -53,15 +58,6 @@ func (u URI) String() string {
 		return u.URL
 	}
 	return "mailto:" + url.PathEscape(u.Address)
-}
-
-// String returns a record with the same destinations.
-func (r *Record) String() string {
-	var uris []string
-	for _, u := range r.RUA {
-		uris = append(uris, u.String())
-	}
-	return "v=TLSRPTv1; rua=" + strings.Join(uris, ",")
 }
 
 // LookupRecord looks up the record of domain, at "_smtp._tls" below it. An error that
@@ -96,8 +92,15 @@ func lookup(ctx context.Context, resolver mtasts.Resolver, label, domain string)
 }
 
 // FindRecord picks the one TLSRPT record among the TXT records of a name, each with its
-// character-strings already joined, and parses it. A record above 4 KiB is invalid. The
-// error wraps [ErrNoRecord], [ErrManyRecords] or [ErrInvalidRecord].
+// character-strings already joined, and parses it by the grammar of RFC 8460, Section 3. A
+// record above 4 KiB is invalid. Unknown fields are skipped if they are well formed. Where there
+// are several rua fields, all count. The error wraps [ErrNoRecord], [ErrManyRecords] or
+// [ErrInvalidRecord].
+//
+// Of a mailto: URI only the addresses count: header fields ("?subject=...") are ignored,
+// because Section 5.3 says what the header holds. A comma between addresses is encoded as
+// "%2C". An address whose local part is quoted or not in ASCII is an error, and so is a URI
+// without a scheme.
 func FindRecord(txts []string) (*Record, error) {
 	// RFC 8460, Section 3: records that do not begin with "v=TLSRPTv1;" are discarded,
 	// then exactly one must be left.
@@ -107,22 +110,12 @@ func FindRecord(txts []string) (*Record, error) {
 		return nil, ErrNoRecord
 	case len(ours) > 1:
 		return nil, ErrManyRecords
-	case len(ours[0]) > 4<<10:
-		return invalid("is longer than 4 KiB", ours[0])
 	}
-	return ParseRecord(ours[0])
-}
-
-// ParseRecord parses one TXT record by the grammar of RFC 8460, Section 3. Unknown fields
-// are skipped if they are well formed. Where there are several rua fields, all count. Any
-// error wraps [ErrInvalidRecord].
-//
-// Of a mailto: URI only the addresses count: header fields ("?subject=...") are ignored,
-// because Section 5.3 says what the header holds. A comma between addresses is encoded as
-// "%2C". An address whose local part is quoted or not in ASCII is an error, and so is a URI
-// without a scheme.
-func ParseRecord(txt string) (*Record, error) {
-	if !recordForm.MatchString(txt) {
+	txt := ours[0]
+	switch {
+	case len(txt) > 4<<10:
+		return invalid("is longer than 4 KiB", txt)
+	case !recordForm.MatchString(txt):
 		return invalid(`is not of the form "v=TLSRPTv1; name=value; name=value"`, txt)
 	}
 	r := &Record{Raw: txt}
@@ -169,29 +162,23 @@ const (
 // parseURI returns the destinations of one URI, none if its scheme is not supported, or
 // says what is wrong with it.
 func parseURI(s string) (uris []URI, problem string) {
-	scheme, rest, found := strings.Cut(s, ":")
+	u, err := url.Parse(s)
 	switch {
-	case !found:
+	case !strings.Contains(s, ":"):
 		return nil, `has a URI without a scheme, such as "mailto:" or "https:",`
-	case !uriForm.MatchString(s):
+	case err != nil || !uriForm.MatchString(s):
 		return nil, `has a malformed URI ("!" is to be encoded as "%21")`
-	}
-	switch strings.ToLower(scheme) { // RFC 3986, Section 3.1
-	case "mailto":
-		if end := strings.IndexAny(rest, "?#"); end >= 0 {
-			rest = rest[:end]
-		}
-		list, err := url.PathUnescape(rest)
+	case u.Scheme == "mailto":
+		list, _ := url.PathUnescape(u.Opaque) // uriForm has checked the encoding
 		for text := range strings.SplitSeq(list, ",") {
 			addr := parseAddress(text)
-			if addr == "" || err != nil || strings.HasPrefix(rest, "//") { // "//" begins a host
+			if addr == "" {
 				return nil, "has a mailto: URI without a usable address"
 			}
 			uris = append(uris, URI{Address: addr})
 		}
-	case "https":
-		u, err := url.Parse(s)
-		if err != nil || u.User != nil || u.Hostname() == "" {
+	case u.Scheme == "https":
+		if u.User != nil || u.Hostname() == "" {
 			return nil, "has an https: URI without a usable host"
 		}
 		uris = []URI{{URL: s}}

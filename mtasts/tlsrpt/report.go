@@ -11,7 +11,6 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/mtasts/go-mtasts/internal/sts"
 	"github.com/mtasts/go-mtasts/mtasts"
 )
 
@@ -40,7 +39,7 @@ const MediaTypeGzip = "application/tlsrpt+gzip"
 // level are always there, and what is empty below them is left out.
 //
 // Strings may hold anything. What I-JSON forbids is replaced by U+FFFD (RFC 7493, Section
-// 2.1). Strings are cut at 1 KiB, but for the lines of a policy.
+// 2.1).
 type Report struct {
 	OrganizationName string         `json:"organization-name"`
 	DateRange        DateRange      `json:"date-range"`
@@ -61,11 +60,10 @@ type DateRange struct {
 type PolicyReport struct {
 	Type PolicyType
 	// Text is the policy-string: the lines of an MTA-STS policy as published, or one
-	// string for each TLSA record (RFC 8460, Section 4.5). Lines beyond 64 KiB in all
-	// are left out; no policy file is larger.
+	// string for each TLSA record (RFC 8460, Section 4.5).
 	Text    []string
 	Domain  string   // policy domain, as A-labels
-	MXHosts []string // mx patterns of an MTA-STS policy, bounded as Text is
+	MXHosts []string // mx patterns of an MTA-STS policy
 
 	Successes, Failures uint64 // sessions
 	Details             []FailureDetail
@@ -89,7 +87,6 @@ type FailureDetail struct {
 // MarshalJSON implements [json.Marshaler].
 func (r Report) MarshalJSON() ([]byte, error) {
 	type plain Report
-	cut(&r.OrganizationName, &r.ContactInfo, &r.ReportID)
 	r.DateRange.Start = r.DateRange.Start.UTC().Truncate(time.Second)
 	r.DateRange.End = r.DateRange.End.UTC().Truncate(time.Second)
 	r.Policies = append([]PolicyReport{}, r.Policies...) // never null
@@ -109,40 +106,22 @@ func (p PolicyReport) MarshalJSON() ([]byte, error) {
 		Successes uint64 `json:"total-successful-session-count"`
 		Failures  uint64 `json:"total-failure-session-count"`
 	}
-	cut((*string)(&p.Type), &p.Domain)
 	return json.Marshal(struct {
 		Policy  policy          `json:"policy"`
 		Summary summary         `json:"summary"`
 		Details []FailureDetail `json:"failure-details,omitempty"`
-	}{policy{p.Type, cutLines(p.Text), p.Domain, cutLines(p.MXHosts)}, summary{p.Successes, p.Failures}, p.Details})
+	}{policy{p.Type, p.Text, p.Domain, p.MXHosts}, summary{p.Successes, p.Failures}, p.Details})
 }
 
 // MarshalJSON implements [json.Marshaler].
 func (d FailureDetail) MarshalJSON() ([]byte, error) {
 	type plain FailureDetail
-	cut((*string)(&d.Result), &d.ReceivingMX, &d.ReceivingHELO, &d.AdditionalInformation, &d.Reason)
 	if !d.SendingMTAIP.IsValid() {
 		d.SendingMTAIP = netip.IPv6Unspecified()
 	}
 	d.SendingMTAIP = d.SendingMTAIP.Unmap().WithZone("")
 	d.ReceivingIP = d.ReceivingIP.Unmap().WithZone("")
 	return json.Marshal(plain(d))
-}
-
-func cut(texts ...*string) {
-	for _, s := range texts {
-		*s = (*s)[:min(len(*s), 1<<10)]
-	}
-}
-
-func cutLines(lines []string) []string {
-	room := sts.MaxPolicySize + 1 // the last line may end without LF
-	for i, line := range lines {
-		if room -= len(line) + 1; room < 0 {
-			return lines[:i]
-		}
-	}
-	return lines
 }
 
 // iJSON replaces a noncharacter. Octets that are not UTF-8 are replaced by [json.Marshal].

@@ -130,27 +130,6 @@ func TestTimesAreWholeSecondsOfUTC(t *testing.T) {
 	}
 }
 
-// A policy file of 64 KiB, the largest that is fetched, is reported in full.
-func TestPolicyLinesAreNeverCut(t *testing.T) {
-	lines := make([]string, 1024)
-	for i := range lines {
-		lines[i] = strings.Repeat("x", 63) // and an LF
-	}
-	for _, long := range [][]string{lines, {strings.Repeat("x", 64<<10)}} {
-		for more, want := range map[int]int{0: len(long), 1: len(long), 2: len(long)} {
-			text := append(long[:len(long):len(long)], make([]string, more)...)
-			r, err := json.Marshal(tlsrpt.Report{Policies: []tlsrpt.PolicyReport{{Text: text, MXHosts: text}}})
-			if err != nil {
-				t.Fatal(err)
-			}
-			p := read(t, r).Policies[0]
-			if max(len(p.Text), len(p.MXHosts)) > want+1 || !reflect.DeepEqual(p.Text[:want], long) || !reflect.DeepEqual(p.MXHosts[:want], long) {
-				t.Errorf("%d lines: %d and %d are left", len(text), len(p.Text), len(p.MXHosts))
-			}
-		}
-	}
-}
-
 // RFC 8460, Section 5.1: the example, and the grammar.
 func TestFilename(t *testing.T) {
 	r := &tlsrpt.Report{ReportID: "0.0-1@", DateRange: tlsrpt.DateRange{Start: time.Unix(1470013207, 0), End: time.Unix(1470186007, 0)}}
@@ -182,14 +161,14 @@ func gunzip(t *testing.T, data []byte) []byte {
 
 // meaning is what a reader should make of a report.
 func meaning(r *tlsrpt.Report) readReport {
-	out := readReport{Organization: short(r.OrganizationName), Contact: short(r.ContactInfo), ID: short(r.ReportID),
+	out := readReport{Organization: characters(r.OrganizationName), Contact: characters(r.ContactInfo), ID: characters(r.ReportID),
 		Start: time.Unix(r.DateRange.Start.Unix(), 0).UTC(), End: time.Unix(r.DateRange.End.Unix(), 0).UTC()}
 	for _, p := range r.Policies {
-		q := readPolicy{Type: short(string(p.Type)), Domain: short(p.Domain), Text: all(p.Text), MXHosts: all(p.MXHosts),
+		q := readPolicy{Type: characters(string(p.Type)), Domain: characters(p.Domain), Text: all(p.Text), MXHosts: all(p.MXHosts),
 			Successes: p.Successes, Failures: p.Failures}
 		for _, d := range p.Details {
-			e := readDetail{Result: short(string(d.Result)), MX: short(d.ReceivingMX), HELO: short(d.ReceivingHELO),
-				Information: short(d.AdditionalInformation), Reason: short(d.Reason), Count: d.Count,
+			e := readDetail{Result: characters(string(d.Result)), MX: characters(d.ReceivingMX), HELO: characters(d.ReceivingHELO),
+				Information: characters(d.AdditionalInformation), Reason: characters(d.Reason), Count: d.Count,
 				SendingIP: d.SendingMTAIP.Unmap().WithZone(""), ReceivingIP: d.ReceivingIP.Unmap().WithZone("")}
 			if !d.SendingMTAIP.IsValid() {
 				e.SendingIP = netip.IPv6Unspecified()
@@ -199,13 +178,6 @@ func meaning(r *tlsrpt.Report) readReport {
 		out.Policies = append(out.Policies, q)
 	}
 	return out
-}
-
-func short(s string) string {
-	if len(s) > 1024 {
-		s = s[:1024]
-	}
-	return characters(s)
 }
 
 func all(lines []string) (out []string) {

@@ -2,135 +2,83 @@ package tlsrpt
 
 import (
 	"context"
-	"strings"
+	"crypto/sha256"
+	"encoding/binary"
 	"sync"
 	"time"
-
-	"github.com/mtasts/go-mtasts/cache"
 )
 
 const (
-	// minWalk and maxWalk bound the time between two walks through the store. The clock
-	// may be set, so no wait is long.
-	minWalk = time.Minute
-	maxWalk = 15 * time.Minute
-
-	// maxSending bounds the reports that are being sent. A receiver that is silent holds
-	// up one for some minutes.
-	maxSending = 64
-
-	// grace is how long they have to come to an end when Run ends.
-	grace = 5 * time.Second
-
-	// scanBatch is how many entries are read from the store at a time.
-	scanBatch = 100
+	checkInterval = 5 * time.Minute // between two searches for reports that are due
+	maxSending    = 64              // at a time; a silent receiver holds one up for minutes
+	grace         = 5 * time.Second // for the reports that are being sent when Run ends
 )
 
-// Run sends the reports about the days that are over, until ctx ends or the Collector is
-// closed. Each is due at a random moment of the following day, and is tried for 24 hours;
-// then it is dropped. Run is to run once per store. It returns the cause of the end of ctx.
+// Run sends the reports about the days that are over, until ctx ends or the Collector is closed.
+// It returns the cause of the end of ctx. A second call waits for the end of the first.
 func (c *Collector) Run(ctx context.Context) error {
-	c.mu.Lock()
-	if c.closed {
-		c.mu.Unlock()
-		return context.Cause(c.ctx)
+	c.running <- struct{}{}
+	defer func() { <-c.running }()
+	if err := c.ctx.Err(); err != nil {
+		return err
 	}
-	c.work.Add(1) // Close waits, for the store is in use
-	c.mu.Unlock()
-	defer c.work.Done()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(c.ctx, cancel)()
-	sending, end := context.WithCancel(context.WithoutCancel(ctx))
-	defer end()
-	defer context.AfterFunc(ctx, func() { time.AfterFunc(grace, end) })()
-
-	var workers sync.WaitGroup
-	defer workers.Wait()
-	places, underWay := make(chan struct{}, maxSending), sync.Map{}
-	send := func(base string) {
-		if _, twice := underWay.LoadOrStore(base, true); twice {
-			return
-		}
-		places <- struct{}{} // comes free within minutes
-		workers.Go(func() {
-			c.send(sending, base)
-			underWay.Delete(base)
-			<-places
-		})
-	}
 	for {
-		_ = c.flush() // which drops the days before from memory
-		next := c.walk(ctx, send)
+		c.sendDue(ctx)
 		select {
-		case <-time.After(min(max(time.Until(next), minWalk), maxWalk)):
+		case <-time.After(checkInterval):
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
 	}
 }
 
-// walk calls send for the reports that are due, removes what is too old, and returns when
-// the next report is due.
-func (c *Collector) walk(ctx context.Context, send func(base string)) (next time.Time) {
+// sendDue sends the reports that are due.
+func (c *Collector) sendDue(ctx context.Context) {
+	sending, end := context.WithCancel(context.WithoutCancel(ctx))
+	defer end()
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(grace, end) })()
+	var work sync.WaitGroup
+	defer work.Wait()
+	places := make(chan struct{}, maxSending)
+	for _, e := range c.due() {
+		if places <- struct{}{}; ctx.Err() != nil {
+			return
+		}
+		work.Go(func() {
+			c.send(sending, e)
+			<-places
+		})
+	}
+}
+
+// due returns the entries whose reports are due.
+func (c *Collector) due() (due []*entry) {
 	now := time.Now()
-	today := dayOf(now)
-	next = now.Add(maxWalk)
-	later := func(t time.Time) bool {
-		if !t.After(now) || t.Sub(now) > 2*24*time.Hour { // the clock has been set back
-			return false
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for day, entries := range c.days {
+		if day >= dayOf(now) { // None of them is due, and they may be many.
+			continue
 		}
-		if t.Before(next) {
-			next = t
-		}
-		return true
-	}
-	for after := ""; ctx.Err() == nil; {
-		batch, cancel := context.WithTimeout(ctx, storeLimit)
-		keys, values, err := c.store.Scan(batch, after, scanBatch)
-		cancel()
-		if err != nil && ctx.Err() == nil {
-			c.log.Error("tlsrpt: some of what was counted cannot be read", "error", err)
-		}
-		if len(keys) == 0 {
-			break
-		}
-		for i, key := range keys {
-			after = key
-			day, base, ok := splitKey(key)
-			switch {
-			case !ok:
-				if strings.HasPrefix(key, refusedPrefix) && !refuses(values[i]) {
-					c.save(ctx, cache.Change{Key: key})
-				}
-				continue
-			case day < today-keepDays || day > today+1:
-				e, err := decode(key, values[i])
-				if !c.save(ctx, cache.Change{Key: key}) || len(values[i]) == 0 {
-					continue
-				}
-				if err != nil {
-					c.log.Error("tlsrpt: what was counted cannot be read, and is lost", "error", err)
-				} else {
-					c.drop(e, "their day is long over, or far ahead")
-				}
-				continue
+		for _, e := range entries {
+			if !e.Next.After(now) {
+				due = append(due, e)
 			}
-			if day >= today {
-				after = dayKey(today + 2) // before all keys of that day
-				break
-			}
-			if later(dueAt(base, day)) { // and the rest of the day is due even later
-				after = dayKey(day + 1)
-				break
-			}
-			if key == base {
-				if e, err := decode(key, values[i]); err != nil || later(e.Sending.Next) {
-					continue // of an empty value there is an error
-				}
-			}
-			send(base)
 		}
 	}
-	return next
+	return due
+}
+
+// dueAt is when a report is first sent, spread over most of the following day (RFC 8460,
+// Section 4.1: "delivered after some delay"). The contact is part of it, so that not all
+// senders send at one moment. The day is not: a domain gets its reports at the same time each
+// day.
+func (c *Collector) dueAt(day int64, domain string) time.Time {
+	const first, span = 15 * time.Minute, 20 * time.Hour
+	hash := sha256.Sum256([]byte(c.opts.Contact + " " + domain))
+	part := time.Duration(binary.BigEndian.Uint16(hash[:]))
+	return startOf(day + 1).Add(first + span*part>>16)
 }

@@ -1,0 +1,83 @@
+package tlsrpt
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/textproto"
+	"time"
+
+	"github.com/mtasts/go-mtasts/internal/fetch"
+)
+
+const sendLimit = time.Minute // for a delivery to one destination
+
+// deliver hands a report to one destination.
+func (c *Collector) deliver(ctx context.Context, r *Report, domain string, to URI) error {
+	ctx, cancel := context.WithTimeout(ctx, sendLimit)
+	defer cancel()
+	if to.URL != "" {
+		body, err := r.Gzip()
+		if err != nil {
+			return err
+		}
+		return c.post(ctx, to.URL, body)
+	}
+	message, err := r.Mail(c.opts.From, to.Address, domain)
+	if err == nil && c.opts.Sign != nil {
+		message, err = c.opts.Sign(message)
+	}
+	if err != nil {
+		return err
+	}
+	return c.opts.SendMail(ctx, c.opts.From, to.Address, message)
+}
+
+// post posts a report (RFC 8460, Section 5.4).
+func (c *Collector) post(ctx context.Context, url string, body []byte) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(body))
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Content-Type", MediaTypeGzip)
+	resp, err := c.client.Do(req)
+	if err != nil {
+		return err
+	}
+	resp.Body.Close()             // unread, for the status says it all
+	if resp.StatusCode/100 != 2 { // "typically a 200 or 201"
+		return statusError(resp.StatusCode)
+	}
+	return nil
+}
+
+// newHTTPClient returns a client that verifies its peer, follows no redirect, dials only
+// addresses that opts allow, and keeps no connection.
+func newHTTPClient(opts *Options) *http.Client {
+	return &http.Client{
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		Transport: &http.Transport{
+			DialContext:            fetch.DialContext(opts.AllowNets, opts.Resolver),
+			TLSClientConfig:        &tls.Config{RootCAs: opts.RootCAs, MinVersion: tls.VersionTLS12},
+			DisableKeepAlives:      true,
+			MaxResponseHeaderBytes: 64 << 10,
+		},
+	}
+}
+
+// A statusError is the status of an answer that is none of success.
+type statusError int
+
+func (e statusError) Error() string { return fmt.Sprintf("the status is %d", int(e)) }
+
+// isRefusal reports whether a destination refuses reports for good.
+func isRefusal(err error) bool {
+	if status, ok := errors.AsType[statusError](err); ok {
+		return status/100 == 4 && status != http.StatusRequestTimeout && status != http.StatusTooManyRequests
+	}
+	reply, ok := errors.AsType[*textproto.Error](err)
+	return ok && reply.Code/100 == 5
+}
