@@ -188,7 +188,7 @@ func notADomain(domain string, err error) (*Policy, error) {
 }
 
 // NoPolicy returns a policy of mode none without a look-up. It is for messages to which no
-// policy applies: those with the header field "TLS-Required: No" (RFC 8689, Section 5),
+// policy applies: those with the header field "TLS-Required: No" (RFC 8689, Section 3),
 // reports about TLS (RFC 8460, Section 3), and mail within one's own network.
 func NoPolicy(domain string) *Policy {
 	if name, err := sts.PolicyDomain(domain); err == nil {

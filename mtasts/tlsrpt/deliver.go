@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/textproto"
 	"time"
 
 	"github.com/mtasts/go-mtasts/internal/fetch"
@@ -73,11 +72,14 @@ type statusError int
 
 func (e statusError) Error() string { return fmt.Sprintf("the status is %d", int(e)) }
 
+// ErrRefused is for Options.SendMail: the address refuses reports for good, with a 5xx reply to
+// RCPT or DATA. Any other 5xx reply is about the host, and not about the address.
+var ErrRefused = errors.New("the address takes no reports")
+
 // isRefusal reports whether a destination refuses reports for good.
 func isRefusal(err error) bool {
 	if status, ok := errors.AsType[statusError](err); ok {
 		return status/100 == 4 && status != http.StatusRequestTimeout && status != http.StatusTooManyRequests
 	}
-	reply, ok := errors.AsType[*textproto.Error](err)
-	return ok && reply.Code/100 == 5
+	return errors.Is(err, ErrRefused)
 }

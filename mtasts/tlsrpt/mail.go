@@ -52,7 +52,7 @@ func (r *Report) Mail(from, to, domain string) ([]byte, error) {
 
 // message is a report up to its data. "=_" stands in no line of the text and in no base64,
 // so the boundary need not be random. TLS-Required: the report is delivered whatever ails
-// the receiver's TLS (RFC 8460, Section 3; RFC 8689, Section 5). Auto-Submitted: no vacation
+// the receiver's TLS (RFC 8460, Section 3; RFC 8689, Section 3). Auto-Submitted: no vacation
 // notice answers it (RFC 3834, Section 5).
 const message = `From: <%[1]s>
 To: <%[2]s>

@@ -4,10 +4,10 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"net/smtp"
-	"net/textproto"
 	"slices"
 	"sync"
 	"testing"
@@ -166,8 +166,8 @@ func (s httpStatus) Error() string { return http.StatusText(int(s)) }
 // The ways in which a destination does not take a report.
 func silent(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }
 func dead(context.Context) error       { return errors.New("connection refused") }
-func never(context.Context) error      { return &textproto.Error{Code: 550, Msg: "5.1.1 no such user"} }
-func notNow(context.Context) error     { return &textproto.Error{Code: 451, Msg: "4.2.0 later"} }
+func never(context.Context) error      { return fmt.Errorf("%w: 550 5.1.1 no such user", tlsrpt.ErrRefused) }
+func notNow(context.Context) error     { return errors.New("451 4.2.0 later") }
 
 // wants publishes a TLSRPT record.
 func (r *rig) wants(domain, rua string) {
