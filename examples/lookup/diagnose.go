@@ -84,7 +84,7 @@ func (p *program) inquiry(ctx context.Context, c *config) (*inquiry, error) {
 			q.domains = append(q.domains, name)
 			continue
 		}
-		list, err := readList(p.stdin)
+		list, err := readInput(ctx, p.stdin)
 		if err != nil {
 			return nil, fmt.Errorf("standard input: %w", err)
 		}

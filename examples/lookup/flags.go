@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"crypto/x509"
 	"errors"
 	"flag"
@@ -127,6 +128,26 @@ func readRoots(file string) (*x509.CertPool, error) {
 		return nil, fmt.Errorf("%s holds no certificate in PEM form", file)
 	}
 	return pool, nil
+}
+
+// readInput reads a list from standard input, and ends with ctx: a terminal may have nobody
+// who types.
+func readInput(ctx context.Context, r io.Reader) ([]string, error) {
+	type result struct {
+		names []string
+		err   error
+	}
+	done := make(chan result, 1)
+	go func() {
+		names, err := readList(r)
+		done <- result{names, err}
+	}()
+	select {
+	case r := <-done:
+		return r.names, r.err
+	case <-ctx.Done():
+		return nil, errInterrupted
+	}
 }
 
 // readList reads one domain a line. White space around it, empty lines, and what follows a #

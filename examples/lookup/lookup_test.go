@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -185,6 +186,23 @@ func TestInterrupted(t *testing.T) {
 		s.good("example.net")
 		if status, out, _ := s.lookup("example.com", "example.net"); status != exitUnknown {
 			t.Errorf("exit status %d, want %d\n%s", status, exitUnknown, out)
+		}
+	})
+}
+
+// Nobody types: standard input does not end.
+func TestInterruptedInput(t *testing.T) {
+	bubble(t, func(t *testing.T, s *stage) {
+		for _, args := range []string{"-", "warm -db @/new.db -"} {
+			r, w := io.Pipe()
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			s.context, s.input = ctx, r
+			status, out, log := s.lookup(strings.Fields(args)...)
+			if status != exitUnknown || out != "" || !strings.Contains(log, "interrupted") {
+				t.Errorf("%s: exit status %d\n%s%s", args, status, out, log)
+			}
+			cancel()
+			w.Close()
 		}
 	})
 }
