@@ -115,7 +115,8 @@ func (q *inquiry) report(ctx context.Context, domain string) *diagnose.Report {
 }
 
 // reports diagnoses the domains, several at once, and yields the reports in the order of the
-// domains. It calls done after each, in any order and concurrently.
+// domains, up to the first that was not asked when ctx ended. It calls done after each, in any
+// order and concurrently.
 func (q *inquiry) reports(ctx context.Context, done func(domain string)) iter.Seq[*diagnose.Report] {
 	return func(yield func(*diagnose.Report) bool) {
 		ctx, cancel := context.WithCancel(ctx)
@@ -134,13 +135,17 @@ func (q *inquiry) reports(ctx context.Context, done func(domain string)) iter.Se
 		for range min(maxDiagnoses, len(results)) {
 			work.Go(func() {
 				for i := range next {
+					if ctx.Err() != nil {
+						results[i] <- nil
+						continue
+					}
 					results[i] <- q.report(ctx, q.domains[i])
 					done(q.domains[i])
 				}
 			})
 		}
 		for _, result := range results {
-			if !yield(<-result) {
+			if r := <-result; r == nil || !yield(r) {
 				return
 			}
 		}

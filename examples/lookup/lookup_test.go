@@ -184,7 +184,10 @@ func TestInterrupted(t *testing.T) {
 		cancel()
 		s.context = ctx
 		s.good("example.net")
-		if status, out, _ := s.lookup("example.com", "example.net"); status != exitUnknown {
+		if status, out, _ := s.lookup("example.com", "example.net"); status != exitUnknown || strings.Contains(out, "example") {
+			t.Errorf("exit status %d, want %d\n%s", status, exitUnknown, out)
+		}
+		if status, out, _ := s.lookup("-json", "example.com", "example.net"); status != exitUnknown || out != "" {
 			t.Errorf("exit status %d, want %d\n%s", status, exitUnknown, out)
 		}
 	})
