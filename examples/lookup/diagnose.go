@@ -14,8 +14,13 @@ import (
 	"github.com/mtasts/go-mtasts/mtasts/diagnose"
 )
 
-// maxDiagnoses bounds the diagnoses under way.
-const maxDiagnoses = 16
+const (
+	// maxDiagnoses bounds the diagnoses under way.
+	maxDiagnoses = 16
+
+	// maxAhead bounds the reports that wait for that of an earlier domain, which is slow.
+	maxAhead = 256
+)
 
 // An inquiry is what is asked about domains.
 type inquiry struct {
@@ -123,29 +128,30 @@ func (q *inquiry) reports(ctx context.Context, done func(domain string)) iter.Se
 		var work sync.WaitGroup
 		defer work.Wait()
 		defer cancel()
-		results := make([]chan *diagnose.Report, len(q.domains))
-		for i := range results {
-			results[i] = make(chan *diagnose.Report, 1)
-		}
-		next := make(chan int, len(results))
-		for i := range results {
-			next <- i
-		}
-		close(next)
-		for range min(maxDiagnoses, len(results)) {
-			work.Go(func() {
-				for i := range next {
-					if ctx.Err() != nil {
-						results[i] <- nil
-						continue
-					}
-					results[i] <- q.report(ctx, q.domains[i])
-					done(q.domains[i])
+		queue := make(chan chan *diagnose.Report, maxAhead)
+		places := make(chan struct{}, maxDiagnoses)
+		work.Go(func() {
+			defer close(queue)
+			for _, domain := range q.domains {
+				places <- struct{}{} // each holder ends with ctx
+				if ctx.Err() != nil {
+					return
 				}
-			})
-		}
-		for _, result := range results {
-			if r := <-result; r == nil || !yield(r) {
+				result := make(chan *diagnose.Report, 1)
+				work.Go(func() {
+					result <- q.report(ctx, domain)
+					done(domain)
+					<-places
+				})
+				select {
+				case queue <- result:
+				case <-ctx.Done():
+					return
+				}
+			}
+		})
+		for result := range queue {
+			if !yield(<-result) {
 				return
 			}
 		}

@@ -12,6 +12,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -176,6 +177,29 @@ func TestBar(t *testing.T) {
 	if newBar(&screen{}, 4) != nil || newBar(nil, 4) != nil {
 		t.Error("a bar without a terminal")
 	}
+}
+
+// Reports that wait for that of a slow domain are bounded.
+func TestSlowFirstDomain(t *testing.T) {
+	bubble(t, func(t *testing.T, s *stage) {
+		s.DNS.Set("_mta-sts.slow.example", resolver.Records{Delay: 10 * time.Second})
+		q := &inquiry{opts: diagnose.Options{Resolver: s.DNS, Transport: s.Options().Transport, RootCAs: s.Roots()}}
+		q.domains = append(q.domains, "slow.example")
+		for i := range 5 * maxAhead {
+			q.domains = append(q.domains, fmt.Sprintf("d%d.example", i))
+		}
+		var ended atomic.Int64
+		var got []string
+		for r := range q.reports(t.Context(), func(string) { ended.Add(1) }) {
+			if n := ended.Load(); len(got) == 0 && n > 2*maxAhead {
+				t.Errorf("%d reports before the first", n)
+			}
+			got = append(got, r.Domain)
+		}
+		if !slices.Equal(got, q.domains) {
+			t.Errorf("%d reports, want %d in order", len(got), len(q.domains))
+		}
+	})
 }
 
 func TestInterrupted(t *testing.T) {
