@@ -19,8 +19,8 @@ const (
 	headerLimit    = 5 * time.Second
 	readLimit      = 10 * time.Second
 	writeLimit     = diagnosisLimit + 15*time.Second
-	idleLimit      = time.Minute
-	shutdownLimit  = 5 * time.Second // for the answers under way
+	idleLimit      = 10 * time.Second // idle connections are among the 256
+	shutdownLimit  = 5 * time.Second  // for the answers under way
 	maxHeader      = 8 << 10
 	maxConnections = 256
 	defaultListen  = "127.0.0.1:8460"
