@@ -59,9 +59,12 @@ func (p *program) diagnose(ctx context.Context, c *config) (int, error) {
 			return exitUnknown, err
 		}
 	}
-	if asTable {
-		err = bar.without(func() error { return p.writeTable(&t) })
-	}
+	err = bar.without(func() error {
+		if asTable {
+			return p.writeTable(&t)
+		}
+		return nil
+	})
 	if err == nil && c.html != "" {
 		if err = writeHTML(c.html, all, q.scenes); err != nil {
 			return exitUnknown, err

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"flag"
@@ -177,6 +178,22 @@ func TestBar(t *testing.T) {
 	if newBar(&screen{}, 4) != nil || newBar(nil, 4) != nil {
 		t.Error("a bar without a terminal")
 	}
+}
+
+// No bar stays behind what was printed.
+func TestBarIsCleared(t *testing.T) {
+	bubble(t, func(t *testing.T, s *stage) {
+		for range 200 {
+			var log bytes.Buffer
+			p := &program{stdin: strings.NewReader(""), stdout: &screen{Writer: io.Discard, width: 80}, stderr: &screen{Writer: &log, width: 80},
+				progress: &screen{Writer: &log, terminal: true, width: 80},
+				network:  diagnose.Options{Resolver: s.DNS, Transport: s.Options().Transport, RootCAs: s.Roots(), Dial: s.Dial}}
+			p.run(t.Context(), []string{"-json", "example.com", "a.example", "b.example"})
+			if !strings.HasSuffix(log.String(), "\r\x1b[K") {
+				t.Fatalf("%q", log.String())
+			}
+		}
+	})
 }
 
 // Reports that wait for that of a slow domain are bounded.
