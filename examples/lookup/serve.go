@@ -8,6 +8,7 @@ import (
 	"log"
 	"net"
 	"net/http"
+	"net/netip"
 	"strings"
 	"time"
 
@@ -64,6 +65,7 @@ func (p *program) serve(ctx context.Context, c *config) (int, error) {
 		WriteTimeout:      writeLimit,
 		IdleTimeout:       idleLimit,
 		MaxHeaderBytes:    maxHeader,
+		ConnState:         (&conns{proxies: c.proxies, open: make(map[netip.Prefix]int)}).state,
 		ErrorLog:          log.New(p.stderr, "lookup: ", 0),
 	}
 	fmt.Fprintf(p.stdout, "lookup serves http://%s/\n", listener.Addr())
