@@ -154,13 +154,17 @@ func readInput(ctx context.Context, r io.Reader) ([]string, error) {
 // do not count. A list without a domain is an error: nothing would be found to be fine.
 func readList(r io.Reader) (names []string, err error) {
 	lines := bufio.NewScanner(r)
-	for lines.Scan() {
+	number := 1
+	for ; lines.Scan(); number++ {
 		name, _, _ := strings.Cut(lines.Text(), "#")
 		if name = strings.TrimSpace(name); name != "" {
 			names = append(names, name)
 		}
 	}
-	if err = lines.Err(); err == nil && len(names) == 0 {
+	switch err = lines.Err(); {
+	case errors.Is(err, bufio.ErrTooLong):
+		err = fmt.Errorf("line %d is too long for a domain", number)
+	case err == nil && len(names) == 0:
 		err = errors.New("there is no domain in it")
 	}
 	return names, err
