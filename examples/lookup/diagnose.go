@@ -14,8 +14,13 @@ import (
 	"github.com/mtasts/go-mtasts/mtasts/diagnose"
 )
 
-// maxDiagnoses bounds the diagnoses under way.
-const maxDiagnoses = 16
+const (
+	// maxDiagnoses bounds the diagnoses under way.
+	maxDiagnoses = 16
+
+	// maxAhead bounds the reports that wait for that of an earlier domain, which is slow.
+	maxAhead = 256
+)
 
 // An inquiry is what is asked about domains.
 type inquiry struct {
@@ -54,9 +59,12 @@ func (p *program) diagnose(ctx context.Context, c *config) (int, error) {
 			return exitUnknown, err
 		}
 	}
-	if asTable {
-		err = bar.without(func() error { return p.writeTable(&t) })
-	}
+	err = bar.without(func() error {
+		if asTable {
+			return p.writeTable(&t)
+		}
+		return nil
+	})
 	if err == nil && c.html != "" {
 		if err = writeHTML(c.html, all, q.scenes); err != nil {
 			return exitUnknown, err
@@ -84,7 +92,7 @@ func (p *program) inquiry(ctx context.Context, c *config) (*inquiry, error) {
 			q.domains = append(q.domains, name)
 			continue
 		}
-		list, err := readList(p.stdin)
+		list, err := readInput(ctx, p.stdin)
 		if err != nil {
 			return nil, fmt.Errorf("standard input: %w", err)
 		}
@@ -115,31 +123,37 @@ func (q *inquiry) report(ctx context.Context, domain string) *diagnose.Report {
 }
 
 // reports diagnoses the domains, several at once, and yields the reports in the order of the
-// domains. It calls done after each, in any order and concurrently.
+// domains, up to the first that was not asked when ctx ended. It calls done after each, in any
+// order and concurrently.
 func (q *inquiry) reports(ctx context.Context, done func(domain string)) iter.Seq[*diagnose.Report] {
 	return func(yield func(*diagnose.Report) bool) {
 		ctx, cancel := context.WithCancel(ctx)
 		var work sync.WaitGroup
 		defer work.Wait()
 		defer cancel()
-		results := make([]chan *diagnose.Report, len(q.domains))
-		for i := range results {
-			results[i] = make(chan *diagnose.Report, 1)
-		}
-		next := make(chan int, len(results))
-		for i := range results {
-			next <- i
-		}
-		close(next)
-		for range min(maxDiagnoses, len(results)) {
-			work.Go(func() {
-				for i := range next {
-					results[i] <- q.report(ctx, q.domains[i])
-					done(q.domains[i])
+		queue := make(chan chan *diagnose.Report, maxAhead)
+		places := make(chan struct{}, maxDiagnoses)
+		work.Go(func() {
+			defer close(queue)
+			for _, domain := range q.domains {
+				places <- struct{}{} // each holder ends with ctx
+				if ctx.Err() != nil {
+					return
 				}
-			})
-		}
-		for _, result := range results {
+				result := make(chan *diagnose.Report, 1)
+				work.Go(func() {
+					result <- q.report(ctx, domain)
+					done(domain)
+					<-places
+				})
+				select {
+				case queue <- result:
+				case <-ctx.Done():
+					return
+				}
+			}
+		})
+		for result := range queue {
 			if !yield(<-result) {
 				return
 			}

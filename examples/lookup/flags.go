@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"crypto/x509"
 	"errors"
 	"flag"
@@ -129,17 +130,41 @@ func readRoots(file string) (*x509.CertPool, error) {
 	return pool, nil
 }
 
+// readInput reads a list from standard input, and ends with ctx: a terminal may have nobody
+// who types.
+func readInput(ctx context.Context, r io.Reader) ([]string, error) {
+	type result struct {
+		names []string
+		err   error
+	}
+	done := make(chan result, 1)
+	go func() {
+		names, err := readList(r)
+		done <- result{names, err}
+	}()
+	select {
+	case r := <-done:
+		return r.names, r.err
+	case <-ctx.Done():
+		return nil, errInterrupted
+	}
+}
+
 // readList reads one domain a line. White space around it, empty lines, and what follows a #
 // do not count. A list without a domain is an error: nothing would be found to be fine.
 func readList(r io.Reader) (names []string, err error) {
 	lines := bufio.NewScanner(r)
-	for lines.Scan() {
+	number := 1
+	for ; lines.Scan(); number++ {
 		name, _, _ := strings.Cut(lines.Text(), "#")
 		if name = strings.TrimSpace(name); name != "" {
 			names = append(names, name)
 		}
 	}
-	if err = lines.Err(); err == nil && len(names) == 0 {
+	switch err = lines.Err(); {
+	case errors.Is(err, bufio.ErrTooLong):
+		err = fmt.Errorf("line %d is too long for a domain", number)
+	case err == nil && len(names) == 0:
 		err = errors.New("there is no domain in it")
 	}
 	return names, err

@@ -2,9 +2,11 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"flag"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -34,6 +36,7 @@ type stage struct {
 	t       *testing.T
 	dir     string
 	stdin   string
+	input   io.Reader // in the place of stdin, if not nil
 	width   int
 	colour  bool
 	context context.Context
@@ -75,7 +78,7 @@ func (s *stage) lookup(args ...string) (status int, stdout, stderr string) {
 	}
 	var out, log bytes.Buffer
 	p := &program{
-		stdin:  strings.NewReader(s.stdin),
+		stdin:  cmp.Or[io.Reader](s.input, strings.NewReader(s.stdin)),
 		stdout: &screen{Writer: &out, width: s.width, colour: s.colour, terminal: s.colour},
 		stderr: &screen{Writer: &log, width: s.width},
 		network: diagnose.Options{Resolver: s.DNS, Transport: s.Options().Transport,

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"net"
 	"net/http"
 	"net/netip"
 	"slices"
@@ -16,6 +17,7 @@ const (
 	clientBurst  = 20
 	clientPeriod = 3 * time.Second // for each question after those
 	clientAtOnce = 4
+	clientConns  = 64 // open connections
 
 	// maxClients bounds the clients that are counted. If there are more, the one that asked
 	// longest ago starts afresh.
@@ -81,10 +83,46 @@ func clientOf(r *http.Request, proxies []netip.Prefix) netip.Prefix {
 		}
 		addr = before.Unmap()
 	}
+	return networkOf(addr)
+}
+
+// networkOf returns the network that counts as one client.
+func networkOf(addr netip.Addr) netip.Prefix {
 	bits := 32
 	if addr.Is6() {
 		bits = 64
 	}
 	network, _ := addr.WithZone("").Prefix(bits) // fails for the zero address
 	return network
+}
+
+// conns counts the open connections of each client, so that one cannot have all that the
+// server takes.
+type conns struct {
+	proxies []netip.Prefix // which have many clients
+
+	mu   sync.Mutex
+	open map[netip.Prefix]int
+}
+
+// state is an [http.Server.ConnState]. It closes a connection that is one too many.
+func (c *conns) state(conn net.Conn, state http.ConnState) {
+	remote, _ := netip.ParseAddrPort(conn.RemoteAddr().String())
+	addr := remote.Addr().Unmap()
+	if slices.ContainsFunc(c.proxies, func(p netip.Prefix) bool { return p.Contains(addr) }) {
+		return
+	}
+	from := networkOf(addr)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch state {
+	case http.StateNew:
+		if c.open[from]++; c.open[from] > clientConns {
+			conn.Close()
+		}
+	case http.StateClosed:
+		if c.open[from]--; c.open[from] == 0 {
+			delete(c.open, from)
+		}
+	}
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
 	"flag"
 	"fmt"
@@ -12,11 +11,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/mtasts/go-mtasts/mtasts/diagnose"
-	"github.com/mtasts/go-mtasts/mtasts/mtaststest"
-	"github.com/mtasts/go-mtasts/resolver"
 )
 
 // Text, JSON, table and exit status say the same of a domain.
@@ -121,72 +117,6 @@ func TestColour(t *testing.T) {
 	if s := newScreen(file, func(name string) string { return map[string]string{"COLUMNS": "120"}[name] }); s.width != 120 {
 		t.Errorf("width %d, want 120", s.width)
 	}
-}
-
-// many makes 50 domains, of which every fifth holds its mail back and every seventh cannot be
-// asked about.
-func (s *stage) many() (names []string) {
-	for i := range 50 {
-		name := fmt.Sprintf("d%02d.example", i)
-		names = append(names, name)
-		s.good(name)
-		if i%5 == 0 {
-			s.mx(name, mtaststest.MX{}, "mx.example.net")
-		}
-		if i%7 == 1 {
-			s.DNS.Set("_mta-sts."+name, resolver.Records{Fail: resolver.ServFail})
-		}
-	}
-	return names
-}
-
-func TestManyDomains(t *testing.T) {
-	bubble(t, func(t *testing.T, s *stage) {
-		names := s.many()
-		s.stdin = "# the list\n" + strings.Join(names, "\n") + "  # the last\n\n"
-		golden(t, "many", s.session("-"))
-		status, out, _ := s.lookup("-json", "-")
-		lines := strings.Split(strings.TrimSuffix(out, "\n"), "\n")
-		if status != exitFindings || len(lines) != len(names) {
-			t.Fatalf("exit status %d, %d lines, want %d, %d", status, len(lines), exitFindings, len(names))
-		}
-		for i, line := range lines {
-			var r diagnose.Report
-			if err := json.Unmarshal([]byte(line), &r); err != nil || r.Domain != names[i] || r.Version != diagnose.Version {
-				t.Errorf("line %d: %v, %s, version %d", i, err, r.Domain, r.Version)
-			}
-		}
-	})
-}
-
-func TestBar(t *testing.T) {
-	bubble(t, func(t *testing.T, s *stage) {
-		var out strings.Builder
-		b := newBar(&screen{Writer: &out, terminal: true, width: 60}, 4)
-		for range 4 {
-			time.Sleep(time.Second)
-			b.step("a\x1b[2J.example")
-		}
-		b.without(func() error { return nil })
-		if got := strings.ReplaceAll(out.String(), "\r", "\n"); strings.Count(got, "\n[") != 5 || !strings.Contains(got, "] 4 of 4  a\\x1b[2J.example") || !strings.HasSuffix(got, "\n\x1b[K") {
-			t.Errorf("%q", got)
-		}
-	})
-	if newBar(&screen{}, 4) != nil || newBar(nil, 4) != nil {
-		t.Error("a bar without a terminal")
-	}
-}
-
-func TestInterrupted(t *testing.T) {
-	bubble(t, func(t *testing.T, s *stage) {
-		ctx, cancel := context.WithCancel(s.context)
-		cancel()
-		s.context = ctx
-		s.good("example.net")
-		if status, out, _ := s.lookup("example.com", "example.net"); status != exitUnknown {
-			t.Errorf("exit status %d, want %d\n%s", status, exitUnknown, out)
-		}
-	})
 }
 
 // A wrong command line is refused before anything is asked or made.

@@ -32,6 +32,7 @@ const (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	context.AfterFunc(ctx, stop) // a second signal ends a program that hangs in a write
 	p := &program{
 		stdin:  os.Stdin,
 		stdout: newScreen(os.Stdout, os.Getenv),

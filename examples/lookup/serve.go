@@ -8,6 +8,7 @@ import (
 	"log"
 	"net"
 	"net/http"
+	"net/netip"
 	"strings"
 	"time"
 
@@ -19,8 +20,8 @@ const (
 	headerLimit    = 5 * time.Second
 	readLimit      = 10 * time.Second
 	writeLimit     = diagnosisLimit + 15*time.Second
-	idleLimit      = time.Minute
-	shutdownLimit  = 5 * time.Second // for the answers under way
+	idleLimit      = 10 * time.Second // idle connections are among the 256
+	shutdownLimit  = 5 * time.Second  // for the answers under way
 	maxHeader      = 8 << 10
 	maxConnections = 256
 	defaultListen  = "127.0.0.1:8460"
@@ -64,6 +65,7 @@ func (p *program) serve(ctx context.Context, c *config) (int, error) {
 		WriteTimeout:      writeLimit,
 		IdleTimeout:       idleLimit,
 		MaxHeaderBytes:    maxHeader,
+		ConnState:         (&conns{proxies: c.proxies, open: make(map[netip.Prefix]int)}).state,
 		ErrorLog:          log.New(p.stderr, "lookup: ", 0),
 	}
 	fmt.Fprintf(p.stdout, "lookup serves http://%s/\n", listener.Addr())

@@ -70,6 +70,30 @@ func TestServeDemo(t *testing.T) {
 	}
 }
 
+// One client cannot have all connections; a proxy can.
+func TestConnectionsOfAClientAreLimited(t *testing.T) {
+	for _, test := range []struct {
+		args    []string
+		refused bool
+	}{{nil, true}, {[]string{"-proxy", "127.0.0.0/8"}, false}} {
+		address := strings.TrimSuffix(strings.TrimPrefix(served(t, test.args...), "http://"), "/")
+		refused := false
+		for range clientConns + 1 {
+			conn, err := net.Dial("tcp", address)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			fmt.Fprintf(conn, "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+			_, err = conn.Read(make([]byte, 1))
+			refused = err != nil
+		}
+		if refused != test.refused {
+			t.Errorf("%q: the last is refused: %v", test.args, refused)
+		}
+	}
+}
+
 func TestServeRefusesArguments(t *testing.T) {
 	s := newStage(t)
 	for _, args := range []string{"serve example.com", "serve -listen nowhere", "serve -proxy 10.0.0.1", "serve -db @/store", "serve -json"} {

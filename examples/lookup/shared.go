@@ -18,8 +18,7 @@ const (
 	// sharedFor is how long a report answers further questions about the same domain.
 	sharedFor = time.Minute
 
-	// maxShared bounds the reports that are kept. A domain that wants to can make one of some
-	// megabytes.
+	// maxShared bounds the reports that are kept, of which each has a MiB at most.
 	maxShared = 100
 )
 

@@ -14,10 +14,14 @@ import (
 	"github.com/mtasts/go-mtasts/mtasts"
 )
 
-// openStore opens the store in a file, which must be there.
+// openStore opens the store in a file, which must be there, and is not made.
 func openStore(path string) (*cache.Bolt, error) {
-	if _, err := os.Stat(path); err != nil {
+	info, err := os.Stat(path)
+	if err != nil {
 		return nil, err
+	}
+	if info.Mode().IsRegular() && info.Size() == 0 { // OpenBolt would make a store of it
+		return nil, fmt.Errorf("%s is empty, and no store", path)
 	}
 	return cache.OpenBolt(path)
 }

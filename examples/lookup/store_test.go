@@ -95,11 +95,14 @@ func TestStoreErrors(t *testing.T) {
 		if err := os.WriteFile(filepath.Join(s.dir, "text"), []byte(strings.Repeat("no store\n", 1000)), 0o600); err != nil {
 			t.Fatal(err)
 		}
+		if err := os.WriteFile(filepath.Join(s.dir, "empty"), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
 		out := ""
 		for _, args := range []string{
 			"cached -db @/mta-sts.db", "warm -db @/mta-sts.db @/hints", "-db @/mta-sts.db example.com",
 			"cached -db @/missing.db", "check @/missing.db", "forget -db @/missing.db example.com", "-db @/missing.db example.com",
-			"-", "warm -db @/new.db -", "check @/text", "check @", "warm -db @/new.db @/missing",
+			"-", "warm -db @/new.db -", "check @/text", "check @", "check @/empty", "warm -db @/new.db @/missing",
 		} {
 			out += s.session(strings.Fields(args)...) + "\n"
 		}

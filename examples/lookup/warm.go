@@ -22,16 +22,7 @@ func (p *program) warm(ctx context.Context, c *config) (int, error) {
 	if c.db == "" {
 		return exitUsage, usagef("-db FILE is missing")
 	}
-	in := p.stdin
-	if c.names[0] != "-" {
-		file, err := os.Open(c.names[0])
-		if err != nil {
-			return exitUnknown, err
-		}
-		defer file.Close()
-		in = file
-	}
-	names, err := readList(in)
+	names, err := p.list(ctx, c.names[0])
 	if err != nil {
 		return exitUnknown, fmt.Errorf("%s: %w", c.names[0], err)
 	}
@@ -71,6 +62,19 @@ func (p *program) warm(ctx context.Context, c *config) (int, error) {
 		return exitFindings, nil
 	}
 	return exitFine, nil
+}
+
+// list reads a list from a file, or from standard input if its name is "-".
+func (p *program) list(ctx context.Context, name string) ([]string, error) {
+	if name == "-" {
+		return readInput(ctx, p.stdin)
+	}
+	file, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	return readList(file)
 }
 
 // warmSummary says how many domains came to which outcome.

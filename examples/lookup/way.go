@@ -104,7 +104,7 @@ func (p *page) session(write func(string, ...any), t *diagnose.TLS) {
 		const most = 5
 		c := t.Chain[0]
 		names := cmp.Or(strings.Join(c.Names[:min(len(c.Names), most)], ", "), c.Subject)
-		if more := len(c.Names) - most; more > 0 {
+		if more := len(c.Names) + c.NamesMore - most; more > 0 {
 			names += fmt.Sprintf(" and %d more names", more)
 		}
 		write("certificate for %s, valid from %s to %s, %s", names,

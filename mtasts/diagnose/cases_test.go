@@ -70,6 +70,28 @@ func TestCarets(t *testing.T) {
 }
 
 // For how long a policy has been in mode testing, its id or the age of the file tells.
+// A list that is null was not examined.
+func TestMXHostsThatAreNotKnown(t *testing.T) {
+	bubble(t, "no MX record", func(t *testing.T, l *lab) {
+		l.DNS.Set(domain, resolver.Records{})
+		if r := l.diagnose(t); r.MX == nil || len(r.MX) != 0 {
+			t.Errorf("%+v", r.MX)
+		}
+	})
+	bubble(t, "the DNS fails", func(t *testing.T, l *lab) {
+		l.DNS.Set(domain, resolver.Records{Fail: resolver.ServFail})
+		if r := l.diagnose(t); r.MX != nil {
+			t.Errorf("%+v", r.MX)
+		}
+	})
+	bubble(t, "no domain", func(t *testing.T, l *lab) {
+		l.domain = "a..b"
+		if r := l.diagnose(t); r.MX != nil {
+			t.Errorf("%+v", r.MX)
+		}
+	})
+}
+
 func TestTestingSince(t *testing.T) {
 	for id, want := range map[string]string{"19991201": "since 1999-12-01, 31 days ago", "19991201T1": "since 1999-12-01", "a1": "the file has not changed since 1999-11-30", "19991301": "since 1999-11-30", "b1": "in the cache on 1999-12-29, 2 days ago"} {
 		bubble(t, id, func(t *testing.T, l *lab) {

@@ -85,7 +85,6 @@ func newReport(domain string) *Report {
 		Asked:    clean(domain),
 		Time:     time.Now().UTC(),
 		Findings: []Finding{},
-		MX:       []MX{},
 		TLSRPT:   TLSRPT{State: NotTested},
 	}
 }

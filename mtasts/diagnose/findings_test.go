@@ -27,7 +27,7 @@ func checkText(t *testing.T, r *diagnose.Report) {
 	if i := slices.IndexFunc(text, func(c byte) bool { return c < ' ' || c > '~' }); i >= 0 {
 		t.Errorf("a report with the octet %#x: %.100q", text[i], text[max(0, i-50):])
 	}
-	if len(text) > 600<<10 {
+	if len(text) > 1<<20 {
 		t.Errorf("a report of %d octets", len(text))
 	}
 	var back diagnose.Report

@@ -116,7 +116,7 @@ func (d *diagnosis) expected() bool {
 	r, h := &d.r.Record, &d.r.PolicyHost
 	return !errors.Is(d.recordErr, sts.ErrNoRecord) || d.elsewhere != "" || len(r.Aliases) > 0 ||
 		slices.ContainsFunc(r.TXT, func(txt TXT) bool { return txt.Role == RoleNearMiss }) ||
-		h.TLS != nil && len(h.TLS.Chain) > 0 && slices.Contains(h.TLS.Chain[0].Names, h.Name) ||
+		d.trace.TLS != nil && len(d.trace.TLS.PeerCertificates) > 0 && slices.Contains(d.trace.TLS.PeerCertificates[0].DNSNames, h.Name) ||
 		strings.Contains(d.body, "STSv1") || d.cached() != nil
 }
 

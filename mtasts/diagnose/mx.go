@@ -42,6 +42,9 @@ func (d *diagnosis) findMX(ctx context.Context) {
 			}
 		}
 	}
+	if d.mxErr == nil && d.r.MX == nil {
+		d.r.MX = []MX{}
+	}
 	d.r.MXError = errorText(d.mxErr)
 
 	places := make(chan struct{}, maxSessions)

@@ -109,7 +109,8 @@ type TLS struct {
 type Certificate struct {
 	Subject   string    `json:"subject"`
 	Issuer    string    `json:"issuer"`
-	Names     []string  `json:"names"` // its DNS SANs
+	Names     []string  `json:"names"`      // its DNS SANs
+	NamesMore int       `json:"names_more"` // those that were left out
 	NotBefore time.Time `json:"not_before"`
 	NotAfter  time.Time `json:"not_after"`
 	Key       string    `json:"key"` // "ECDSA P-256"

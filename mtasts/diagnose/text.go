@@ -8,23 +8,24 @@ import (
 
 // The bounds of what a report holds of the network's text and lists.
 const (
-	maxText    = 512 // octets of one text, before it is escaped
+	maxText    = 512 // octets of one text, escaped
 	maxBody    = 2048
 	maxTXT     = 20
 	maxAliases = 16
 	maxAddrs   = 16
-	maxNames   = 50 // SANs of a certificate
-	maxChain   = 10
+	maxNames   = 20 // SANs of a host's certificate
+	maxOthers  = 5  // SANs of another certificate of a chain, which has none as a rule
+	maxChain   = 6
 	maxMX      = 20 // MX hosts that are examined
 	maxLines   = 200
 	maxFields  = 20
 )
 
-// escape makes text from the network printable ASCII of bounded length.
+// escape makes text from the network printable ASCII of about most octets at most.
 func escape(s string, most int) string {
 	var b strings.Builder
 	for i, r := range s {
-		if i >= most {
+		if b.Len() >= most {
 			b.WriteString("...")
 			break
 		}
@@ -61,7 +62,11 @@ func column(s string, at int) int {
 	if at < 0 || at > min(len(s), maxText) {
 		return 0
 	}
-	return len(escape(s[:at], maxText)) + 1
+	before := len(escape(s[:at], 10*maxText)) // an octet is ten at most
+	if before > maxText {
+		return 0
+	}
+	return before + 1
 }
 
 // cleanAll escapes the first most of list. It returns nil for nil alone.
@@ -85,9 +90,12 @@ func errorText(err error) string {
 }
 
 // and writes a list as a sentence does, at most five of it.
-func and(list []string) string {
+func and(list []string) string { return andMore(list, 0) }
+
+// andMore is and for a list of which left are left out.
+func andMore(list []string, left int) string {
 	const most = 5
-	switch n := len(list); {
+	switch n := len(list) + left; {
 	case n == 0:
 		return "none"
 	case n == 1:

@@ -30,8 +30,10 @@ func describeTLS(cs *tls.ConnectionState, name string, roots *x509.CertPool, now
 	if cs.CurveID != 0 {
 		t.Group = cs.CurveID.String()
 	}
+	most := maxNames
 	for _, cert := range cs.PeerCertificates[:min(len(cs.PeerCertificates), maxChain)] {
-		t.Chain = append(t.Chain, describeCertificate(cert))
+		t.Chain = append(t.Chain, describeCertificate(cert, most))
+		most = maxOthers
 	}
 	if roots == nil && len(cs.VerifiedChains) > 0 { // by a transport with roots of its own
 		roots = x509.NewCertPool()
@@ -41,7 +43,7 @@ func describeTLS(cs *tls.ConnectionState, name string, roots *x509.CertPool, now
 	}
 	chains, err := certcheck.Chains(cs.PeerCertificates, name, roots, now)
 	if t.Valid = err == nil; t.Valid {
-		root := describeCertificate(chains[0][len(chains[0])-1])
+		root := describeCertificate(chains[0][len(chains[0])-1], maxOthers)
 		t.Root = &root
 	} else {
 		t.Error = strings.TrimPrefix(errorText(err), "tls: failed to verify certificate: ")
@@ -50,12 +52,14 @@ func describeTLS(cs *tls.ConnectionState, name string, roots *x509.CertPool, now
 	return t
 }
 
-func describeCertificate(cert *x509.Certificate) Certificate {
+// describeCertificate describes a certificate with at most most of its names.
+func describeCertificate(cert *x509.Certificate, most int) Certificate {
 	sum := sha256.Sum256(cert.Raw)
 	return Certificate{
 		Subject:   clean(cert.Subject.String()),
 		Issuer:    clean(cert.Issuer.String()),
-		Names:     cleanAll(append([]string{}, cert.DNSNames...), maxNames),
+		Names:     cleanAll(append([]string{}, cert.DNSNames...), most),
+		NamesMore: max(0, len(cert.DNSNames)-most),
 		NotBefore: cert.NotBefore.UTC(),
 		NotAfter:  cert.NotAfter.UTC(),
 		Key:       key(cert.PublicKey),
@@ -83,7 +87,7 @@ func (d *diagnosis) judgeCertificate(t *TLS, kind Code, host string) {
 	if len(t.Chain) > 0 {
 		until = t.Chain[0].NotAfter
 		if len(t.Chain[0].Names) > 0 {
-			names = and(t.Chain[0].Names)
+			names = andMore(t.Chain[0].Names, t.Chain[0].NamesMore)
 		}
 	}
 	a := args{"mx": host, "name": host, "error": t.Error, "reason": cmp.Or(t.Reason, t.Result), "names": names,
