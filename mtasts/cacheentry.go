@@ -57,8 +57,10 @@ type cacheEntry struct {
 	fetches []fetchAttempt // of different ids, the latest first
 }
 
-// setPolicy makes p the answer.
+// setPolicy makes p the answer. It sets policy before expires, and fresh reads them in the other
+// order, so no reader sees the old policy with the end of the new one.
 func (e *cacheEntry) setPolicy(p *Policy) {
+	e.policy.Store(p)
 	switch {
 	case p == nil:
 		e.expires.Store(0)
@@ -67,7 +69,6 @@ func (e *cacheEntry) setPolicy(p *Policy) {
 	default:
 		e.expires.Store(p.Expires.UnixNano())
 	}
-	e.policy.Store(p)
 }
 
 // valid returns the policy of e if it may be applied at now, or nil.

@@ -105,6 +105,9 @@ func (c *Client) read(name string, refresh bool) (e *cacheEntry, stored *Policy,
 		return e, nil, nil
 	}
 	stored, used, err := c.load(name)
+	if added := c.cached(name); added != nil && known == nil {
+		e = added // by a violation meanwhile
+	}
 	if known != nil && (err != nil || stored == nil || !stored.stamp.After(known.stamp)) {
 		return e, nil, nil
 	}

@@ -347,3 +347,35 @@ func TestRefreshesThatWaitHoldNoGoroutine(t *testing.T) {
 		}
 	})
 }
+
+// timingOutStore fails each write after five seconds.
+type timingOutStore struct{ mtasts.Store }
+
+func (timingOutStore) Write(ctx context.Context, _ []cache.Change) error {
+	select {
+	case <-time.After(5 * time.Second):
+		return errors.New("timeout")
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func TestAStoreThatTimesOutDoesNotHoldUpClose(t *testing.T) {
+	play(t, func(t *testing.T, e *env) {
+		e.store = timingOutStore{e.store}
+		e.restart()
+		for i := range 2000 {
+			name := fmt.Sprintf("d%d.example", i)
+			e.Publish(name, "1", mtaststest.Policy(mtasts.ModeEnforce, week, "mx.example.com"))
+			if _, err := e.client.PolicyFor(t.Context(), name); err != nil {
+				t.Error(err)
+			}
+		}
+		start := time.Now()
+		err := e.client.Close()
+		if took := time.Since(start); err == nil || took > 30*time.Second {
+			t.Errorf("Close took %v: %v; want an error within half a minute", took, err)
+		}
+		e.start()
+	})
+}

@@ -1,6 +1,7 @@
 package mtasts_test
 
 import (
+	"context"
 	"errors"
 	"sync"
 	"testing"
@@ -130,5 +131,33 @@ func TestAViolationDuringACheckMakesTheDomainDueAgain(t *testing.T) {
 		}
 		e.sleep(2 * time.Second) // the check ends without having seen it
 		e.want(e.policy(), mtasts.ModeEnforce, "2")
+	})
+}
+
+// slowReads is a Store whose reads take a second.
+type slowReads struct{ mtasts.Store }
+
+func (s slowReads) Get(ctx context.Context, key string) ([]byte, bool, error) {
+	time.Sleep(time.Second) // in a bubble
+	return s.Store.Get(ctx, key)
+}
+
+func TestAViolationDuringAReadOfTheStoreMakesTheDomainDue(t *testing.T) {
+	play(t, func(t *testing.T, e *env) {
+		e.opts.MemoryEntries = 1
+		e.store = slowReads{e.store}
+		e.restart()
+		e.cachePolicy()
+		p := e.policyNow()
+		e.policyFor("other.example") // evicts it
+		e.publish("2", "new.example.com")
+		e.DNS.Set(txt, resolver.Records{TXT: []string{"v=STSv1; id=2;"}, Delay: time.Second})
+		go e.client.PolicyFor(t.Context(), domain) // reads the store, and then begins a check
+		e.sleep(time.Millisecond)
+		if _, err := p.CheckMX("new.example.com"); err == nil {
+			t.Fatal("want a violation")
+		}
+		e.sleep(1500 * time.Millisecond) // the check is under way
+		e.want(e.policyNow(), mtasts.ModeEnforce, "2")
 	})
 }

@@ -18,6 +18,9 @@ const (
 	// single policies. It takes ten to single one out of maxBatch.
 	maxFailedWrites = 30
 
+	// In Close, a flush also ends after failures for maxFailingTime.
+	maxFailingTime = storeLimit / 2
+
 	// minWriteRetry and maxWriteRetry bound the time between two flushes that fail.
 	minWriteRetry = time.Second
 	maxWriteRetry = time.Minute
@@ -76,20 +79,21 @@ func (w *writer) run(ctx context.Context) {
 // smaller ones, and adds the policies that fail alone to refused. The error is the first one
 // of a policy that was not written.
 func (w *writer) flush(refused map[*dirtyPolicy]bool) (storeFails bool, first error) {
-	for size, failures := maxBatch, 0; ; {
+	for size, failures, success := maxBatch, 0, time.Now(); ; {
 		batch := w.take(size, refused)
 		if len(batch) == 0 {
 			break
 		}
 		hangs, err := w.write(batch)
 		if err == nil {
-			failures = 0
+			failures, success = 0, time.Now()
 			size = min(2*size, maxBatch)
 			continue
 		}
 		failures++
 		size = max(len(batch)/2, 1)
-		if hangs || failures == maxFailedWrites {
+		late := w.client.ctx.Err() != nil && time.Since(success) >= maxFailingTime
+		if hangs || late || failures == maxFailedWrites {
 			w.failed(batch[0].policy, err)
 			return true, err
 		}
