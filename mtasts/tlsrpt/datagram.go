@@ -196,7 +196,7 @@ func datagramOf(record string, o *Outcome) []byte {
 	if o.Result != "" {
 		p.Number, p.Failed = 1, 1
 		p.Details = []datagramFailure{{resultCodes[slices.Index(results[:], o.Result)],
-			o.Local.WithZone(""), plain(o.MX), plain(o.HELO), o.Remote.WithZone(""), plain(o.Reason)}}
+			o.Local.Unmap().WithZone(""), plain(o.MX), plain(o.HELO), o.Remote.Unmap().WithZone(""), plain(o.Reason)}}
 	}
 	b, _ := json.Marshal(datagram{"1", o.Domain, record, []datagramPolicy{p}}) // does not fail
 	return b

@@ -95,7 +95,7 @@ func (c *Collector) countFailure(e *entry, p *policy, d FailureDetail) {
 	if p.known(&d) {
 		return
 	}
-	d.SendingMTAIP, d.ReceivingIP = d.SendingMTAIP.WithZone(""), d.ReceivingIP.WithZone("")
+	d.SendingMTAIP, d.ReceivingIP = d.SendingMTAIP.Unmap().WithZone(""), d.ReceivingIP.Unmap().WithZone("")
 	d.ReceivingMX, d.ReceivingHELO, d.Reason = plain(d.ReceivingMX), plain(d.ReceivingHELO), plain(d.Reason)
 	if p.known(&d) || !c.fits(e, detailCost+len(d.ReceivingMX)+len(d.ReceivingHELO)+len(d.Reason)) {
 		return
