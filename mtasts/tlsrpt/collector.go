@@ -73,7 +73,7 @@ func New(store mtasts.Store, opts Options) (*Collector, error) {
 	}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	c.timer = time.AfterFunc(writeInterval, func() { _ = c.save() })
-	if err := c.load(); err != nil {
+	if err := c.load(""); err != nil {
 		return nil, err
 	}
 	return c, nil

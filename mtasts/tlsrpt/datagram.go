@@ -191,17 +191,12 @@ var resultCodes = [len(results)]int{201, 202, 204, 203, 205, 304, 305, 306, 301,
 
 // datagramOf is the datagram about a session.
 func datagramOf(record string, o *Outcome) []byte {
-	p := datagramPolicy{Type: 9, Domain: o.PolicyDomain, Text: lines(o.Policy)}
-	switch o.Type {
-	case TypeTLSA:
-		p.Type = 1
-	case TypeSTS:
-		p.Type, p.MXHosts = 2, patterns(o.Policy)
-	}
+	p := datagramPolicy{Type: map[PolicyType]int{TypeTLSA: 1, TypeSTS: 2, TypeNoPolicyFound: 9}[o.Type],
+		Domain: o.PolicyDomain, Text: lines(o.Policy), MXHosts: patterns(o.Policy)}
 	if o.Result != "" {
 		p.Number, p.Failed = 1, 1
 		p.Details = []datagramFailure{{resultCodes[slices.Index(results[:], o.Result)],
-			o.Local.WithZone(""), plain(o.MX), plain(o.HELO), o.Remote.WithZone(""), plain(o.Reason)}}
+			o.Local.Unmap().WithZone(""), plain(o.MX), plain(o.HELO), o.Remote.Unmap().WithZone(""), plain(o.Reason)}}
 	}
 	b, _ := json.Marshal(datagram{"1", o.Domain, record, []datagramPolicy{p}}) // does not fail
 	return b

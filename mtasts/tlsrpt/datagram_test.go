@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -183,6 +184,25 @@ func TestDatagramsAreThoseOfLibtlsrpt(t *testing.T) {
 	if n := d.Dropped(); n != 0 {
 		t.Errorf("%d dropped", n)
 	}
+}
+
+// A socket for both families gives IPv4 addresses as those of IPv6. Postfix writes them as IPv4.
+func TestAMappedAddressIsOneOfIPv4(t *testing.T) {
+	mapped, plain := netip.MustParseAddr("::ffff:192.0.2.1"), netip.MustParseAddr("192.0.2.1")
+	outcome := tlsrpt.Outcome{Domain: domain, Type: tlsrpt.TypeTLSA, Local: mapped, Remote: mapped, Result: tlsrpt.ResultTLSAInvalid}
+	r := newReporter(t)
+	r.datagrams(reporterDNS()).Add(outcome)
+	if got := r.next(); !strings.Contains(got, `{"c":304,"s":"192.0.2.1","r":"192.0.2.1"}`) {
+		t.Errorf("got %s", got)
+	}
+	play(t, func(t *testing.T, r *rig) {
+		r.collector.Add(outcome)
+		outcome.Local, outcome.Remote = plain, plain
+		r.collector.Add(outcome)
+		if got := r.theReport(); len(got[0].Details) != 1 || got[0].Details[0].Count != 2 {
+			t.Errorf("got %+v, want one kind of failure", got)
+		}
+	})
 }
 
 func TestADomainWithoutARecordGetsNoDatagram(t *testing.T) {

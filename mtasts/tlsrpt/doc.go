@@ -31,7 +31,7 @@
 //
 // A domain gets a report about a day on the following day, between 00:15 and 20:15 UTC, at a
 // moment that depends on the domain and the contact. Each destination in the domain's record
-// gets it, and is tried for 24 hours. One that refuses for good is left alone for a week.
+// gets it, and is tried for 24 hours. After a refusal for good, the domain skips it for a week.
 //
 // Each try is stored before it begins. If the process ends before the answer is known, the
 // report is not sent again: it may be lost, and [Stats].Unconfirmed counts it. A receiver

@@ -95,7 +95,7 @@ func (c *Collector) countFailure(e *entry, p *policy, d FailureDetail) {
 	if p.known(&d) {
 		return
 	}
-	d.SendingMTAIP, d.ReceivingIP = d.SendingMTAIP.WithZone(""), d.ReceivingIP.WithZone("")
+	d.SendingMTAIP, d.ReceivingIP = d.SendingMTAIP.Unmap().WithZone(""), d.ReceivingIP.Unmap().WithZone("")
 	d.ReceivingMX, d.ReceivingHELO, d.Reason = plain(d.ReceivingMX), plain(d.ReceivingHELO), plain(d.Reason)
 	if p.known(&d) || !c.fits(e, detailCost+len(d.ReceivingMX)+len(d.ReceivingHELO)+len(d.Reason)) {
 		return
@@ -122,12 +122,8 @@ func (c *Collector) report(e *entry) *Report {
 	r := &Report{OrganizationName: c.opts.Organization, ContactInfo: c.opts.Contact, ReportID: e.Sending.ID,
 		DateRange: DateRange{start, start.Add(24*time.Hour - time.Second)}}
 	for _, p := range e.Policies {
-		report := PolicyReport{Type: p.Type, Text: lines(p.Text), Domain: p.Domain,
-			Successes: p.Successes, Failures: p.Failures, Details: p.Details}
-		if p.Type == TypeSTS {
-			report.MXHosts = patterns(p.Text)
-		}
-		r.Policies = append(r.Policies, report)
+		r.Policies = append(r.Policies, PolicyReport{Type: p.Type, Text: lines(p.Text), Domain: p.Domain,
+			MXHosts: patterns(p.Text), Successes: p.Successes, Failures: p.Failures, Details: p.Details})
 	}
 	return r
 }

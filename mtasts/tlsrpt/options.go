@@ -23,8 +23,9 @@ type Options struct {
 	// 8689), to one address. It is to ask [mtasts.NoPolicy] for the policy, so that
 	// nothing holds the message back and no report counts it. Nil means that somebody else
 	// is responsible for it from now on. An error that wraps [ErrRefused] means that the
-	// address takes no reports: it is left alone for a week. After any other error the
-	// message is sent again later. SendMail is called concurrently, and must end soon after ctx does. Required.
+	// address takes none: it gets nothing about the domain for a week. After any other
+	// error the message is sent again later. SendMail is called concurrently, and must end
+	// soon after ctx does. Required.
 	SendMail func(ctx context.Context, from, to string, message []byte) error
 
 	// Sign returns a message with its DKIM signature (RFC 8460, Section 3: receivers

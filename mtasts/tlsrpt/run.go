@@ -25,8 +25,11 @@ func (c *Collector) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(c.ctx, cancel)()
-	for {
+	for n := 1; ; n++ {
 		c.sendDue(ctx)
+		if n%int(24*time.Hour/checkInterval) == 0 { // Anybody can make refusals.
+			_ = c.load(refusedPrefix)
+		}
 		select {
 		case <-time.After(checkInterval):
 		case <-ctx.Done():

@@ -179,8 +179,8 @@ func TestADestinationThatRefusesIsLeftAloneForAWeek(t *testing.T) {
 					r.sleep(oneDay)
 					r.restart()
 				}
-				if n := r.triesOf(to); n != 1 {
-					t.Errorf("%d tries in a week, want 1", n)
+				if n := r.triesOf(to); n != 2 {
+					t.Errorf("%d tries in a week, want 1 for each domain", n)
 				}
 				r.answers(to, nil)
 				r.sleep(3 * oneDay)
@@ -192,6 +192,67 @@ func TestADestinationThatRefusesIsLeftAloneForAWeek(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestRefusalsAreNotKeptForEver(t *testing.T) {
+	play(t, func(t *testing.T, r *rig) {
+		r.answers(byMail, never)
+		for i := range 300 { // more than one read
+			name := fmt.Sprintf("d%d.example", i)
+			r.wants(name, "mailto:"+byMail)
+			r.count(name, 1)
+		}
+		r.sleep(2 * oneDay)
+		if keys, _, err := r.store.Scan(t.Context(), "", 1000); len(keys) != 300 || err != nil {
+			t.Errorf("%d entries in the store, want 300 refusals: %v", len(keys), err)
+		}
+		r.count(domain, 1) // stays
+		r.sleep(8 * oneDay)
+		r.count(domain, 1)
+		r.sleep(time.Minute)
+		if keys, _, err := r.store.Scan(t.Context(), "", 1000); len(keys) != 1 || err != nil {
+			t.Errorf("%d entries in the store, want one: %v", len(keys), err)
+		}
+	})
+}
+
+// Anybody can publish the destination of somebody else, who refuses reports about strange domains.
+func TestARefusalIsThatOfOneDomain(t *testing.T) {
+	play(t, func(t *testing.T, r *rig) {
+		r.wants("attacker.example", url)
+		r.wants(domain, url)
+		r.answers(url, func(context.Context) error { return httpStatus(403) })
+		r.count("attacker.example", 1)
+		r.sleep(2 * oneDay)
+		r.answers(url, nil)
+		r.count(domain, 1)
+		r.sleep(2 * oneDay)
+		if got := r.reports(); len(got) != 1 {
+			t.Errorf("got %+v, want the report to %s", got, domain)
+		}
+	})
+}
+
+// When Run ends while one destination is silent, the other still gets the report later.
+func TestTheEndOfRunCostsNoOtherDestinationItsReport(t *testing.T) {
+	play(t, func(t *testing.T, r *rig) {
+		r.wants(domain, url+",mailto:"+byMail)
+		sent := make(chan bool)
+		r.answers(url, func(context.Context) error {
+			close(sent)
+			time.Sleep(time.Minute / 2) // in a bubble; longer than Run waits
+			return nil
+		})
+		r.answers(byMail, func(ctx context.Context) error { return ctx.Err() })
+		r.count(domain, 1)
+		<-sent
+		r.answers(url, nil)
+		r.restart()
+		r.sleep(oneDay)
+		if got := r.reports(); len(got) != 2 || got[1].to != byMail {
+			t.Errorf("got %+v, want the report by mail, too", got)
+		}
+	})
 }
 
 func TestOneSilentReceiverDelaysNoOther(t *testing.T) {
@@ -266,6 +327,26 @@ func TestAKillLosesTheLastSecondsOnly(t *testing.T) {
 		r.sleep(2 * oneDay)
 		if got := r.reports(); len(got) != 1 || sum(got) != 21 {
 			t.Errorf("got %d reports of %d sessions, want one of 21", len(got), sum(got))
+		}
+	})
+}
+
+// A write that fails leaves none of the entries behind that would have been written after it.
+func TestAKillAfterTheStoreHasFailedLosesNothing(t *testing.T) {
+	mortal(t, func(t *testing.T, r *rig) {
+		store := r.store.(*mortalStore)
+		store.fail(errFull)
+		const n = 2500 // which take several writes
+		for i := range n {
+			r.count(fmt.Sprintf("d%d.example", i), 1)
+		}
+		r.sleep(10 * time.Second)
+		store.fail(nil)
+		r.sleep(2 * time.Minute)
+		r.kill()
+		r.sleep(2 * oneDay)
+		if s := r.collector.Stats(); s.Unwanted != n {
+			t.Errorf("%d outcomes are stored, want %d", s.Unwanted, n)
 		}
 	})
 }

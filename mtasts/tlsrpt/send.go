@@ -24,8 +24,8 @@ type sending struct {
 	ID  string    // of the report
 	End time.Time // of all tries
 
-	// Sent has the destinations that were handed the report, by a hash of the URI: true if
-	// they have accepted it.
+	// Sent has the destinations that were handed the report, by a hash of the domain and the
+	// URI: true if they have accepted it.
 	Sent map[string]bool
 }
 
@@ -48,8 +48,9 @@ func (c *Collector) send(ctx context.Context, e *entry) {
 	}
 	again := false
 	for _, uri := range record.RUA {
-		id := fmt.Sprintf("%.16x", sha256.Sum256([]byte(uri.String())))
-		if _, sent := s.Sent[id]; sent || c.hasRefused(ctx, id) {
+		// A destination that refuses one domain may take reports to others, who name it with more right.
+		id := fmt.Sprintf("%.16x", sha256.Sum256([]byte(e.Domain+" "+uri.String())))
+		if _, sent := s.Sent[id]; sent || ctx.Err() != nil || c.hasRefused(ctx, id) {
 			continue
 		}
 		err := c.note(e, func() { s.Sent[id] = false })
@@ -73,7 +74,7 @@ func (c *Collector) send(ctx context.Context, e *entry) {
 		c.log.Info("tlsrpt: a report was not taken", "domain", e.Domain, "destination", uri.String(),
 			"for good", final, "error", fmt.Sprintf("%+.300q", err))
 	}
-	if !again {
+	if !again && ctx.Err() == nil {
 		c.settle(e, &c.stats.Dropped)
 	}
 }
@@ -137,7 +138,7 @@ func (c *Collector) settle(e *entry, counter *uint64) {
 	}
 }
 
-// hasRefused reports whether a destination has refused for good within the last week.
+// hasRefused reports whether a destination has refused a domain for good within a week.
 func (c *Collector) hasRefused(ctx context.Context, id string) bool {
 	ctx, cancel := context.WithTimeout(ctx, storeLimit)
 	defer cancel()

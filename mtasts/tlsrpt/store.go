@@ -39,10 +39,10 @@ func (e *entry) change() cache.Change {
 	return cache.Change{Key: e.key(), Value: b.Bytes(), Expires: startOf(e.Day + 8)}
 }
 
-// load reads the entries of the store into memory, and removes refusals that are over.
-func (c *Collector) load() error {
-	var over []cache.Change
-	for after, more := "", true; more; {
+// load reads the entries of the store after a key into memory, and removes refusals that are over.
+func (c *Collector) load(after string) error {
+	for {
+		var over []cache.Change
 		ctx, cancel := context.WithTimeout(context.Background(), storeLimit)
 		keys, values, err := c.store.Scan(ctx, after, scanBatch)
 		cancel()
@@ -63,9 +63,10 @@ func (c *Collector) load() error {
 			}
 			after = key
 		}
-		more = len(keys) > 0
+		if err := c.write(over...); err != nil || len(keys) == 0 {
+			return err
+		}
 	}
-	return c.write(over...)
 }
 
 // save writes those of entries that have changed; without entries, all that have changed. If
@@ -77,14 +78,17 @@ func (c *Collector) save(entries ...*entry) error {
 	if len(entries) == 0 {
 		entries, c.changed = c.changed, nil
 	}
-	entries = slices.DeleteFunc(entries, func(e *entry) bool { return !e.changed })
+	entries = slices.DeleteFunc(entries, func(e *entry) bool {
+		changed := e.changed
+		e.changed = false
+		return !changed
+	})
 	c.mu.Unlock()
 	var err error
 	for batch := range slices.Chunk(entries, maxBatch) {
 		changes := make([]cache.Change, len(batch))
 		for i, e := range batch {
 			c.mu.Lock()
-			e.changed = false
 			changes[i] = e.change()
 			c.mu.Unlock()
 		}
