@@ -12,11 +12,13 @@ import (
 	"github.com/mtasts/go-mtasts/internal/fetch"
 )
 
-const sendLimit = time.Minute // for a delivery to one destination
+// sendLimit is for one try of a report. Its destinations share it: domains with many silent ones
+// must not take the places of others.
+const sendLimit = time.Minute
 
 // deliver hands a report to one destination.
-func (c *Collector) deliver(ctx context.Context, r *Report, domain string, to URI) error {
-	ctx, cancel := context.WithTimeout(ctx, sendLimit)
+func (c *Collector) deliver(ctx context.Context, r *Report, domain string, to URI, limit time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	if to.URL != "" {
 		body, err := r.Gzip()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -543,6 +544,30 @@ func TestCloseLetsWhatIsBeingSentEnd(t *testing.T) {
 		}
 		if err := r.collector.Run(t.Context()); err == nil {
 			t.Error("a closed collector runs")
+		}
+	})
+}
+
+// Otherwise a few hundred domains with silent destinations would take all places for a day.
+func TestATryOfAReportTakesAMinuteAtMost(t *testing.T) {
+	play(t, func(t *testing.T, r *rig) {
+		var waited time.Duration
+		var uris []string
+		for i := range 10 {
+			to := fmt.Sprintf("d%d@%s", i, domain)
+			uris = append(uris, "mailto:"+to)
+			r.answers(to, func(ctx context.Context) error {
+				start := time.Now()
+				defer func() { waited += time.Since(start) }() // one destination after the other
+				return silent(ctx)
+			})
+		}
+		r.wants(domain, strings.Join(uris, ","))
+		r.count(domain, 1)
+		r.sleep(3 * oneDay)
+		tries := r.triesOf("d9@" + domain)
+		if tries == 0 || waited > time.Duration(tries)*time.Minute {
+			t.Errorf("%d tries took %v", tries, waited)
 		}
 	})
 }

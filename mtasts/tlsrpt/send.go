@@ -55,7 +55,7 @@ func (c *Collector) send(ctx context.Context, e *entry) {
 		}
 		err := c.note(e, func() { s.Sent[id] = false })
 		if err == nil {
-			err = c.deliver(ctx, c.report(e), e.Domain, uri)
+			err = c.deliver(ctx, c.report(e), e.Domain, uri, sendLimit/time.Duration(len(record.RUA)))
 		}
 		if err == nil {
 			_ = c.note(e, func() { s.Sent[id], c.stats.Reports = true, c.stats.Reports+1 })
