@@ -5,6 +5,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/mtasts/go-mtasts/examples/internal/cli"
 )
 
 // barPeriod is the least time between two drawings.
@@ -48,7 +50,7 @@ func (b *bar) draw(name string) {
 	b.drawn = time.Now()
 	const length = 20
 	full := length * b.done / b.total
-	line := fmt.Sprintf("[%s%s] %d of %d  %s", strings.Repeat("#", full), strings.Repeat(".", length-full), b.done, b.total, printable(name))
+	line := fmt.Sprintf("[%s%s] %d of %d  %s", strings.Repeat("#", full), strings.Repeat(".", length-full), b.done, b.total, cli.Printable(name))
 	fmt.Fprint(b.screen, "\r"+line[:min(len(line), b.screen.width-1)]+"\x1b[K")
 }
 

@@ -9,9 +9,9 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
-	"os"
 	"strings"
 
+	"github.com/mtasts/go-mtasts/examples/internal/cli"
 	"github.com/mtasts/go-mtasts/mtasts/diagnose"
 	"github.com/mtasts/go-mtasts/resolver"
 )
@@ -80,7 +80,7 @@ func flagsOfNetwork(f *flag.FlagSet, c *config) {
 		return err
 	})
 	f.Func("roots", "", func(s string) (err error) {
-		c.roots, err = readRoots(s)
+		c.roots, err = cli.ReadRoots(s)
 		return err
 	})
 	networks(f, "allow", &c.allow)
@@ -112,22 +112,6 @@ func (c *config) network(base diagnose.Options) diagnose.Options {
 	base.Helo = c.helo
 	base.Probe = c.probe
 	return base
-}
-
-// readRoots returns the system's CAs and those in a PEM file.
-func readRoots(file string) (*x509.CertPool, error) {
-	pem, err := os.ReadFile(file)
-	if err != nil {
-		return nil, err
-	}
-	pool, err := x509.SystemCertPool()
-	if err != nil {
-		return nil, err
-	}
-	if !pool.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("%s holds no certificate in PEM form", file)
-	}
-	return pool, nil
 }
 
 // readInput reads a list from standard input, and ends with ctx: a terminal may have nobody

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/mtasts/go-mtasts/examples/internal/cli"
 	"github.com/mtasts/go-mtasts/mtasts/diagnose"
 )
 
@@ -257,7 +258,7 @@ func TestDemo(t *testing.T) {
 }
 
 func TestPrintable(t *testing.T) {
-	if got, want := printable("a\x1b[2J\r\nb\u202e\xff\\x1b"), `a\x1b[2J\r; b\u202e\ufffd\x1b`; got != want {
+	if got, want := cli.Printable("a\x1b[2J\r\nb\u202e\xff\\x1b"), `a\x1b[2J\r; b\u202e\ufffd\x1b`; got != want {
 		t.Errorf("%s, want %s", got, want)
 	}
 }

@@ -18,6 +18,7 @@ import (
 	"os/signal"
 	"syscall"
 
+	"github.com/mtasts/go-mtasts/examples/internal/cli"
 	"github.com/mtasts/go-mtasts/mtasts/diagnose"
 )
 
@@ -94,7 +95,7 @@ func (p *program) run(ctx context.Context, args []string) int {
 		status, err = command.run(p, ctx, cfg)
 	}
 	if err != nil {
-		fmt.Fprintln(p.stderr, "lookup: "+printable(err.Error()))
+		fmt.Fprintln(p.stderr, "lookup: "+cli.Printable(err.Error()))
 	}
 	if _, wrong := errors.AsType[usageError](err); wrong {
 		fmt.Fprintln(p.stderr, "Try 'lookup -h'.")

@@ -59,28 +59,6 @@ func (s *screen) paint(colour, text string) string {
 	return "\x1b[" + colour + "m" + text + "\x1b[0m"
 }
 
-// printable makes s, which may hold text of others in any form, one line that is safe on a
-// terminal. It leaves a backslash alone: texts of the library have been escaped before.
-func printable(s string) string {
-	const most = 1000
-	var b strings.Builder
-	for _, r := range s {
-		if b.Len() >= most {
-			b.WriteString("...")
-			break
-		}
-		switch escaped := strconv.QuoteRuneToASCII(r); {
-		case r == '\n': // between several errors
-			b.WriteString("; ")
-		case ' ' <= r && r <= '~':
-			b.WriteRune(r)
-		default:
-			b.WriteString(escaped[1 : len(escaped)-1])
-		}
-	}
-	return b.String()
-}
-
 // wrap breaks text into lines of at most width columns, at spaces but for words that are longer.
 func wrap(text string, width int) (lines []string) {
 	for len(text) > width {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/mtasts/go-mtasts/cache"
+	"github.com/mtasts/go-mtasts/examples/internal/cli"
 	"github.com/mtasts/go-mtasts/mtasts"
 )
 
@@ -100,7 +101,7 @@ func (p *program) cached(ctx context.Context, c *config) (int, error) {
 	now := time.Now()
 	for c, err := range client.All(ctx) {
 		if err != nil {
-			fmt.Fprintln(p.stderr, "lookup: "+printable(err.Error()))
+			fmt.Fprintln(p.stderr, "lookup: "+cli.Printable(err.Error()))
 			status = exitUnknown
 			continue
 		}
@@ -109,7 +110,7 @@ func (p *program) cached(ctx context.Context, c *config) (int, error) {
 		if left < 0 {
 			expires = span(-left) + " ago"
 		}
-		rows = append(rows, []string{printable(c.Policy.Domain), string(c.Policy.Mode), printable(c.Policy.ID),
+		rows = append(rows, []string{cli.Printable(c.Policy.Domain), string(c.Policy.Mode), cli.Printable(c.Policy.ID),
 			c.Policy.Fetched.UTC().Format(time.DateOnly), expires, c.LastUse.UTC().Format(time.DateOnly)})
 	}
 	_, err = io.WriteString(p.stdout, columns(p.stdout, []string{"DOMAIN", "MODE", "ID", "FETCHED", "EXPIRES", "LAST USE"}, rows,
@@ -127,14 +128,14 @@ func (p *program) cachedDomains(ctx context.Context, file *cache.Bolt, names []s
 	for _, name := range names {
 		c := found[policyDomain(name)]
 		if c == nil {
-			fmt.Fprintf(p.stdout, "%s: not cached\n", printable(name))
+			fmt.Fprintf(p.stdout, "%s: not cached\n", cli.Printable(name))
 			status = exitFindings
 			continue
 		}
-		fmt.Fprintf(p.stdout, "%s: id %s, fetched %s, expires %s, last use %s\n", printable(c.Policy.Domain), printable(c.Policy.ID),
+		fmt.Fprintf(p.stdout, "%s: id %s, fetched %s, expires %s, last use %s\n", cli.Printable(c.Policy.Domain), cli.Printable(c.Policy.ID),
 			stamp(c.Policy.Fetched), stamp(c.Policy.Expires), stamp(c.LastUse))
 		for line := range strings.Lines(c.Policy.Text) {
-			fmt.Fprintf(p.stdout, "    %s\n", printable(strings.TrimRight(line, "\r\n")))
+			fmt.Fprintf(p.stdout, "    %s\n", cli.Printable(strings.TrimRight(line, "\r\n")))
 		}
 	}
 	return status, nil
@@ -155,14 +156,14 @@ func (p *program) forget(ctx context.Context, c *config) (int, error) {
 	status := exitFine
 	for _, name := range c.names {
 		if _, ok := found[policyDomain(name)]; !ok {
-			fmt.Fprintf(p.stdout, "%s: not cached\n", printable(name))
+			fmt.Fprintf(p.stdout, "%s: not cached\n", cli.Printable(name))
 			status = exitFindings
 			continue
 		}
 		if err := client.Forget(ctx, name); err != nil {
 			return exitUnknown, err
 		}
-		fmt.Fprintf(p.stdout, "%s: removed\n", printable(name))
+		fmt.Fprintf(p.stdout, "%s: removed\n", cli.Printable(name))
 	}
 	return status, nil
 }
@@ -183,7 +184,7 @@ func (p *program) check(ctx context.Context, c *config) (int, error) {
 		switch {
 		case err != nil:
 			damaged++
-			fmt.Fprintln(p.stdout, printable(err.Error()))
+			fmt.Fprintln(p.stdout, cli.Printable(err.Error()))
 		case time.Now().After(c.Policy.Expires):
 			expired++
 		default:

@@ -5,6 +5,7 @@ import (
 	"io"
 	"strings"
 
+	"github.com/mtasts/go-mtasts/examples/internal/cli"
 	"github.com/mtasts/go-mtasts/mtasts"
 	"github.com/mtasts/go-mtasts/mtasts/diagnose"
 )
@@ -46,7 +47,7 @@ func (t *table) add(r *diagnose.Report) error {
 	}
 	name := r.Domain
 	if name == "" {
-		name = printable(r.Asked)
+		name = cli.Printable(r.Asked)
 	}
 	t.rows = append(t.rows, []string{name, string(r.Verdict.Status), policy, delivery, worst})
 	return nil

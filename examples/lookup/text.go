@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/mtasts/go-mtasts/examples/internal/cli"
 	"github.com/mtasts/go-mtasts/mtasts/diagnose"
 )
 
@@ -25,7 +26,7 @@ func (p *page) report(r *diagnose.Report) {
 	}
 	name := r.Domain
 	if name == "" {
-		name = printable(r.Asked)
+		name = cli.Printable(r.Asked)
 	}
 	fmt.Fprintf(p, "%s: %s\n", s.paint(bold, name), s.paint(colour, r.Verdict.Title))
 	p.paragraph("", "", r.Verdict.Text)

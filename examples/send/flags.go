@@ -11,6 +11,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/mtasts/go-mtasts/examples/internal/cli"
 )
 
 // config is the parsed command line.
@@ -62,7 +64,7 @@ func parse(args []string, stderr io.Writer) (*config, error) {
 	})
 	f.Func("roots", "PEM `file` of additional trusted CAs,\n"+
 		"for policy hosts and MX hosts", func(s string) (err error) {
-		c.roots, err = readRoots(s)
+		c.roots, err = cli.ReadRoots(s)
 		return err
 	})
 	f.Func("allow", "`networks`, separated by commas, where policy hosts are allowed\n"+
@@ -138,20 +140,4 @@ func checkAddress(s string) error {
 		return fmt.Errorf("must be a bare address, such as %s", parsed.Address)
 	}
 	return nil
-}
-
-// readRoots returns the system's CAs and those in a PEM file.
-func readRoots(file string) (*x509.CertPool, error) {
-	pem, err := os.ReadFile(file)
-	if err != nil {
-		return nil, err
-	}
-	pool, err := x509.SystemCertPool()
-	if err != nil {
-		return nil, err
-	}
-	if !pool.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("%s has no certificate in PEM form", file)
-	}
-	return pool, nil
 }

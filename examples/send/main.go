@@ -26,9 +26,9 @@ import (
 	"os"
 	"os/signal"
 	"strconv"
-	"strings"
 	"syscall"
 
+	"github.com/mtasts/go-mtasts/examples/internal/cli"
 	"github.com/mtasts/go-mtasts/examples/internal/delivery"
 	"github.com/mtasts/go-mtasts/mtasts"
 	"github.com/mtasts/go-mtasts/resolver"
@@ -51,7 +51,7 @@ func main() {
 // run is main without global state. It returns the exit status.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	log := func(format string, args ...any) {
-		fmt.Fprintln(stderr, printable(fmt.Sprintf(format, args...)))
+		fmt.Fprintln(stderr, cli.Printable(fmt.Sprintf(format, args...)))
 	}
 	cfg, err := parse(args, stderr)
 	switch {
@@ -109,28 +109,4 @@ func send(ctx context.Context, sender *delivery.Sender, m delivery.Message) int 
 		sender.Log("deferred: %v", err)
 		return exitDeferred
 	}
-}
-
-// maxLine bounds a line of the log, in octets.
-const maxLine = 1000
-
-// printable returns s as one line that is safe on a terminal: s may have untrusted text. It does
-// not escape a backslash, since package mtasts has escaped its own texts.
-func printable(s string) string {
-	var b strings.Builder
-	for _, r := range s {
-		if b.Len() >= maxLine {
-			b.WriteString("...")
-			break
-		}
-		switch escaped := strconv.QuoteRuneToASCII(r); {
-		case r == '\n': // between the lines of a reply, or several errors
-			b.WriteString("; ")
-		case ' ' <= r && r <= '~':
-			b.WriteRune(r)
-		default:
-			b.WriteString(escaped[1 : len(escaped)-1])
-		}
-	}
-	return b.String()
 }

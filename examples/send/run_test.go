@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/mtasts/go-mtasts/examples/internal/cli"
 	"github.com/mtasts/go-mtasts/mtasts"
 )
 
@@ -86,12 +87,12 @@ func TestPrintable(t *testing.T) {
 		reply: `550 "\x1b[2J \u202eno"`,
 		held:  `mtasts: example.com: 550 "\x1b[2J \u202eno"`,
 	} {
-		if got := printable(err.Error()); got != want {
+		if got := cli.Printable(err.Error()); got != want {
 			t.Errorf("%s, want %s", got, want)
 		}
 	}
-	got := printable("550 \x1b[2J\r\nmx: \u202eno \"user\"" + strings.Repeat("x", 5000))
-	if want := `550 \x1b[2J\r; mx: \u202eno "user"xxx`; !strings.HasPrefix(got, want) || len(got) > maxLine+10 {
+	got := cli.Printable("550 \x1b[2J\r\nmx: \u202eno \"user\"" + strings.Repeat("x", 5000))
+	if want := `550 \x1b[2J\r; mx: \u202eno "user"xxx`; !strings.HasPrefix(got, want) || len(got) > cli.MaxLine+10 {
 		t.Errorf("%s (%d bytes), want %s...", got, len(got), want)
 	}
 }

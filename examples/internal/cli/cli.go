@@ -1,0 +1,52 @@
+// Package cli has what the programs among the examples share: roots from a file, and text that
+// is safe on a terminal.
+package cli
+
+import (
+	"crypto/x509"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+)
+
+// MaxLine bounds what Printable returns, in octets, but for the mark of its cut.
+const MaxLine = 1000
+
+// Printable returns s, which may have untrusted text, as one line that is safe on a terminal. It
+// does not escape a backslash, since package mtasts has escaped its own texts.
+func Printable(s string) string {
+	var b strings.Builder
+	for _, r := range s {
+		if b.Len() >= MaxLine {
+			b.WriteString("...")
+			break
+		}
+		switch escaped := strconv.QuoteRuneToASCII(r); {
+		case r == '\n': // between the lines of a reply, or several errors
+			b.WriteString("; ")
+		case ' ' <= r && r <= '~':
+			b.WriteRune(r)
+		default:
+			b.WriteString(escaped[1 : len(escaped)-1])
+		}
+	}
+	return b.String()
+}
+
+// ReadRoots returns the system's CAs and those in a PEM file. It fails if the file cannot be
+// read or has no certificate.
+func ReadRoots(file string) (*x509.CertPool, error) {
+	pem, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	pool, err := x509.SystemCertPool()
+	if err != nil {
+		return nil, err
+	}
+	if !pool.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("%s has no certificate in PEM form", file)
+	}
+	return pool, nil
+}
