@@ -98,6 +98,7 @@ func TestEnhancedCodes(t *testing.T) {
 		_, notListed := e.policy().CheckMX("other.example")
 		_, invalid := e.client.PolicyFor(t.Context(), "a..b")
 		e.DNS.Set("_mta-sts.dead.example", resolver.Records{Fail: resolver.ServFail})
+		e.DNS.Set("_mta-sts.slow.example", resolver.Records{Delay: time.Hour})
 		_, left := e.within(0, "slow.example")
 		e.stop()
 		_, closed := e.client.PolicyFor(t.Context(), domain)
