@@ -101,6 +101,7 @@ func TestStatsCount(t *testing.T) {
 		e.policyFor("broken.example")
 		e.client.Recheck(t.Context(), "broken.example")
 		e.policy().CheckMX("other.example")
+		e.DNS.Set("_mta-sts.left.example", resolver.Records{Delay: time.Second})
 		e.within(0, "left.example")
 		e.sleep(time.Minute)
 		stop := e.run()
