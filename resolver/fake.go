@@ -43,7 +43,7 @@ type Records struct {
 	Addr []netip.Addr // A and AAAA
 	TLSA []TLSA
 
-	// Authenticated is what LookupTLSA says of the answer.
+	// Authenticated is what LookupTLSA and LookupAuthenticated say of the answer.
 	Authenticated bool
 
 	// CNAME makes the name an alias. Of the other fields only Delay then has an
@@ -167,6 +167,12 @@ func (f *Fake) LookupAliases(ctx context.Context, name string) ([]string, error)
 func (f *Fake) LookupTLSA(ctx context.Context, name string) (list []TLSA, authenticated bool, err error) {
 	records, err := f.lookup(ctx, name)
 	return records.TLSA, records.Authenticated, err
+}
+
+// LookupAuthenticated is like [System.LookupAuthenticated], whatever the type.
+func (f *Fake) LookupAuthenticated(ctx context.Context, recordType, name string) (bool, error) {
+	records, err := f.lookup(ctx, name)
+	return records.Authenticated, err
 }
 
 // found returns the records of a look-up, or an error if there are none.

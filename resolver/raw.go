@@ -73,6 +73,19 @@ func (s System) LookupTLSA(ctx context.Context, name string) (records []TLSA, au
 	return records, reply[3]&flagAD != 0, nil
 }
 
+// LookupAuthenticated reports whether the resolver has confirmed by DNSSEC what the DNS says
+// about records of name, which includes that there are none: the AD bit of the answer, as in
+// LookupTLSA. recordType is "MX" or "A". DANE applies only to a host whose MX record and
+// address are authenticated (RFC 7672, Section 2.2).
+func (s System) LookupAuthenticated(ctx context.Context, recordType, name string) (bool, error) {
+	kind := dnsmessage.TypeA
+	if recordType == "MX" {
+		kind = dnsmessage.TypeMX
+	}
+	reply, err := s.lookupRaw(ctx, name, kind)
+	return err == nil && reply[3]&flagAD != 0, err
+}
+
 // lookupRaw returns the reply to a question of any type. That there is no such record, or
 // name, is a reply too.
 func (s System) lookupRaw(ctx context.Context, name string, kind dnsmessage.Type) ([]byte, error) {

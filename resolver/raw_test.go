@@ -17,6 +17,7 @@ const typeTLSA dnsmessage.Type = 52
 type rawLookuper interface {
 	LookupAliases(ctx context.Context, name string) ([]string, error)
 	LookupTLSA(ctx context.Context, name string) ([]resolver.TLSA, bool, error)
+	LookupAuthenticated(ctx context.Context, recordType, name string) (bool, error)
 }
 
 func TestRawLookups(t *testing.T) {
@@ -59,6 +60,11 @@ func TestRawLookups(t *testing.T) {
 				got, authenticated, err := dns.LookupTLSA(t.Context(), name)
 				if err != nil || !reflect.DeepEqual(got, want.records) || authenticated != want.authenticated {
 					t.Errorf("TLSA of %s: %v, %v, %v; want %v", name, got, authenticated, err, want)
+				}
+				for _, kind := range []string{"A", "MX"} {
+					if got, err := dns.LookupAuthenticated(t.Context(), kind, name); err != nil || got != want.authenticated {
+						t.Errorf("%s of %s authenticated: %v, %v", kind, name, got, err)
+					}
 				}
 			}
 			for _, name := range []string{"servfail.example", "aliasfail.example", "refused.example", "loop.example"} {
