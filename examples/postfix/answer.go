@@ -1,0 +1,175 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/netip"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/mtasts/go-mtasts/mtasts"
+)
+
+// The maps that the server has.
+const (
+	mapPlain  = "mta-sts"        // for Postfix 3.4 and later
+	mapReport = "mta-sts-tlsrpt" // for Postfix 3.10 and later
+)
+
+// The replies without text (socketmap_table(5)). Postfix 3.7 insists on the blank.
+const notFoundReply = "NOTFOUND "
+
+// answerLimit is how long Postfix waits for an answer at most: then it defers the message.
+// Postfix itself would wait for 100 seconds. A look-up goes on, and its result is cached.
+const answerLimit = 30 * time.Second
+
+// answers turns queries into replies. Its method answer may be called concurrently.
+type answers struct {
+	client  *mtasts.Client
+	hosts   *hosts
+	testing *atomic.Pointer[string] // level for mode testing; "" for none
+	counts  replyCounts
+}
+
+// replyCounts counts replies by what they say.
+type replyCounts struct {
+	secure, daneOnly, testing, notFound, temp, perm atomic.Uint64
+}
+
+// answer returns the reply to a query, which is the name of a map, a blank and a key.
+func (a *answers) answer(query string) string {
+	name, key, _ := strings.Cut(query, " ")
+	if name != mapPlain && name != mapReport {
+		a.counts.perm.Add(1)
+		return "PERM unknown map: use " + mapPlain + " or " + mapReport
+	}
+	hop, ok := parseNextHop(key)
+	if !ok {
+		a.counts.notFound.Add(1)
+		return notFoundReply
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), answerLimit)
+	defer cancel()
+	policy, err := a.client.PolicyFor(ctx, key)
+	switch {
+	case errors.Is(err, mtasts.ErrInvalidDomain):
+		a.counts.notFound.Add(1)
+		return notFoundReply
+	case err != nil:
+		return a.temp(err)
+	case policy.Mode == mtasts.ModeNone:
+		a.counts.notFound.Add(1)
+		return notFoundReply
+	}
+	hop.domain = policy.Domain
+	if policy.Mode == mtasts.ModeTesting {
+		return a.testingReply(ctx, name, hop, policy)
+	}
+	return a.enforceReply(ctx, name, hop, policy)
+}
+
+func (a *answers) enforceReply(ctx context.Context, name string, hop nextHop, policy *mtasts.Policy) string {
+	var mx []string
+	if a.hosts.dane || hasWildcard(policy) {
+		d := a.hosts.of(ctx, hop)
+		switch {
+		case d.dane:
+			// RFC 8461, Section 2: MTA-STS does not override DANE.
+			a.counts.daneOnly.Add(1)
+			return "OK dane-only"
+		case d.err != nil:
+			// RFC 7672, Section 2.1.2: a failed look-up is no proof that there are no
+			// TLSA records.
+			return a.temp(d.err)
+		}
+		mx = d.mx
+		if len(mx) > 0 && len(listed(policy, mx)) == 0 {
+			policy.CheckMX(mx[0]) // a violation: the next look-up checks for a newer policy
+		}
+	}
+	a.counts.secure.Add(1)
+	text := secureText(policy, mx)
+	if name == mapReport {
+		text = reportText(text, policy)
+	}
+	return "OK " + text
+}
+
+// testingReply only makes Postfix report. The level replaces that of main.cf, so the
+// operator names it.
+func (a *answers) testingReply(ctx context.Context, name string, hop nextHop, policy *mtasts.Policy) string {
+	level := *a.testing.Load()
+	if name == mapReport && level != "" {
+		var d destination
+		if a.hosts.dane {
+			d = *a.hosts.of(ctx, hop)
+		}
+		if !d.dane && d.err == nil {
+			a.counts.testing.Add(1)
+			return "OK " + reportText(level, policy)
+		}
+	}
+	a.counts.notFound.Add(1)
+	return notFoundReply
+}
+
+// temp is the reply that makes Postfix defer the message. Postfix logs its text.
+func (a *answers) temp(err error) string {
+	a.counts.temp.Add(1)
+	text := err.Error()
+	if _, ok := errors.AsType[*mtasts.Error](err); !ok {
+		text = strconv.QuoteToASCII(text) // a name in it may come from the network
+	}
+	return "TEMP " + text[:min(len(text), 500)]
+}
+
+// A nextHop is a key that Postfix looks up.
+type nextHop struct {
+	domain    string
+	port      string // a number
+	bracketed bool   // [host]: no MX look-up
+}
+
+func (h nextHop) String() string {
+	if h.bracketed {
+		return "[" + h.domain + "]:" + h.port
+	}
+	return h.domain + ":" + h.port
+}
+
+// parseNextHop splits example.com, example.com:port, [host] and [host]:port. It returns
+// false for what has no policy, so that nothing is looked up: the keys .com and .example.com,
+// which Postfix tries after each NOTFOUND; a name without a dot; an address.
+func parseNextHop(key string) (h nextHop, ok bool) {
+	h.port = "25"
+	host, port := key, ""
+	if inner, found := strings.CutPrefix(key, "["); found {
+		h.bracketed = true
+		if host, port, found = strings.Cut(inner, "]"); !found {
+			return h, false
+		}
+		if port, found = strings.CutPrefix(port, ":"); !found && port != "" {
+			return h, false
+		}
+	} else if i := strings.LastIndexByte(key, ':'); i >= 0 {
+		host, port = key[:i], key[i+1:]
+	}
+	if port != "" {
+		n, err := net.LookupPort("tcp", port) // of a service too, from a file
+		if err != nil || n == 0 {
+			return h, false
+		}
+		h.port = strconv.Itoa(n)
+	}
+	if strings.HasPrefix(host, ".") || !strings.ContainsAny(strings.TrimSuffix(host, "."), ".\u3002\uff0e\uff61") {
+		return h, false
+	}
+	if _, err := netip.ParseAddr(host); err == nil {
+		return h, false
+	}
+	h.domain = host
+	return h, true
+}

@@ -1,0 +1,120 @@
+package main
+
+import (
+	"strings"
+
+	"github.com/mtasts/go-mtasts/mtasts"
+)
+
+// maxReply is the longest reply that Postfix accepts (socketmap_table(5)).
+const maxReply = 100_000
+
+// nothingListed stands in match= when no MX host of the domain is listed in the policy. No
+// authority issues a certificate for it (RFC 6761, Section 6.4), and an empty match= would
+// be a configuration error.
+const nothingListed = "no-mx-host-is-listed.invalid"
+
+// secureText returns the policy "secure" for Postfix 3.4 and later. hosts are the MX hosts of
+// the domain; only a policy with a wildcard needs them.
+//
+// RFC 8461, Section 4.1: a wildcard stands for one label. Postfix has no such pattern:
+// ".example.com" matches names of any depth. So the MX hosts that the wildcard covers are
+// named one by one.
+func secureText(p *mtasts.Policy, hosts []string) string {
+	var names []string
+	seen := make(map[string]bool)
+	add := func(name string) {
+		if !seen[name] && isHost(name) {
+			seen[name] = true
+			names = append(names, name)
+		}
+	}
+	for _, pattern := range p.MX {
+		add(pattern)
+	}
+	if hasWildcard(p) {
+		for _, host := range listed(p, hosts) {
+			add(host)
+		}
+	}
+	if names == nil {
+		names = []string{nothingListed}
+	}
+	return "secure match=" + strings.Join(names, ":") + " servername=hostname"
+}
+
+// listed returns the hosts that an mx pattern of p matches, in the form of the policy.
+func listed(p *mtasts.Policy, hosts []string) []string {
+	var found []string
+	// A literal reports nothing: the outcome of the session is Postfix's.
+	literal := &mtasts.Policy{Domain: p.Domain, Mode: mtasts.ModeTesting, MX: p.MX}
+	for _, name := range hosts {
+		if host, err := literal.CheckMX(name); err == nil && host.Listed {
+			found = append(found, host.Name)
+		}
+	}
+	return found
+}
+
+// hasWildcard reports whether a pattern of p covers hosts that it does not name.
+func hasWildcard(p *mtasts.Policy) bool {
+	for _, pattern := range p.MX {
+		if strings.HasPrefix(pattern, "*.") {
+			return true
+		}
+	}
+	return false
+}
+
+// reportText adds to a policy what Postfix 3.10 and later puts into TLSRPT reports, and what
+// smtp_tls_enforce_sts_mx_patterns of 3.10.5 compares MX hosts with. Before 3.10 Postfix
+// defers all mail of a domain with these attributes.
+//
+// What a publisher wrote is in two attributes only, and what could end them is left out.
+func reportText(text string, p *mtasts.Policy) string {
+	var b strings.Builder
+	b.WriteString(text + " policy_type=sts policy_domain=" + p.Domain)
+	for _, pattern := range p.MX {
+		if isHost(strings.TrimPrefix(pattern, "*.")) {
+			b.WriteString(" mx_host_pattern=" + pattern)
+		}
+	}
+	for line := range strings.SplitSeq(p.Text, "\n") {
+		if line = strings.Trim(line, " \t\r"); isQuotable(line) {
+			b.WriteString(" {policy_string = " + line + "}")
+		}
+	}
+	if b.Len() > maxReply-len("OK ") {
+		return text // enforced all the same, and not reported with the policy
+	}
+	return b.String()
+}
+
+// isHost reports whether an mx value, which is in lower case, can stand in match=. A name
+// without a dot cannot: Postfix gives "hostname", "nexthop" and "dot-nexthop" a meaning of
+// their own, and with the first a publisher would let any MX host pass.
+func isHost(name string) bool {
+	for label := range strings.SplitSeq(name, ".") {
+		if label == "" {
+			return false
+		}
+		for i := range len(label) {
+			c := label[i]
+			if c != '-' && c != '_' && (c < '0' || '9' < c) && (c < 'a' || 'z' < c) {
+				return false
+			}
+		}
+	}
+	return strings.Contains(name, ".")
+}
+
+// isQuotable reports whether a line of a policy file can stand between braces. Postfix
+// counts them, and takes the whole reply for an error if it is not UTF-8.
+func isQuotable(line string) bool {
+	for i := range len(line) {
+		if c := line[i]; (c < ' ' || '~' < c) && c != '\t' || c == '{' || c == '}' {
+			return false
+		}
+	}
+	return line != ""
+}

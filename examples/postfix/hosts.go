@@ -1,0 +1,169 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/mtasts/go-mtasts/cache"
+	"github.com/mtasts/go-mtasts/resolver"
+)
+
+// A dnsClient is what hosts asks. resolver.System is one.
+type dnsClient interface {
+	LookupMX(ctx context.Context, name string) ([]*net.MX, error)
+	LookupTLSA(ctx context.Context, name string) ([]resolver.TLSA, bool, error)
+	LookupAuthenticated(ctx context.Context, recordType, name string) (bool, error)
+}
+
+const (
+	// maxHosts is how many MX hosts of a domain count, in MX order. Postfix itself tries 5
+	// addresses (smtp_mx_address_limit).
+	maxHosts = 32
+
+	hostsLife  = 5 * time.Minute  // of what the DNS has answered
+	failedLife = 30 * time.Second // of a look-up that failed
+	hostsUnits = 1 << 16          // destinations in memory
+)
+
+// hosts knows the MX hosts of destinations, and whether DANE applies to them.
+type hosts struct {
+	dns  dnsClient
+	dane bool
+	lru  *cache.LRU[*destination]
+}
+
+// A destination is what the DNS says of a next hop.
+type destination struct {
+	mx      []string
+	dane    bool // an MX host has usable TLSA records
+	err     error
+	expires time.Time
+}
+
+func newHosts(dns dnsClient, dane bool) *hosts {
+	return &hosts{dns: dns, dane: dane, lru: cache.NewLRU[*destination](hostsUnits)}
+}
+
+// of returns the MX hosts of a next hop.
+func (h *hosts) of(ctx context.Context, hop nextHop) *destination {
+	key := hop.String()
+	if d, ok := h.lru.Get(key); ok && time.Now().Before(d.expires) {
+		return d
+	}
+	d := &destination{}
+	d.mx, d.dane, d.err = h.lookup(ctx, hop)
+	life := hostsLife
+	if d.err != nil {
+		life = failedLife
+	}
+	d.expires = time.Now().Add(life)
+	h.lru.Add(key, d, 1)
+	return d
+}
+
+func (h *hosts) lookup(ctx context.Context, hop nextHop) (mx []string, dane bool, err error) {
+	if hop.bracketed {
+		mx = []string{hop.domain} // no MX look-up: the next hop is the host
+	} else if mx, err = h.lookupMX(ctx, hop.domain); err != nil {
+		return nil, false, fmt.Errorf("MX look-up: %w", err)
+	}
+	if !h.dane {
+		return mx, false, nil
+	}
+	// RFC 7672, Section 2.2.1. With an insecure MX record, Postfix takes "dane-only" for
+	// an order to deliver to nobody.
+	if !hop.bracketed {
+		secure, err := h.dns.LookupAuthenticated(ctx, "MX", hop.domain)
+		if err != nil {
+			return nil, false, fmt.Errorf("MX look-up: %w", err)
+		}
+		if !secure {
+			return mx, false, nil
+		}
+	}
+	// One host with usable records is enough: with "dane-only" Postfix does without a host
+	// whose look-up fails. A host without an address is one that Postfix cannot reach either.
+	var reachable []string
+	var noAddress, noTLSA error
+	for _, host := range mx {
+		secure, err := h.dns.LookupAuthenticated(ctx, "A", host)
+		if err != nil {
+			noAddress = cmp.Or(noAddress, err)
+			continue
+		}
+		reachable = append(reachable, host)
+		// RFC 7672, Section 2.2.2: without a secure address there is no TLSA look-up. Many
+		// servers of unsigned zones fail on one.
+		if !secure {
+			continue
+		}
+		usable, err := h.usable(ctx, host, hop.port)
+		if usable {
+			return mx, true, nil
+		}
+		noTLSA = cmp.Or(noTLSA, err)
+	}
+	if reachable == nil && noAddress != nil {
+		return nil, false, fmt.Errorf("address look-up of the MX hosts: %w", noAddress)
+	}
+	if noTLSA != nil {
+		return nil, false, fmt.Errorf("TLSA look-up: %w", noTLSA)
+	}
+	return reachable, false, nil
+}
+
+// lookupMX returns the MX hosts of a domain, in MX order.
+func (h *hosts) lookupMX(ctx context.Context, domain string) ([]string, error) {
+	records, err := h.dns.LookupMX(ctx, domain)
+	if notFound(err) {
+		return []string{domain}, nil // RFC 5321, Section 5.1: the implicit MX
+	}
+	if err != nil {
+		return nil, err
+	}
+	var mx []string
+	for _, r := range records[:min(len(records), maxHosts)] {
+		if host := strings.TrimSuffix(r.Host, "."); host != "" { // else a null MX (RFC 7505)
+			mx = append(mx, host)
+		}
+	}
+	return mx, nil
+}
+
+// usable reports whether an MX host has usable TLSA records.
+func (h *hosts) usable(ctx context.Context, host, port string) (bool, error) {
+	records, secure, err := h.dns.LookupTLSA(ctx, "_"+port+"._tcp."+host)
+	if notFound(err) {
+		return false, nil
+	}
+	return secure && slices.ContainsFunc(records, isUsable), err
+}
+
+func notFound(err error) bool {
+	dns, ok := errors.AsType[*net.DNSError](err)
+	return ok && dns.IsNotFound
+}
+
+// isUsable reports whether a client can use a record: RFC 7672, Section 3.1.3, leaves out
+// the usages 0 and 1, and Section 3.1 what is unknown. A record that is not usable requires
+// TLS, which "secure" does too.
+func isUsable(r resolver.TLSA) bool {
+	if r.Usage != 2 && r.Usage != 3 || r.Selector > 1 {
+		return false
+	}
+	switch r.Matching {
+	case 0:
+		return len(r.Data) > 0
+	case 1:
+		return len(r.Data) == 32
+	case 2:
+		return len(r.Data) == 64
+	}
+	return false
+}

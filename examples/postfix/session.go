@@ -1,0 +1,109 @@
+package main
+
+import (
+	"bufio"
+	"net"
+	"sync"
+	"time"
+)
+
+// The time limits of a connection. Postfix closes one itself that has been idle for 10
+// seconds, or open for 100.
+const (
+	idleLimit  = 30 * time.Second       // between queries
+	queryLimit = 10 * time.Second       // from the first octet of a query to its last
+	writeLimit = 10 * time.Second       // for the peer to accept what is written
+	drainLimit = 250 * time.Millisecond // between queries, once the server is to end
+)
+
+// A session is one connection: queries in netstrings, answered in their order.
+type session struct {
+	conn   net.Conn
+	r      *bufio.Reader
+	w      *bufio.Writer
+	answer func(query string) string
+
+	mu       sync.Mutex
+	began    time.Time // when the first octet of the query came; zero between queries
+	draining bool
+}
+
+func newSession(conn net.Conn, answer func(query string) string) *session {
+	s := &session{conn: conn, answer: answer}
+	s.r = bufio.NewReaderSize((*sessionIO)(s), 4096)
+	s.w = bufio.NewWriterSize((*sessionIO)(s), 4096)
+	return s
+}
+
+// serve answers queries until the peer closes the connection, breaks the protocol or is
+// too slow. Its error is io.EOF if the peer closed it between queries.
+func (s *session) serve() error {
+	defer s.conn.Close()
+	for {
+		if s.r.Buffered() > 0 {
+			s.begin()
+		}
+		query, err := readNetstring(s.r)
+		if err != nil {
+			s.w.Flush() // the replies to the queries before
+			return err
+		}
+		s.mu.Lock()
+		s.began = time.Time{}
+		s.mu.Unlock()
+		writeNetstring(s.w, s.answer(query))
+	}
+}
+
+// drain lets the session end: after the query it is at, and those that have been sent by
+// now.
+func (s *session) drain() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.draining = true
+	s.limitRead()
+}
+
+func (s *session) begin() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.began.IsZero() {
+		s.began = time.Now()
+	}
+}
+
+// limitRead sets the deadline of reads. The caller holds mu.
+func (s *session) limitRead() {
+	switch {
+	case !s.began.IsZero():
+		s.conn.SetReadDeadline(s.began.Add(queryLimit))
+	case s.draining:
+		s.conn.SetReadDeadline(time.Now().Add(drainLimit))
+	default:
+		s.conn.SetReadDeadline(time.Now().Add(idleLimit))
+	}
+}
+
+// sessionIO is a session below its buffers.
+type sessionIO session
+
+// Read sends all replies before it waits for more queries.
+func (c *sessionIO) Read(p []byte) (int, error) {
+	s := (*session)(c)
+	if err := s.w.Flush(); err != nil {
+		return 0, err
+	}
+	s.mu.Lock()
+	s.limitRead()
+	s.mu.Unlock()
+	n, err := s.conn.Read(p)
+	if n > 0 {
+		s.begin()
+	}
+	return n, err
+}
+
+func (c *sessionIO) Write(p []byte) (int, error) {
+	c.conn.SetWriteDeadline(time.Now().Add(writeLimit))
+	return c.conn.Write(p)
+}
