@@ -20,7 +20,7 @@ func activated() (socketmap, http []net.Listener, err error) {
 	for _, name := range []string{"LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"} {
 		os.Unsetenv(name)
 	}
-	if pid != strconv.Itoa(os.Getpid()) {
+	if pid != strconv.Itoa(os.Getpid()) || count == "" {
 		return nil, nil, nil
 	}
 	n, err := strconv.Atoi(count)
