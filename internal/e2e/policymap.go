@@ -22,7 +22,7 @@ const (
 )
 
 // startSocketmap builds and runs examples/postfix. It returns its process and address.
-func startSocketmap(t *testing.T, w *world) (*daemon, string) {
+func startSocketmap(t *testing.T, w *world, args ...string) (*daemon, string) {
 	t.Helper()
 	dir := filepath.Join(w.dir, "socketmap")
 	program := filepath.Join(dir, "mtasts-postfix")
@@ -33,8 +33,8 @@ func startSocketmap(t *testing.T, w *world) (*daemon, string) {
 		t.Fatalf("building examples/postfix: %v\n%s", err, out)
 	}
 	addr := net.JoinHostPort(w.addr(socketmapHost), socketmapPort)
-	d := startDaemon(t, dir, program, "-listen", addr, "-dns", w.dns.addr, "-dane", "off",
-		"-db", filepath.Join(dir, "policies.db"), "-config", filepath.Join(dir, "config"))
+	d := startDaemon(t, dir, append([]string{program, "-listen", addr,
+		"-db", filepath.Join(dir, "policies.db"), "-config", filepath.Join(dir, "config")}, args...)...)
 	d.listening(t, addr)
 	return d, addr
 }
@@ -52,25 +52,26 @@ mydestination =
 mynetworks = 127.0.0.0/8
 local_recipient_maps =
 smtp_tls_security_level = may
+smtp_dns_support_level = dnssec
 smtp_tls_CAfile = %[2]s
 smtp_tls_policy_maps = socketmap:inet:%[3]s:mta-sts
 minimal_backoff_time = 1h
 queue_run_delay = 1h
 `
 
-// startSender starts a Postfix that delivers by the DNS of the world, with policies from a
+// startSender starts a Postfix that delivers by the DNS server dns, with policies from a
 // socketmap server. Postfix asks the servers of /etc/resolv.conf, so it runs in a mount
 // namespace in which this file is another.
-func startSender(t *testing.T, w *world, socketmap string) (p *postfix, addr string) {
+func startSender(t *testing.T, w *world, socketmap, dns string) (p *postfix, addr string) {
 	t.Helper()
 	p = &postfix{dir: filepath.Join(w.dir, "sender")}
 	p.directories(t)
 	addr = net.JoinHostPort(w.addr(senderHost), "25")
-	dns, _, err := net.SplitHostPort(w.dns.addr)
+	dns, _, err := net.SplitHostPort(dns)
 	if err != nil {
 		t.Fatal(err)
 	}
-	write(t, p.path("resolv.conf"), "nameserver "+dns+"\n")
+	write(t, p.path("resolv.conf"), "nameserver "+dns+"\noptions trust-ad\n")
 	write(t, p.path("etc/main.cf"), fmt.Sprintf(senderCF, p.dir, w.roots, socketmap))
 	write(t, p.path("etc/master.cf"), masterCF+"smtp unix - - n - - smtp\n"+addr+" inet n - n - - smtpd\n")
 	old := time.Now().Add(-time.Minute)

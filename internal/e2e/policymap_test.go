@@ -27,8 +27,8 @@ func (p *postfix) postmap(t *testing.T, table, key, stdin string) string {
 
 func TestPolicyMap(t *testing.T) {
 	w := newWorld(t)
-	_, socketmap := startSocketmap(t, w)
-	sender, submit := startSender(t, w, socketmap)
+	_, socketmap := startSocketmap(t, w, "-dns", w.dns.addr, "-dane", "off")
+	sender, submit := startSender(t, w, socketmap, w.dns.addr)
 	table := "socketmap:inet:" + socketmap + ":mta-sts"
 
 	t.Run("postmap", func(t *testing.T) {
@@ -127,8 +127,8 @@ func TestPolicyMap(t *testing.T) {
 // Kill and restart under load: postmap gets the right answer, or none.
 func TestPolicyMapKilled(t *testing.T) {
 	w := newWorld(t)
-	d, socketmap := startSocketmap(t, w)
-	sender, _ := startSender(t, w, socketmap)
+	d, socketmap := startSocketmap(t, w, "-dns", w.dns.addr, "-dane", "off")
+	sender, _ := startSender(t, w, socketmap, w.dns.addr)
 	table := "socketmap:inet:" + socketmap + ":mta-sts"
 	const want = "secure match=mail.example.net servername=hostname\n"
 	if got := sender.postmap(t, table, "example.net", ""); got != want {
@@ -153,7 +153,7 @@ func TestPolicyMapKilled(t *testing.T) {
 				t.Error("the domain has no policy any more")
 			}
 		}
-		d, _ = startSocketmap(t, w)
+		d, _ = startSocketmap(t, w, "-dns", w.dns.addr, "-dane", "off")
 		if got := sender.postmap(t, table, "example.net", ""); got != want {
 			t.Error(got)
 		}
