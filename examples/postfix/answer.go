@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net"
-	"net/netip"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -40,7 +39,7 @@ type replyCounts struct {
 }
 
 // answer returns the reply to a query, which is the name of a map, a blank and a key.
-func (a *answers) answer(query string) string {
+func (a *answers) answer(ctx context.Context, query string) string {
 	name, key, _ := strings.Cut(query, " ")
 	if name != mapPlain && name != mapReport {
 		a.counts.perm.Add(1)
@@ -51,8 +50,6 @@ func (a *answers) answer(query string) string {
 		a.counts.notFound.Add(1)
 		return notFoundReply
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), answerLimit)
-	defer cancel()
 	policy, err := a.client.PolicyFor(ctx, key)
 	switch {
 	case errors.Is(err, mtasts.ErrInvalidDomain):
@@ -91,11 +88,11 @@ func (a *answers) enforceReply(ctx context.Context, name string, hop nextHop, po
 		}
 	}
 	a.counts.secure.Add(1)
-	text := secureText(policy, mx)
+	text := secureReply(policy, mx)
 	if name == mapReport {
-		text = reportText(text, policy)
+		text = reportReply(text, policy)
 	}
-	return "OK " + text
+	return text
 }
 
 // testingReply only makes Postfix report. The level replaces that of main.cf, so the
@@ -109,7 +106,7 @@ func (a *answers) testingReply(ctx context.Context, name string, hop nextHop, po
 		}
 		if !d.dane && d.err == nil {
 			a.counts.testing.Add(1)
-			return "OK " + reportText(level, policy)
+			return reportReply("OK "+level, policy)
 		}
 	}
 	a.counts.notFound.Add(1)
@@ -164,12 +161,15 @@ func parseNextHop(key string) (h nextHop, ok bool) {
 		}
 		h.port = strconv.Itoa(n)
 	}
-	if strings.HasPrefix(host, ".") || !strings.ContainsAny(strings.TrimSuffix(host, "."), ".\u3002\uff0e\uff61") {
-		return h, false
-	}
-	if _, err := netip.ParseAddr(host); err == nil {
+	if strings.HasPrefix(host, ".") || !hasDot(strings.TrimSuffix(host, ".")) {
 		return h, false
 	}
 	h.domain = host
 	return h, true
+}
+
+// hasDot reports whether a name has two labels. The full stops of other scripts count (UTS
+// #46, Section 2.3).
+func hasDot(name string) bool {
+	return strings.IndexByte(name, '.') >= 0 || strings.ContainsAny(name, "\u3002\uff0e\uff61")
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"net"
 	"strings"
 	"sync/atomic"
@@ -77,7 +78,7 @@ func TestAnswers(t *testing.T) {
 		"mta-sts-tlsrpt b\u00fccher.example:587": enforce + " policy_type=sts policy_domain=xn--bcher-kva.example mx_host_pattern=mx.enforce.example {policy_string = version: STSv1} {policy_string = mode: enforce} {policy_string = mx: mx.enforce.example} {policy_string = max_age: 3600}",
 		"mta-sts-tlsrpt testing.example":         "OK may policy_type=sts policy_domain=testing.example mx_host_pattern=mx.testing.example {policy_string = version: STSv1} {policy_string = mode: testing} {policy_string = mx: mx.testing.example} {policy_string = max_age: 3600}",
 	} {
-		if got := a.answer(query); got != want {
+		if got := a.answer(t.Context(), query); got != want {
 			t.Errorf("%q: got\n%s, want\n%s", query, got, want)
 		}
 	}
@@ -87,7 +88,7 @@ func TestAnswers(t *testing.T) {
 func TestModeTestingDoesNotLowerTheLevel(t *testing.T) {
 	a, _ := newAnswers(t, false)
 	a.testing.Store(new(string))
-	if got := a.answer("mta-sts-tlsrpt testing.example"); got != notFoundReply {
+	if got := a.answer(t.Context(), "mta-sts-tlsrpt testing.example"); got != notFoundReply {
 		t.Error(got)
 	}
 }
@@ -101,7 +102,7 @@ func TestKeysWithoutALookUp(t *testing.T) {
 		"private/lmtp.sock", "a b.example", "a.example:99999",
 	} {
 		for _, name := range []string{mapPlain, mapReport} {
-			if got := a.answer(name + " " + key); got != notFoundReply {
+			if got := a.answer(t.Context(), name+" "+key); got != notFoundReply {
 				t.Errorf("%s %q: %s", name, key, got)
 			}
 		}
@@ -115,11 +116,11 @@ func TestKeysWithoutALookUp(t *testing.T) {
 func TestTemp(t *testing.T) {
 	a, world := newAnswers(t, false)
 	world.DNS.Set("wild.example", resolver.Records{Fail: resolver.ServFail})
-	if got := a.answer("mta-sts wild.example"); !strings.HasPrefix(got, "TEMP ") || !strings.Contains(got, "MX look-up") {
+	if got := a.answer(t.Context(), "mta-sts wild.example"); !strings.HasPrefix(got, "TEMP ") || !strings.Contains(got, "MX look-up") {
 		t.Error(got)
 	}
 	a.client.Close()
-	if got := a.answer("mta-sts enforce.example"); !strings.HasPrefix(got, "TEMP ") || strings.ContainsAny(got, "\r\n") {
+	if got := a.answer(t.Context(), "mta-sts enforce.example"); !strings.HasPrefix(got, "TEMP ") || strings.ContainsAny(got, "\r\n") {
 		t.Error(got)
 	}
 	if a.counts.temp.Load() != 2 {
@@ -133,13 +134,15 @@ func TestASlowDomainIsDeferredOnce(t *testing.T) {
 		a, world := newAnswers(t, false)
 		world.SetPolicyHost("enforce.example", mtaststest.PolicyHost{
 			Body: mtaststest.Policy(mtasts.ModeEnforce, time.Hour, "mx.enforce.example"), Delay: 40 * time.Second})
+		conn, _, ended := startSession(a.answer)
 		start := time.Now()
-		got := a.answer("mta-sts enforce.example")
-		if !strings.HasPrefix(got, "TEMP ") || time.Since(start) != answerLimit {
+		if got := ask(t, conn, bufio.NewReader(conn), "mta-sts enforce.example"); !strings.HasPrefix(got, "TEMP ") || time.Since(start) != answerLimit {
 			t.Errorf("%s after %v", got, time.Since(start))
 		}
+		conn.Close()
+		<-ended
 		<-time.After(time.Minute)
-		if got := a.answer("mta-sts enforce.example"); !strings.HasPrefix(got, "OK secure ") {
+		if got := a.answer(t.Context(), "mta-sts enforce.example"); !strings.HasPrefix(got, "OK secure ") {
 			t.Error(got)
 		}
 		a.client.Close()
@@ -173,11 +176,12 @@ func TestDANEComesFirst(t *testing.T) {
 			resolver.Records{Fail: resolver.ServFail}, temp},
 		"a refused TLSA look-up": {mxRecords(true, "mx.enforce.example"), resolver.Records{Authenticated: true},
 			resolver.Records{Fail: resolver.Refused}, temp},
-		"a failed MX look-up":       {resolver.Records{Fail: resolver.ServFail}, resolver.Records{}, resolver.Records{}, temp},
-		"no address can be had":     {mxRecords(true, "mx.enforce.example"), resolver.Records{Fail: resolver.ServFail}, resolver.Records{}, temp},
-		"a backup that has no DNS":  {mxRecords(true, "mx.enforce.example", "fails.example"), resolver.Records{Authenticated: true}, resolver.Records{}, secure},
-		"a failure beside a record": {mxRecords(true, "signed.example", "mx.enforce.example"), resolver.Records{Authenticated: true}, resolver.Records{Fail: resolver.ServFail}, "OK dane-only"},
-		"a null MX":                 {mxRecords(true, "."), resolver.Records{}, resolver.Records{}, secure},
+		"a failed MX look-up":          {resolver.Records{Fail: resolver.ServFail}, resolver.Records{}, resolver.Records{}, temp},
+		"no address can be had":        {mxRecords(true, "mx.enforce.example"), resolver.Records{Fail: resolver.ServFail}, resolver.Records{}, temp},
+		"a backup that has no DNS":     {mxRecords(true, "mx.enforce.example", "fails.example"), resolver.Records{Authenticated: true}, resolver.Records{}, secure},
+		"a failure beside a record":    {mxRecords(true, "signed.example", "mx.enforce.example"), resolver.Records{Authenticated: true}, resolver.Records{Fail: resolver.ServFail}, "OK dane-only"},
+		"records of an alias's target": {mxRecords(true, "mx.enforce.example"), resolver.Records{CNAME: "signed.example"}, resolver.Records{Authenticated: true}, "OK dane-only"},
+		"a null MX":                    {mxRecords(true, "."), resolver.Records{}, resolver.Records{}, secure},
 	} {
 		t.Run(what, func(t *testing.T) {
 			a, world := newAnswers(t, true)
@@ -188,7 +192,7 @@ func TestDANEComesFirst(t *testing.T) {
 			world.DNS.Set("signed.example", resolver.Records{Authenticated: true})
 			world.DNS.Set("_25._tcp.signed.example", resolver.Records{TLSA: usable, Authenticated: true})
 			for _, name := range []string{mapPlain, mapReport} {
-				if got := a.answer(name + " enforce.example"); !strings.HasPrefix(got, c.want) {
+				if got := a.answer(t.Context(), name+" enforce.example"); !strings.HasPrefix(got, c.want) {
 					t.Errorf("%s: %s; want %s", name, got, c.want)
 				}
 			}
@@ -202,10 +206,10 @@ func TestDANEOfASmartHost(t *testing.T) {
 	world.DNS.Set("enforce.example", resolver.Records{Authenticated: true})
 	world.DNS.Set("_587._tcp.enforce.example", resolver.Records{Authenticated: true,
 		TLSA: []resolver.TLSA{{Usage: 2, Matching: 1, Data: make([]byte, 32)}}})
-	if got := a.answer("mta-sts [enforce.example]:submission"); got != "OK dane-only" {
+	if got := a.answer(t.Context(), "mta-sts [enforce.example]:submission"); got != "OK dane-only" {
 		t.Error(got)
 	}
-	if got := a.answer("mta-sts [enforce.example]"); !strings.HasPrefix(got, "OK secure ") {
+	if got := a.answer(t.Context(), "mta-sts [enforce.example]"); !strings.HasPrefix(got, "OK secure ") {
 		t.Error(got)
 	}
 }
@@ -216,14 +220,14 @@ func TestFailedLookUpsAreNotRepeatedAtOnce(t *testing.T) {
 		a, world := newAnswers(t, true)
 		world.DNS.Set("enforce.example", resolver.Records{Fail: resolver.ServFail})
 		for range 10 {
-			a.answer("mta-sts enforce.example")
+			a.answer(t.Context(), "mta-sts enforce.example")
 		}
 		if n := world.DNS.Queries("enforce.example"); n != 1 {
 			t.Errorf("%d look-ups", n)
 		}
 		<-time.After(failedLife)
 		world.DNS.Set("enforce.example", mxRecords(false, "mx.enforce.example"))
-		if got := a.answer("mta-sts enforce.example"); !strings.HasPrefix(got, "OK secure ") {
+		if got := a.answer(t.Context(), "mta-sts enforce.example"); !strings.HasPrefix(got, "OK secure ") {
 			t.Error(got)
 		}
 		a.client.Close()

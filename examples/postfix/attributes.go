@@ -14,19 +14,23 @@ const maxReply = 100_000
 // be a configuration error.
 const nothingListed = "no-mx-host-is-listed.invalid"
 
-// secureText returns the policy "secure" for Postfix 3.4 and later. hosts are the MX hosts of
+// secureReply returns the policy "secure" for Postfix 3.4 and later. hosts are the MX hosts of
 // the domain; only a policy with a wildcard needs them.
 //
 // RFC 8461, Section 4.1: a wildcard stands for one label. Postfix has no such pattern:
 // ".example.com" matches names of any depth. So the MX hosts that the wildcard covers are
 // named one by one.
-func secureText(p *mtasts.Policy, hosts []string) string {
-	var names []string
-	seen := make(map[string]bool)
+func secureReply(p *mtasts.Policy, hosts []string) string {
+	const begin, end = "OK secure match=", " servername=hostname"
+	var b strings.Builder
+	b.Grow(256)
+	b.WriteString(begin)
 	add := func(name string) {
-		if !seen[name] && isHost(name) {
-			seen[name] = true
-			names = append(names, name)
+		if isHost(name) {
+			if b.Len() > len(begin) {
+				b.WriteByte(':')
+			}
+			b.WriteString(name)
 		}
 	}
 	for _, pattern := range p.MX {
@@ -37,10 +41,11 @@ func secureText(p *mtasts.Policy, hosts []string) string {
 			add(host)
 		}
 	}
-	if names == nil {
-		names = []string{nothingListed}
+	if b.Len() == len(begin) {
+		b.WriteString(nothingListed)
 	}
-	return "secure match=" + strings.Join(names, ":") + " servername=hostname"
+	b.WriteString(end)
+	return b.String()
 }
 
 // listed returns the hosts that an mx pattern of p matches, in the form of the policy.
@@ -66,12 +71,12 @@ func hasWildcard(p *mtasts.Policy) bool {
 	return false
 }
 
-// reportText adds to a policy what Postfix 3.10 and later puts into TLSRPT reports, and what
+// reportReply adds to a reply what Postfix 3.10 and later puts into TLSRPT reports, and what
 // smtp_tls_enforce_sts_mx_patterns of 3.10.5 compares MX hosts with. Before 3.10 Postfix
 // defers all mail of a domain with these attributes.
 //
 // What a publisher wrote is in two attributes only, and what could end them is left out.
-func reportText(text string, p *mtasts.Policy) string {
+func reportReply(text string, p *mtasts.Policy) string {
 	var b strings.Builder
 	b.WriteString(text + " policy_type=sts policy_domain=" + p.Domain)
 	for _, pattern := range p.MX {
@@ -84,7 +89,7 @@ func reportText(text string, p *mtasts.Policy) string {
 			b.WriteString(" {policy_string = " + line + "}")
 		}
 	}
-	if b.Len() > maxReply-len("OK ") {
+	if b.Len() > maxReply {
 		return text // enforced all the same, and not reported with the policy
 	}
 	return b.String()
@@ -94,18 +99,20 @@ func reportText(text string, p *mtasts.Policy) string {
 // without a dot cannot: Postfix gives "hostname", "nexthop" and "dot-nexthop" a meaning of
 // their own, and with the first a publisher would let any MX host pass.
 func isHost(name string) bool {
-	for label := range strings.SplitSeq(name, ".") {
-		if label == "" {
+	dots, last := 0, byte('.')
+	for i := range len(name) {
+		c := name[i]
+		switch {
+		case c == '.' && last == '.':
+			return false
+		case c == '.':
+			dots++
+		case c != '-' && c != '_' && (c < '0' || '9' < c) && (c < 'a' || 'z' < c):
 			return false
 		}
-		for i := range len(label) {
-			c := label[i]
-			if c != '-' && c != '_' && (c < '0' || '9' < c) && (c < 'a' || 'z' < c) {
-				return false
-			}
-		}
+		last = c
 	}
-	return strings.Contains(name, ".")
+	return dots > 0 && last != '.'
 }
 
 // isQuotable reports whether a line of a policy file can stand between braces. Postfix

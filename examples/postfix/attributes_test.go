@@ -10,16 +10,16 @@ import (
 	"github.com/mtasts/go-mtasts/mtasts"
 )
 
-func TestSecureText(t *testing.T) {
+func TestSecureReply(t *testing.T) {
 	dns := []string{"mx1.example.net", "MX2.example.net.", "a.b.example.net", "mx.other.example"}
 	for what, c := range map[string]struct {
 		patterns, want []string
 	}{
 		"names":                   {[]string{"mx1.example.net", "mx9.example.net"}, []string{"mx1.example.net", "mx9.example.net"}},
-		"a name twice":            {[]string{"mx1.example.net", "mx1.example.net"}, []string{"mx1.example.net"}},
+		"no name":                 {[]string{"a..example", "a.", ".", "", "a", "mx1.example.net"}, []string{"mx1.example.net"}},
 		"a wildcard is one label": {[]string{"*.example.net"}, []string{"mx1.example.net", "mx2.example.net"}},
 		"deeper":                  {[]string{"*.b.example.net"}, []string{"a.b.example.net"}},
-		"both":                    {[]string{"mx1.example.net", "*.example.net"}, []string{"mx1.example.net", "mx2.example.net"}},
+		"both":                    {[]string{"mx9.example.net", "*.example.net"}, []string{"mx9.example.net", "mx1.example.net", "mx2.example.net"}},
 		"no host is listed":       {[]string{"*.example.org"}, []string{nothingListed}},
 		// Postfix gives these words a meaning of their own.
 		"hostname":           {[]string{"hostname", "nexthop", "dot-nexthop", "mx1.example.net"}, []string{"mx1.example.net"}},
@@ -29,21 +29,21 @@ func TestSecureText(t *testing.T) {
 		"an asterisk inside": {[]string{"*", "a.*.example.net", "*.*.example.net"}, []string{nothingListed}},
 	} {
 		p := &mtasts.Policy{Domain: "example.com", Mode: mtasts.ModeEnforce, MX: c.patterns}
-		got, err := parsePolicy(secureText(p, dns), false)
+		got, err := parsePolicy(secureReply(p, dns), false)
 		if err != nil || got.level != "secure" || got.sni != "hostname" || !slices.Equal(got.match, c.want) {
 			t.Errorf("%s: %+v, %v; want match %q", what, got, err, c.want)
 		}
 	}
 }
 
-func TestReportText(t *testing.T) {
+func TestReportReply(t *testing.T) {
 	p := &mtasts.Policy{
 		Domain: "example.com", Mode: mtasts.ModeEnforce,
 		MX: []string{"mx1.example.net", "*.example.net", "hostname", "b,c=d"},
 		Text: "version: STSv1\r\nmode: enforce\r\nmx: mx1.example.net\r\nmx: *.example.net\r\n" +
 			"mx: hostname\r\nmx: b,c=d\r\nnote: a {\r\nnote: } policy_failure=validation-failure\r\nnote: \xff\r\n\r\nmax_age: 86400\r\n",
 	}
-	text := reportText(secureText(p, nil), p)
+	text := reportReply(secureReply(p, nil), p)
 	got, err := parsePolicy(text, true)
 	want := tlsPolicy{
 		level: "secure", match: []string{"mx1.example.net"}, sni: "hostname", kind: "sts", domain: "example.com",
@@ -57,7 +57,7 @@ func TestReportText(t *testing.T) {
 	if _, err := parsePolicy(text, false); err == nil {
 		t.Error("Postfix before 3.10 takes no such attributes: the parser of this test is wrong")
 	}
-	if got, err := parsePolicy(reportText("may", p), true); err != nil || got.level != "may" || got.match != nil {
+	if got, err := parsePolicy(reportReply("OK may", p), true); err != nil || got.level != "may" || got.match != nil {
 		t.Errorf("mode testing: %+v, %v", got, err)
 	}
 }
@@ -69,9 +69,9 @@ func TestALongPolicyIsEnforced(t *testing.T) {
 		p.MX = append(p.MX, fmt.Sprintf("m%d.example", i))
 		p.Text += "mx: " + p.MX[i] + "\n"
 	}
-	text := reportText(secureText(p, nil), p)
+	text := reportReply(secureReply(p, nil), p)
 	got, err := parsePolicy(text, true)
-	if err != nil || len(got.match) != len(p.MX) || len("OK "+text) > maxReply {
+	if err != nil || len(got.match) != len(p.MX) || len(text) > maxReply {
 		t.Errorf("%d octets, %d names of %d: %v", len(text), len(got.match), len(p.MX), err)
 	}
 }
@@ -85,11 +85,11 @@ func FuzzAttributes(f *testing.F) {
 	f.Fuzz(func(t *testing.T, patterns, text, mx string) {
 		p := &mtasts.Policy{Domain: "example.com", Mode: mtasts.ModeEnforce, MX: strings.Split(patterns, "\n"), Text: text}
 		hosts := strings.Split(mx, "\n")
-		secure := secureText(p, hosts)
-		for _, level := range []string{secure, "may"} {
-			got, err := parsePolicy(reportText(level, p), true)
+		secure := secureReply(p, hosts)
+		for _, level := range []string{strings.TrimPrefix(secure, "OK "), "may"} {
+			got, err := parsePolicy(reportReply("OK "+level, p), true)
 			if err != nil {
-				t.Fatalf("%q: %v", reportText(level, p), err)
+				t.Fatalf("%q: %v", reportReply("OK "+level, p), err)
 			}
 			if got.kind != "sts" && len(text)+len(patterns) < 1000 || got.domain != "example.com" && got.kind == "sts" {
 				t.Errorf("type %q, domain %q", got.kind, got.domain)

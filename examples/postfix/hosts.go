@@ -18,6 +18,7 @@ import (
 type dnsClient interface {
 	LookupMX(ctx context.Context, name string) ([]*net.MX, error)
 	LookupTLSA(ctx context.Context, name string) ([]resolver.TLSA, bool, error)
+	LookupAliases(ctx context.Context, name string) ([]string, error)
 	LookupAuthenticated(ctx context.Context, recordType, name string) (bool, error)
 }
 
@@ -136,13 +137,24 @@ func (h *hosts) lookupMX(ctx context.Context, domain string) ([]string, error) {
 	return mx, nil
 }
 
-// usable reports whether an MX host has usable TLSA records.
+// usable reports whether a host has usable TLSA records. If it is an alias, those of the name
+// at the end come first (RFC 7672, Section 2.2.2); smart hosts often are.
 func (h *hosts) usable(ctx context.Context, host, port string) (bool, error) {
-	records, secure, err := h.dns.LookupTLSA(ctx, "_"+port+"._tcp."+host)
-	if notFound(err) {
-		return false, nil
+	aliases, err := h.dns.LookupAliases(ctx, host)
+	if err != nil && !notFound(err) {
+		return false, err
 	}
-	return secure && slices.ContainsFunc(records, isUsable), err
+	names := append(aliases[max(0, len(aliases)-1):], host)
+	for _, name := range names {
+		records, secure, err := h.dns.LookupTLSA(ctx, "_"+port+"._tcp."+name)
+		if err != nil && !notFound(err) {
+			return false, err
+		}
+		if secure && len(records) > 0 {
+			return slices.ContainsFunc(records, isUsable), nil
+		}
+	}
+	return false, nil
 }
 
 func notFound(err error) bool {

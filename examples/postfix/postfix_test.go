@@ -21,6 +21,10 @@ type tlsPolicy struct {
 // parsePolicy reads a policy as smtp_tls_policy.c of Postfix 3.10 does. For an older
 // Postfix, the attributes of 3.10 are errors. Each error defers all mail of the domain.
 func parsePolicy(text string, version310 bool) (p tlsPolicy, err error) {
+	text, ok := strings.CutPrefix(text, "OK ")
+	if !ok {
+		return p, errors.New("no policy")
+	}
 	if !utf8.ValidString(text) {
 		return p, errors.New("not UTF-8")
 	}

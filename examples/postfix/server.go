@@ -22,7 +22,7 @@ const (
 
 // A server serves the socketmap protocol on any number of listeners.
 type server struct {
-	answer func(query string) string
+	answer answerer
 	log    *slog.Logger
 
 	slots   chan struct{} // one for each connection
@@ -36,7 +36,7 @@ type server struct {
 	accepted, malformed atomic.Uint64
 }
 
-func newServer(answer func(query string) string, log *slog.Logger) *server {
+func newServer(answer answerer, log *slog.Logger) *server {
 	return &server{
 		answer:   answer,
 		log:      log,

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"io"
 	"log/slog"
@@ -12,7 +13,7 @@ import (
 	"time"
 )
 
-func startServer(t *testing.T, answer func(string) string) (*server, string) {
+func startServer(t *testing.T, answer answerer) (*server, string) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -47,7 +48,7 @@ func ask(t *testing.T, conn io.Writer, r *bufio.Reader, query string) string {
 func TestShutdownLosesNoAnswer(t *testing.T) {
 	release := make(chan struct{})
 	var asked atomic.Int32
-	s, addr := startServer(t, func(query string) string {
+	s, addr := startServer(t, func(_ context.Context, query string) string {
 		if query == "slow" {
 			asked.Add(1)
 			<-release

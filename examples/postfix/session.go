@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"net"
 	"sync"
 	"time"
@@ -21,15 +22,23 @@ type session struct {
 	conn   net.Conn
 	r      *bufio.Reader
 	w      *bufio.Writer
-	answer func(query string) string
+	answer answerer
+
+	// ctx ends answerLimit after the last read: the queries that came with it share the
+	// limit. Postfix sends one at a time.
+	ctx    context.Context
+	cancel context.CancelFunc
 
 	mu       sync.Mutex
 	began    time.Time // when the first octet of the query came; zero between queries
 	draining bool
 }
 
-func newSession(conn net.Conn, answer func(query string) string) *session {
-	s := &session{conn: conn, answer: answer}
+// An answerer returns the reply to a query. It may be called concurrently.
+type answerer func(ctx context.Context, query string) string
+
+func newSession(conn net.Conn, answer answerer) *session {
+	s := &session{conn: conn, answer: answer, cancel: func() {}}
 	s.r = bufio.NewReaderSize((*sessionIO)(s), 4096)
 	s.w = bufio.NewWriterSize((*sessionIO)(s), 4096)
 	return s
@@ -39,6 +48,7 @@ func newSession(conn net.Conn, answer func(query string) string) *session {
 // too slow. Its error is io.EOF if the peer closed it between queries.
 func (s *session) serve() error {
 	defer s.conn.Close()
+	defer func() { s.cancel() }()
 	for {
 		if s.r.Buffered() > 0 {
 			s.begin()
@@ -51,7 +61,7 @@ func (s *session) serve() error {
 		s.mu.Lock()
 		s.began = time.Time{}
 		s.mu.Unlock()
-		writeNetstring(s.w, s.answer(query))
+		writeNetstring(s.w, s.answer(s.ctx, query))
 	}
 }
 
@@ -99,6 +109,8 @@ func (c *sessionIO) Read(p []byte) (int, error) {
 	n, err := s.conn.Read(p)
 	if n > 0 {
 		s.begin()
+		s.cancel()
+		s.ctx, s.cancel = context.WithTimeout(context.Background(), answerLimit)
 	}
 	return n, err
 }

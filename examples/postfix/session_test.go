@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"io"
 	"net"
@@ -13,7 +14,7 @@ import (
 )
 
 // startSession serves one end of a pipe, and returns the other and how the session ended.
-func startSession(answer func(string) string) (net.Conn, *session, <-chan error) {
+func startSession(answer answerer) (net.Conn, *session, <-chan error) {
 	ours, theirs := net.Pipe()
 	s := newSession(ours, answer)
 	ended := make(chan error, 1)
@@ -21,7 +22,7 @@ func startSession(answer func(string) string) (net.Conn, *session, <-chan error)
 	return theirs, s, ended
 }
 
-func echo(query string) string { return "OK " + query }
+func echo(_ context.Context, query string) string { return "OK " + query }
 
 // readReply reads a reply of any length.
 func readReply(t *testing.T, r *bufio.Reader) string {
@@ -117,7 +118,7 @@ func TestSessionRefusesAHugeLengthAtOnce(t *testing.T) {
 // A session that drains answers the query that it is at, and the next that comes soon.
 func TestSessionDrains(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		conn, s, ended := startSession(func(query string) string {
+		conn, s, ended := startSession(func(_ context.Context, query string) string {
 			time.Sleep(20 * time.Second) // in the bubble's time: a look-up
 			return "OK " + query
 		})
