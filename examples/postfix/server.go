@@ -57,9 +57,13 @@ func (s *server) listen(l net.Listener) {
 func (s *server) accept(l net.Listener) {
 	for {
 		select {
-		case s.slots <- struct{}{}:
-		case <-s.closing:
-			return
+		case s.slots <- struct{}{}: // also during shutdown, if there is one
+		default:
+			select {
+			case s.slots <- struct{}{}:
+			case <-s.closing:
+				return
+			}
 		}
 		conn, err := l.Accept()
 		if err == nil {
@@ -110,7 +114,7 @@ func (s *server) connections() int {
 }
 
 // shutdown ends the server. All queries that have arrived are answered first, also those on
-// connections that nobody has accepted yet.
+// connections that are not accepted yet, unless there are maxConns others.
 func (s *server) shutdown() {
 	close(s.closing)
 	s.mu.Lock()

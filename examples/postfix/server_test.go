@@ -88,6 +88,22 @@ func TestShutdownLosesNoAnswer(t *testing.T) {
 	}
 }
 
+// A connection that is not accepted yet when the server is told to end is served.
+func TestShutdownServesTheBacklog(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, r := dial(t, "tcp", l.Addr().String())
+	fmt.Fprint(conn, "1:a,")
+	s := newServer(echo, slog.New(slog.DiscardHandler))
+	s.listen(l)
+	s.shutdown()
+	if got := readReply(t, r); got != "OK a" {
+		t.Error(got)
+	}
+}
+
 // Connections beyond the bound wait, and are served when others end.
 func TestConnectionsAreBounded(t *testing.T) {
 	s, addr := startServer(t, echo)
