@@ -29,8 +29,12 @@ type session struct {
 	ctx    context.Context
 	cancel context.CancelFunc
 
+	// began is when the first octet of the query came, or, if later, when the answer before
+	// was ready. It is zero between queries.
+	began time.Time
+
 	mu       sync.Mutex
-	began    time.Time // when the first octet of the query came; zero between queries
+	partial  time.Time // began, at the last read
 	draining bool
 }
 
@@ -50,17 +54,15 @@ func (s *session) serve() error {
 	defer s.conn.Close()
 	defer func() { s.cancel() }()
 	for {
+		s.began = time.Time{}
 		if s.r.Buffered() > 0 {
-			s.begin()
+			s.began = time.Now()
 		}
 		query, err := readNetstring(s.r)
 		if err != nil {
 			s.w.Flush() // the replies to the queries before
 			return err
 		}
-		s.mu.Lock()
-		s.began = time.Time{}
-		s.mu.Unlock()
 		writeNetstring(s.w, s.answer(s.ctx, query))
 	}
 }
@@ -74,19 +76,11 @@ func (s *session) drain() {
 	s.limitRead()
 }
 
-func (s *session) begin() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.began.IsZero() {
-		s.began = time.Now()
-	}
-}
-
 // limitRead sets the deadline of reads. The caller holds mu.
 func (s *session) limitRead() {
 	switch {
-	case !s.began.IsZero():
-		s.conn.SetReadDeadline(s.began.Add(queryLimit))
+	case !s.partial.IsZero():
+		s.conn.SetReadDeadline(s.partial.Add(queryLimit))
 	case s.draining:
 		s.conn.SetReadDeadline(time.Now().Add(drainLimit))
 	default:
@@ -104,11 +98,14 @@ func (c *sessionIO) Read(p []byte) (int, error) {
 		return 0, err
 	}
 	s.mu.Lock()
+	s.partial = s.began
 	s.limitRead()
 	s.mu.Unlock()
 	n, err := s.conn.Read(p)
 	if n > 0 {
-		s.begin()
+		if s.began.IsZero() {
+			s.began = time.Now()
+		}
 		s.cancel()
 		s.ctx, s.cancel = context.WithTimeout(context.Background(), answerLimit)
 	}

@@ -115,6 +115,28 @@ func TestSessionRefusesAHugeLengthAtOnce(t *testing.T) {
 	})
 }
 
+// The time of an answer does not count for the query behind it.
+func TestSlowAnswersLeaveTimeForTheNextQuery(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		conn, _, ended := startSession(func(_ context.Context, query string) string {
+			time.Sleep(2 * queryLimit) // in the bubble's time: a look-up
+			return "OK " + query
+		})
+		go func() {
+			io.WriteString(conn, "1:a,3:b")
+			io.WriteString(conn, "cd,")
+		}()
+		r := bufio.NewReader(conn)
+		for _, want := range []string{"OK a", "OK bcd"} {
+			if got := readReply(t, r); got != want {
+				t.Error(got)
+			}
+		}
+		conn.Close()
+		<-ended
+	})
+}
+
 // A session that drains answers the query that it is at, and the next that comes soon.
 func TestSessionDrains(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
