@@ -7,10 +7,14 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/mtasts/go-mtasts/cache"
+	"github.com/mtasts/go-mtasts/mtasts"
 )
 
 func startServer(t *testing.T, answer answerer) (*server, string) {
@@ -142,4 +146,47 @@ func TestMalformedQueriesAreCounted(t *testing.T) {
 	if s.malformed.Load() != 1 || s.accepted.Load() != 1 {
 		t.Errorf("%d of %d", s.malformed.Load(), s.accepted.Load())
 	}
+}
+
+// emptyDNS has no records, and counts nothing.
+type emptyDNS struct{}
+
+func (emptyDNS) LookupTXT(_ context.Context, name string) ([]string, error) { return nil, nil }
+
+// A Postfix that asks about 100,000 names at once is served in bounded memory.
+func TestManyNamesAtOnce(t *testing.T) {
+	client := mtasts.New(&cache.Memory{}, &mtasts.Options{Resolver: emptyDNS{}})
+	defer client.Close()
+	a := &answers{client: client, hosts: newHosts(nil, false)}
+	s, addr := startServer(t, a.answer)
+	const conns, each = 100, 1000
+	var asking sync.WaitGroup
+	for c := range conns {
+		conn, r := dial(t, "tcp", addr)
+		asking.Go(func() {
+			for i := range each { // 20 in flight
+				query := fmt.Sprintf("mta-sts n%d.c%d.example", i, c)
+				fmt.Fprintf(conn, "%d:%s,", len(query), query)
+				if i%20 < 19 {
+					continue
+				}
+				for range 20 {
+					if got := readReply(t, r); got != notFoundReply {
+						t.Error(got)
+					}
+				}
+			}
+			conn.Close()
+		})
+	}
+	asking.Wait()
+	s.shutdown()
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	const most = 64 << 20
+	if m.HeapAlloc > most {
+		t.Errorf("%d octets of heap, want at most %d", m.HeapAlloc, most)
+	}
+	t.Logf("%d octets of heap", m.HeapAlloc)
 }
