@@ -33,7 +33,9 @@ func startSocketmap(t *testing.T, w *world, args ...string) (*daemon, string) {
 		t.Fatalf("building examples/postfix: %v\n%s", err, out)
 	}
 	addr := net.JoinHostPort(w.addr(socketmapHost), socketmapPort)
-	d := startDaemon(t, dir, append([]string{program, "-listen", addr,
+	// The shell notes its process id, which becomes the program's, for a test that kills it.
+	d := startDaemon(t, dir, append([]string{"/bin/sh", "-c", `echo $$ >"$0.pid" && exec "$0" "$@"`,
+		program, "-listen", addr, "-listen", "unix:" + program + ".sock",
 		"-db", filepath.Join(dir, "policies.db"), "-config", filepath.Join(dir, "config")}, args...)...)
 	d.listening(t, addr)
 	return d, addr

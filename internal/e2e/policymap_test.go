@@ -5,8 +5,12 @@ package e2e
 import (
 	"fmt"
 	"net/smtp"
+	"os"
 	"os/exec"
+	"path/filepath"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -50,6 +54,13 @@ func TestPolicyMap(t *testing.T) {
 		}
 		got := sender.postmap(t, table+"-tlsrpt", "example.net", "")
 		if !strings.Contains(got, " policy_type=sts policy_domain=example.net mx_host_pattern=mail.example.net {policy_string = version: STSv1} ") {
+			t.Error(got)
+		}
+	})
+
+	t.Run("postmap over a UNIX socket", func(t *testing.T) {
+		unix := "socketmap:unix:" + filepath.Join(w.dir, "socketmap", "mtasts-postfix.sock") + ":mta-sts"
+		if got := sender.postmap(t, unix, "example.net", ""); got != "secure match=mail.example.net servername=hostname\n" {
 			t.Error(got)
 		}
 	})
@@ -135,9 +146,28 @@ func TestPolicyMapKilled(t *testing.T) {
 		t.Fatal(got)
 	}
 	w.dns.stop(t) // from now on, only what is stored can be answered
-	for range 3 {
+	for i := range 4 {
 		stopped := make(chan struct{})
-		go func() { d.stop(t); close(stopped) }()
+		go func() {
+			defer close(stopped)
+			if i%2 == 0 {
+				d.stop(t) // by SIGTERM
+				return
+			}
+			text, err := os.ReadFile(filepath.Join(w.dir, "socketmap", "mtasts-postfix.pid"))
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
+			if err == nil {
+				err = syscall.Kill(pid, syscall.SIGKILL)
+			}
+			if err != nil {
+				t.Error(err)
+			}
+			<-d.exited
+		}()
 		for running := true; running; {
 			select {
 			case <-stopped:
