@@ -18,7 +18,7 @@ const (
 	mapReport = "mta-sts-tlsrpt" // for Postfix 3.10 and later
 )
 
-// The replies without text (socketmap_table(5)). Postfix 3.7 insists on the blank.
+// notFoundReply has no text (socketmap_table(5)). Postfix insists on the blank.
 const notFoundReply = "NOTFOUND "
 
 // answerLimit is how long Postfix waits for an answer at most: then it defers the message.
