@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/mtasts/go-mtasts/examples/internal/cli"
 	"github.com/mtasts/go-mtasts/mtasts"
 )
 
@@ -116,10 +117,7 @@ func (a *answers) testingReply(ctx context.Context, name string, hop nextHop, po
 // temp is the reply that makes Postfix defer the message. Postfix logs its text.
 func (a *answers) temp(err error) string {
 	a.counts.temp.Add(1)
-	text := err.Error()
-	if _, ok := errors.AsType[*mtasts.Error](err); !ok {
-		text = strconv.QuoteToASCII(text) // a name in it may come from the network
-	}
+	text := cli.Printable(err.Error()) // a name in it may come from the network
 	return "TEMP " + text[:min(len(text), 500)]
 }
 

@@ -7,10 +7,11 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
-	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 
+	"github.com/mtasts/go-mtasts/examples/internal/cli"
 	"github.com/mtasts/go-mtasts/mtasts"
 )
 
@@ -21,7 +22,7 @@ type settings struct {
 	testing string                   // level for mode testing; "" for none
 
 	// These apply at start.
-	roots    []string // PEM files
+	roots    string // PEM file
 	networks []netip.Prefix
 	quota    int64
 }
@@ -64,7 +65,10 @@ func (s *settings) set(keyword, value string) error {
 		}
 		s.testing = value
 	case "roots":
-		s.roots = append(s.roots, value)
+		if s.roots != "" {
+			return errors.New("there is a line for roots already")
+		}
+		s.roots = value
 	case "network":
 		prefix, err := netip.ParsePrefix(value)
 		s.networks = append(s.networks, prefix)
@@ -115,28 +119,14 @@ func (s *settings) action(domain string) (mtasts.Action, bool) {
 
 // needsRestart reports whether the settings that apply at start differ.
 func (s *settings) needsRestart(other *settings) bool {
-	return s.quota != other.quota || !reflect.DeepEqual(s.roots, other.roots) ||
-		!reflect.DeepEqual(s.networks, other.networks)
+	return s.quota != other.quota || s.roots != other.roots || !slices.Equal(s.networks, other.networks)
 }
 
-// pool returns the roots for policy hosts: those of the system and of the files. Without
-// files it is nil, which stands for the system's.
+// pool returns the roots for policy hosts: those of the system and of the file. Without a
+// file it is nil, which stands for the system's.
 func (s *settings) pool() (*x509.CertPool, error) {
-	if s.roots == nil {
+	if s.roots == "" {
 		return nil, nil
 	}
-	pool, err := x509.SystemCertPool()
-	if err != nil {
-		return nil, err
-	}
-	for _, name := range s.roots {
-		pem, err := os.ReadFile(name)
-		if err != nil {
-			return nil, err
-		}
-		if !pool.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("%s has no certificate in PEM form", name)
-		}
-	}
-	return pool, nil
+	return cli.ReadRoots(s.roots)
 }

@@ -182,11 +182,11 @@ func TestSettings(t *testing.T) {
 	if a, ok := s.action("other.example"); !ok || a != mtasts.ActionObserve {
 		t.Error(a, ok)
 	}
-	if s.testing != "may" || s.quota != 64<<20 || len(s.networks) != 1 || len(s.roots) != 1 {
+	if s.testing != "may" || s.quota != 64<<20 || len(s.networks) != 1 || s.roots != "/etc/roots.pem" {
 		t.Errorf("%+v", s)
 	}
 	for _, text := range []string{"exempt", "exempt a b", "exempt a/b", "exempt .example", "nonsense x", "testing secure",
-		"network 10.0.0.0", "quota 0", "quota 1G", "exempt a.example\nobserve A.example"} {
+		"network 10.0.0.0", "quota 0", "quota 1G", "roots a\nroots b", "exempt a.example\nobserve A.example"} {
 		write(t, file, text)
 		if _, err := readSettings(file); err == nil || !strings.Contains(err.Error(), file+":") {
 			t.Errorf("%q: %v", text, err)
