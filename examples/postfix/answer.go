@@ -39,37 +39,34 @@ type replyCounts struct {
 	secure, daneOnly, testing, notFound, temp, perm atomic.Uint64
 }
 
-// answer returns the reply to a query, which is the name of a map, a blank and a key.
-func (a *answers) answer(ctx context.Context, query string) string {
+// answer appends to b the reply to a query, which is the name of a map, a blank and a key.
+func (a *answers) answer(ctx context.Context, b []byte, query string) []byte {
 	name, key, _ := strings.Cut(query, " ")
 	if name != mapPlain && name != mapReport {
 		a.counts.perm.Add(1)
-		return "PERM unknown map: use " + mapPlain + " or " + mapReport
+		return append(b, "PERM unknown map: use "+mapPlain+" or "+mapReport...)
 	}
 	hop, ok := parseNextHop(key)
 	if !ok {
-		a.counts.notFound.Add(1)
-		return notFoundReply
+		return a.notFound(b)
 	}
 	policy, err := a.client.PolicyFor(ctx, key)
 	switch {
 	case errors.Is(err, mtasts.ErrInvalidDomain):
-		a.counts.notFound.Add(1)
-		return notFoundReply
+		return a.notFound(b)
 	case err != nil:
-		return a.temp(err)
+		return a.temp(b, err)
 	case policy.Mode == mtasts.ModeNone:
-		a.counts.notFound.Add(1)
-		return notFoundReply
+		return a.notFound(b)
 	}
 	hop.domain = policy.Domain
 	if policy.Mode == mtasts.ModeTesting {
-		return a.testingReply(ctx, name, hop, policy)
+		return a.testingReply(ctx, b, name, hop, policy)
 	}
-	return a.enforceReply(ctx, name, hop, policy)
+	return a.enforceReply(ctx, b, name, hop, policy)
 }
 
-func (a *answers) enforceReply(ctx context.Context, name string, hop nextHop, policy *mtasts.Policy) string {
+func (a *answers) enforceReply(ctx context.Context, b []byte, name string, hop nextHop, policy *mtasts.Policy) []byte {
 	var mx []string
 	if a.hosts.dane || hasWildcard(policy) {
 		d := a.hosts.of(ctx, hop)
@@ -77,11 +74,11 @@ func (a *answers) enforceReply(ctx context.Context, name string, hop nextHop, po
 		case d.dane:
 			// RFC 8461, Section 2: MTA-STS does not override DANE.
 			a.counts.daneOnly.Add(1)
-			return "OK dane-only"
+			return append(b, "OK dane-only"...)
 		case d.err != nil:
 			// RFC 7672, Section 2.1.2: a failed look-up is no proof that there are no
 			// TLSA records.
-			return a.temp(d.err)
+			return a.temp(b, d.err)
 		}
 		mx = d.mx
 		if len(mx) > 0 && len(listed(policy, mx)) == 0 {
@@ -89,16 +86,16 @@ func (a *answers) enforceReply(ctx context.Context, name string, hop nextHop, po
 		}
 	}
 	a.counts.secure.Add(1)
-	text := secureReply(policy, mx)
+	b = appendSecure(b, policy, mx)
 	if name == mapReport {
-		text = reportReply(text, policy)
+		b = appendReport(b, policy)
 	}
-	return text
+	return b
 }
 
 // testingReply only makes Postfix report. The level replaces that of main.cf, so the
 // operator names it.
-func (a *answers) testingReply(ctx context.Context, name string, hop nextHop, policy *mtasts.Policy) string {
+func (a *answers) testingReply(ctx context.Context, b []byte, name string, hop nextHop, policy *mtasts.Policy) []byte {
 	level := *a.testing.Load()
 	if name == mapReport && level != "" {
 		var d destination
@@ -107,18 +104,22 @@ func (a *answers) testingReply(ctx context.Context, name string, hop nextHop, po
 		}
 		if !d.dane && d.err == nil {
 			a.counts.testing.Add(1)
-			return reportReply("OK "+level, policy)
+			return appendReport(append(b, "OK "+level...), policy)
 		}
 	}
-	a.counts.notFound.Add(1)
-	return notFoundReply
+	return a.notFound(b)
 }
 
 // temp is the reply that makes Postfix defer the message. Postfix logs its text.
-func (a *answers) temp(err error) string {
+func (a *answers) temp(b []byte, err error) []byte {
 	a.counts.temp.Add(1)
 	text := cli.Printable(err.Error()) // a name in it may come from the network
-	return "TEMP " + text[:min(len(text), 500)]
+	return append(b, "TEMP "+text[:min(len(text), 500)]...)
+}
+
+func (a *answers) notFound(b []byte) []byte {
+	a.counts.notFound.Add(1)
+	return append(b, notFoundReply...)
 }
 
 // A nextHop is a key that Postfix looks up.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"net"
 	"strings"
 	"sync/atomic"
@@ -36,6 +37,11 @@ func newAnswers(t *testing.T, dane bool) (*answers, *mtaststest.World) {
 	level := "may"
 	a.testing.Store(&level)
 	return a, world
+}
+
+// reply returns the reply to a query.
+func reply(a *answers, query string) string {
+	return string(a.answer(context.Background(), nil, query))
 }
 
 func mxRecords(authenticated bool, hosts ...string) (r resolver.Records) {
@@ -78,7 +84,7 @@ func TestAnswers(t *testing.T) {
 		"mta-sts-tlsrpt b\u00fccher.example:587": enforce + " policy_type=sts policy_domain=xn--bcher-kva.example mx_host_pattern=mx.enforce.example {policy_string = version: STSv1} {policy_string = mode: enforce} {policy_string = mx: mx.enforce.example} {policy_string = max_age: 3600}",
 		"mta-sts-tlsrpt testing.example":         "OK may policy_type=sts policy_domain=testing.example mx_host_pattern=mx.testing.example {policy_string = version: STSv1} {policy_string = mode: testing} {policy_string = mx: mx.testing.example} {policy_string = max_age: 3600}",
 	} {
-		if got := a.answer(t.Context(), query); got != want {
+		if got := reply(a, query); got != want {
 			t.Errorf("%q: got\n%s, want\n%s", query, got, want)
 		}
 	}
@@ -88,7 +94,7 @@ func TestAnswers(t *testing.T) {
 func TestModeTestingDoesNotLowerTheLevel(t *testing.T) {
 	a, _ := newAnswers(t, false)
 	a.testing.Store(new(string))
-	if got := a.answer(t.Context(), "mta-sts-tlsrpt testing.example"); got != notFoundReply {
+	if got := reply(a, "mta-sts-tlsrpt testing.example"); got != notFoundReply {
 		t.Error(got)
 	}
 }
@@ -102,7 +108,7 @@ func TestKeysWithoutALookUp(t *testing.T) {
 		"private/lmtp.sock", "a b.example", "a.example:99999",
 	} {
 		for _, name := range []string{mapPlain, mapReport} {
-			if got := a.answer(t.Context(), name+" "+key); got != notFoundReply {
+			if got := reply(a, name+" "+key); got != notFoundReply {
 				t.Errorf("%s %q: %s", name, key, got)
 			}
 		}
@@ -116,11 +122,11 @@ func TestKeysWithoutALookUp(t *testing.T) {
 func TestTemp(t *testing.T) {
 	a, world := newAnswers(t, false)
 	world.DNS.Set("wild.example", resolver.Records{Fail: resolver.ServFail})
-	if got := a.answer(t.Context(), "mta-sts wild.example"); !strings.HasPrefix(got, "TEMP ") || !strings.Contains(got, "MX look-up") {
+	if got := reply(a, "mta-sts wild.example"); !strings.HasPrefix(got, "TEMP ") || !strings.Contains(got, "MX look-up") {
 		t.Error(got)
 	}
 	a.client.Close()
-	if got := a.answer(t.Context(), "mta-sts enforce.example"); !strings.HasPrefix(got, "TEMP ") || strings.ContainsAny(got, "\r\n") {
+	if got := reply(a, "mta-sts enforce.example"); !strings.HasPrefix(got, "TEMP ") || strings.ContainsAny(got, "\r\n") {
 		t.Error(got)
 	}
 	if a.counts.temp.Load() != 2 {
@@ -142,7 +148,7 @@ func TestASlowDomainIsDeferredOnce(t *testing.T) {
 		conn.Close()
 		<-ended
 		<-time.After(time.Minute)
-		if got := a.answer(t.Context(), "mta-sts enforce.example"); !strings.HasPrefix(got, "OK secure ") {
+		if got := reply(a, "mta-sts enforce.example"); !strings.HasPrefix(got, "OK secure ") {
 			t.Error(got)
 		}
 		a.client.Close()
@@ -192,7 +198,7 @@ func TestDANEComesFirst(t *testing.T) {
 			world.DNS.Set("signed.example", resolver.Records{Authenticated: true})
 			world.DNS.Set("_25._tcp.signed.example", resolver.Records{TLSA: usable, Authenticated: true})
 			for _, name := range []string{mapPlain, mapReport} {
-				if got := a.answer(t.Context(), name+" enforce.example"); !strings.HasPrefix(got, c.want) {
+				if got := reply(a, name+" enforce.example"); !strings.HasPrefix(got, c.want) {
 					t.Errorf("%s: %s; want %s", name, got, c.want)
 				}
 			}
@@ -206,10 +212,10 @@ func TestDANEOfASmartHost(t *testing.T) {
 	world.DNS.Set("enforce.example", resolver.Records{Authenticated: true})
 	world.DNS.Set("_587._tcp.enforce.example", resolver.Records{Authenticated: true,
 		TLSA: []resolver.TLSA{{Usage: 2, Matching: 1, Data: make([]byte, 32)}}})
-	if got := a.answer(t.Context(), "mta-sts [enforce.example]:submission"); got != "OK dane-only" {
+	if got := reply(a, "mta-sts [enforce.example]:submission"); got != "OK dane-only" {
 		t.Error(got)
 	}
-	if got := a.answer(t.Context(), "mta-sts [enforce.example]"); !strings.HasPrefix(got, "OK secure ") {
+	if got := reply(a, "mta-sts [enforce.example]"); !strings.HasPrefix(got, "OK secure ") {
 		t.Error(got)
 	}
 }
@@ -220,14 +226,14 @@ func TestFailedLookUpsAreNotRepeatedAtOnce(t *testing.T) {
 		a, world := newAnswers(t, true)
 		world.DNS.Set("enforce.example", resolver.Records{Fail: resolver.ServFail})
 		for range 10 {
-			a.answer(t.Context(), "mta-sts enforce.example")
+			reply(a, "mta-sts enforce.example")
 		}
 		if n := world.DNS.Queries("enforce.example"); n != 1 {
 			t.Errorf("%d look-ups", n)
 		}
 		<-time.After(failedLife)
 		world.DNS.Set("enforce.example", mxRecords(false, "mx.enforce.example"))
-		if got := a.answer(t.Context(), "mta-sts enforce.example"); !strings.HasPrefix(got, "OK secure ") {
+		if got := reply(a, "mta-sts enforce.example"); !strings.HasPrefix(got, "OK secure ") {
 			t.Error(got)
 		}
 		a.client.Close()

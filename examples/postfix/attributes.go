@@ -14,38 +14,36 @@ const maxReply = 100_000
 // be a configuration error.
 const nothingListed = "no-mx-host-is-listed.invalid"
 
-// secureReply returns the policy "secure" for Postfix 3.4 and later. hosts are the MX hosts of
+// appendSecure appends the policy "secure" for Postfix 3.4 and later. hosts are the MX hosts of
 // the domain; only a policy with a wildcard needs them.
 //
 // RFC 8461, Section 4.1: a wildcard stands for one label. Postfix has no such pattern:
 // ".example.com" matches names of any depth. So the MX hosts that the wildcard covers are
 // named one by one.
-func secureReply(p *mtasts.Policy, hosts []string) string {
-	const begin, end = "OK secure match=", " servername=hostname"
-	var b strings.Builder
-	b.Grow(256)
-	b.WriteString(begin)
-	add := func(name string) {
-		if isHost(name) {
-			if b.Len() > len(begin) {
-				b.WriteByte(':')
-			}
-			b.WriteString(name)
-		}
-	}
-	for _, pattern := range p.MX {
-		add(pattern)
-	}
+func appendSecure(b []byte, p *mtasts.Policy, hosts []string) []byte {
+	b = append(b, "OK secure match="...)
+	begin := len(b)
+	b = appendHosts(b, begin, p.MX)
 	if hasWildcard(p) {
-		for _, host := range listed(p, hosts) {
-			add(host)
+		b = appendHosts(b, begin, listed(p, hosts))
+	}
+	if len(b) == begin {
+		b = append(b, nothingListed...)
+	}
+	return append(b, " servername=hostname"...)
+}
+
+// appendHosts appends the names that can stand in match=, whose value begins at begin.
+func appendHosts(b []byte, begin int, names []string) []byte {
+	for _, name := range names {
+		if isHost(name) {
+			if len(b) > begin {
+				b = append(b, ':')
+			}
+			b = append(b, name...)
 		}
 	}
-	if b.Len() == len(begin) {
-		b.WriteString(nothingListed)
-	}
-	b.WriteString(end)
-	return b.String()
+	return b
 }
 
 // listed returns the hosts that an mx pattern of p matches, in the form of the policy.
@@ -71,28 +69,28 @@ func hasWildcard(p *mtasts.Policy) bool {
 	return false
 }
 
-// reportReply adds to a reply what Postfix 3.10 and later puts into TLSRPT reports, and what
+// appendReport appends to the reply b what Postfix 3.10 and later puts into TLSRPT reports, and what
 // smtp_tls_enforce_sts_mx_patterns of 3.10.5 compares MX hosts with. Before 3.10 Postfix
 // defers all mail of a domain with these attributes.
 //
 // What a publisher wrote is in two attributes only, and what could end them is left out.
-func reportReply(text string, p *mtasts.Policy) string {
-	var b strings.Builder
-	b.WriteString(text + " policy_type=sts policy_domain=" + p.Domain)
+func appendReport(b []byte, p *mtasts.Policy) []byte {
+	reply := b
+	b = append(b, " policy_type=sts policy_domain="+p.Domain...)
 	for _, pattern := range p.MX {
 		if isHost(strings.TrimPrefix(pattern, "*.")) {
-			b.WriteString(" mx_host_pattern=" + pattern)
+			b = append(b, " mx_host_pattern="+pattern...)
 		}
 	}
 	for line := range strings.SplitSeq(p.Text, "\n") {
 		if line = strings.Trim(line, " \t\r"); isQuotable(line) {
-			b.WriteString(" {policy_string = " + line + "}")
+			b = append(b, " {policy_string = "+line+"}"...)
 		}
 	}
-	if b.Len() > maxReply {
-		return text // enforced all the same, and not reported with the policy
+	if len(b) > maxReply {
+		return reply // enforced all the same, and not reported with the policy
 	}
-	return b.String()
+	return b
 }
 
 // isHost reports whether an mx value, which is in lower case, can stand in match=. A name

@@ -29,7 +29,7 @@ func TestSecureReply(t *testing.T) {
 		"an asterisk inside": {[]string{"*", "a.*.example.net", "*.*.example.net"}, []string{nothingListed}},
 	} {
 		p := &mtasts.Policy{Domain: "example.com", Mode: mtasts.ModeEnforce, MX: c.patterns}
-		got, err := parsePolicy(secureReply(p, dns), false)
+		got, err := parsePolicy(string(appendSecure(nil, p, dns)), false)
 		if err != nil || got.level != "secure" || got.sni != "hostname" || !slices.Equal(got.match, c.want) {
 			t.Errorf("%s: %+v, %v; want match %q", what, got, err, c.want)
 		}
@@ -43,7 +43,7 @@ func TestReportReply(t *testing.T) {
 		Text: "version: STSv1\r\nmode: enforce\r\nmx: mx1.example.net\r\nmx: *.example.net\r\n" +
 			"mx: hostname\r\nmx: b,c=d\r\nnote: a {\r\nnote: } policy_failure=validation-failure\r\nnote: \xff\r\n\r\nmax_age: 86400\r\n",
 	}
-	text := reportReply(secureReply(p, nil), p)
+	text := string(appendReport(appendSecure(nil, p, nil), p))
 	got, err := parsePolicy(text, true)
 	want := tlsPolicy{
 		level: "secure", match: []string{"mx1.example.net"}, sni: "hostname", kind: "sts", domain: "example.com",
@@ -57,7 +57,7 @@ func TestReportReply(t *testing.T) {
 	if _, err := parsePolicy(text, false); err == nil {
 		t.Error("Postfix before 3.10 takes no such attributes: the parser of this test is wrong")
 	}
-	if got, err := parsePolicy(reportReply("OK may", p), true); err != nil || got.level != "may" || got.match != nil {
+	if got, err := parsePolicy(string(appendReport([]byte("OK may"), p)), true); err != nil || got.level != "may" || got.match != nil {
 		t.Errorf("mode testing: %+v, %v", got, err)
 	}
 }
@@ -69,7 +69,7 @@ func TestALongPolicyIsEnforced(t *testing.T) {
 		p.MX = append(p.MX, fmt.Sprintf("m%d.example", i))
 		p.Text += "mx: " + p.MX[i] + "\n"
 	}
-	text := reportReply(secureReply(p, nil), p)
+	text := string(appendReport(appendSecure(nil, p, nil), p))
 	got, err := parsePolicy(text, true)
 	if err != nil || len(got.match) != len(p.MX) || len(text) > maxReply {
 		t.Errorf("%d octets, %d names of %d: %v", len(text), len(got.match), len(p.MX), err)
@@ -85,11 +85,11 @@ func FuzzAttributes(f *testing.F) {
 	f.Fuzz(func(t *testing.T, patterns, text, mx string) {
 		p := &mtasts.Policy{Domain: "example.com", Mode: mtasts.ModeEnforce, MX: strings.Split(patterns, "\n"), Text: text}
 		hosts := strings.Split(mx, "\n")
-		secure := secureReply(p, hosts)
+		secure := string(appendSecure(nil, p, hosts))
 		for _, level := range []string{strings.TrimPrefix(secure, "OK "), "may"} {
-			got, err := parsePolicy(reportReply("OK "+level, p), true)
+			got, err := parsePolicy(string(appendReport([]byte("OK "+level), p)), true)
 			if err != nil {
-				t.Fatalf("%q: %v", reportReply("OK "+level, p), err)
+				t.Fatalf("%q: %v", string(appendReport([]byte("OK "+level), p)), err)
 			}
 			if got.kind != "sts" && len(text)+len(patterns) < 1000 || got.domain != "example.com" && got.kind == "sts" {
 				t.Errorf("type %q, domain %q", got.kind, got.domain)

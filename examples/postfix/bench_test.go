@@ -41,7 +41,7 @@ func startOurs(b *testing.B) string {
 	for w := range 16 {
 		loading.Go(func() {
 			for i := w; i < benchDomains; i += 16 {
-				if got := a.answer(b.Context(), "mta-sts "+benchDomain(i)); !strings.HasPrefix(got, "OK ") {
+				if got := reply(a, "mta-sts "+benchDomain(i)); !strings.HasPrefix(got, "OK ") {
 					b.Error(got)
 				}
 			}
@@ -52,10 +52,10 @@ func startOurs(b *testing.B) string {
 }
 
 func startFloor(b *testing.B) string {
-	replies := make(map[string]string)
+	replies := make(map[string][]byte)
 	for i := range benchDomains {
 		d := benchDomain(i)
-		replies["mta-sts "+d] = "OK secure match=mx1." + d + ":mx2." + d + ":mx.example.net servername=hostname"
+		replies["mta-sts "+d] = []byte("OK secure match=mx1." + d + ":mx2." + d + ":mx.example.net servername=hostname")
 	}
 	return benchListen(b, func(conn net.Conn) {
 		r, w := bufio.NewReader(conn), bufio.NewWriter(conn)

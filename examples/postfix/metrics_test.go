@@ -25,7 +25,7 @@ func newStatus(t *testing.T, cfg config) *status {
 	d := &daemon{cfg: &cfg, log: slog.New(slog.DiscardHandler)}
 	s := &status{daemon: d, client: a.client, answers: a, server: newServer(a.answer, d.log)}
 	s.init()
-	a.answer(t.Context(), "mta-sts enforce.example")
+	reply(a, "mta-sts enforce.example")
 	return s
 }
 

@@ -55,9 +55,9 @@ func readNetstring(r *bufio.Reader) (string, error) {
 }
 
 // writeNetstring writes one netstring. An error stays with w until it is flushed.
-func writeNetstring(w *bufio.Writer, s string) {
+func writeNetstring(w *bufio.Writer, s []byte) {
 	w.WriteString(strconv.Itoa(len(s)))
 	w.WriteByte(':')
-	w.WriteString(s)
+	w.Write(s)
 	w.WriteByte(',')
 }

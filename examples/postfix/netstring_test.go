@@ -55,7 +55,7 @@ func FuzzNetstring(f *testing.F) {
 			if len(text) > maxQuery {
 				t.Fatalf("%d octets", len(text))
 			}
-			writeNetstring(w, text)
+			writeNetstring(w, []byte(text))
 		}
 		w.Flush()
 		if !bytes.HasPrefix(input, again.Bytes()) {

@@ -52,12 +52,12 @@ func ask(t *testing.T, conn io.Writer, r *bufio.Reader, query string) string {
 func TestShutdownLosesNoAnswer(t *testing.T) {
 	release := make(chan struct{})
 	var asked atomic.Int32
-	s, addr := startServer(t, func(_ context.Context, query string) string {
+	s, addr := startServer(t, func(_ context.Context, b []byte, query string) []byte {
 		if query == "slow" {
 			asked.Add(1)
 			<-release
 		}
-		return "OK " + query
+		return append(b, "OK "+query...)
 	})
 	const conns = 50
 	var answered sync.WaitGroup

@@ -31,15 +31,16 @@ type session struct {
 
 	// began is when the first octet of the query came, or, if later, when the answer before
 	// was ready. It is zero between queries.
-	began time.Time
+	began   time.Time
+	pending bool // the query began in the buffer of r
 
 	mu       sync.Mutex
 	partial  time.Time // began, at the last read
 	draining bool
 }
 
-// An answerer returns the reply to a query. It may be called concurrently.
-type answerer func(ctx context.Context, query string) string
+// An answerer appends the reply to a query to b. It may be called concurrently.
+type answerer func(ctx context.Context, b []byte, query string) []byte
 
 func newSession(conn net.Conn, answer answerer) *session {
 	s := &session{conn: conn, answer: answer, cancel: func() {}}
@@ -53,17 +54,15 @@ func newSession(conn net.Conn, answer answerer) *session {
 func (s *session) serve() error {
 	defer s.conn.Close()
 	defer func() { s.cancel() }()
+	reply := make([]byte, 0, 512) // most are shorter
 	for {
-		s.began = time.Time{}
-		if s.r.Buffered() > 0 {
-			s.began = time.Now()
-		}
+		s.began, s.pending = time.Time{}, s.r.Buffered() > 0
 		query, err := readNetstring(s.r)
 		if err != nil {
 			s.w.Flush() // the replies to the queries before
 			return err
 		}
-		writeNetstring(s.w, s.answer(s.ctx, query))
+		writeNetstring(s.w, s.answer(s.ctx, reply, query))
 	}
 }
 
@@ -96,6 +95,9 @@ func (c *sessionIO) Read(p []byte) (int, error) {
 	s := (*session)(c)
 	if err := s.w.Flush(); err != nil {
 		return 0, err
+	}
+	if s.pending && s.began.IsZero() {
+		s.began = time.Now() // a moment ago
 	}
 	s.mu.Lock()
 	s.partial = s.began

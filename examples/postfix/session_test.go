@@ -22,7 +22,7 @@ func startSession(answer answerer) (net.Conn, *session, <-chan error) {
 	return theirs, s, ended
 }
 
-func echo(_ context.Context, query string) string { return "OK " + query }
+func echo(_ context.Context, b []byte, query string) []byte { return append(b, "OK "+query...) }
 
 // readReply reads a reply of any length.
 func readReply(t *testing.T, r *bufio.Reader) string {
@@ -118,9 +118,9 @@ func TestSessionRefusesAHugeLengthAtOnce(t *testing.T) {
 // The time of an answer does not count for the query behind it.
 func TestSlowAnswersLeaveTimeForTheNextQuery(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		conn, _, ended := startSession(func(_ context.Context, query string) string {
+		conn, _, ended := startSession(func(_ context.Context, b []byte, query string) []byte {
 			time.Sleep(2 * queryLimit) // in the bubble's time: a look-up
-			return "OK " + query
+			return append(b, "OK "+query...)
 		})
 		go func() {
 			io.WriteString(conn, "1:a,3:b")
@@ -140,9 +140,9 @@ func TestSlowAnswersLeaveTimeForTheNextQuery(t *testing.T) {
 // A session that drains answers the query that it is at, and the next that comes soon.
 func TestSessionDrains(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		conn, s, ended := startSession(func(_ context.Context, query string) string {
+		conn, s, ended := startSession(func(_ context.Context, b []byte, query string) []byte {
 			time.Sleep(20 * time.Second) // in the bubble's time: a look-up
-			return "OK " + query
+			return append(b, "OK "+query...)
 		})
 		defer conn.Close()
 		go io.WriteString(conn, "1:a,")
