@@ -3,97 +3,102 @@ package main
 import (
 	"bufio"
 	"fmt"
-	"io"
 	"net"
-	"strings"
+	"os"
+	"regexp"
+	"strconv"
 	"sync"
 	"testing"
-	"time"
-
-	"github.com/mtasts/go-mtasts/cache"
-	"github.com/mtasts/go-mtasts/mtasts"
-	"github.com/mtasts/go-mtasts/mtasts/mtaststest"
 )
 
 const benchDomains = 10_000
 
-// BenchmarkSocketmap asks about cached domains, 32 queries in flight on each connection. The
-// floor has the replies in a map, and sends them when it has read all queries that have come.
+// BenchmarkSocketmap asks three servers about cached domains, 32 queries in flight on each
+// connection: the program, a floor that has the replies in a map, and mta-sts-daemon of
+// Debian's postfix-mta-sts-resolver. Then it looks at their memory. Each server is a process.
 func BenchmarkSocketmap(b *testing.B) {
-	ours, floor := startOurs(b), startFloor(b)
-	for _, conns := range []int{1, 16} {
-		b.Run(fmt.Sprintf("conns=%d/impl=floor", conns), func(b *testing.B) { ask10k(b, conns, floor) })
-		b.Run(fmt.Sprintf("conns=%d/impl=ours", conns), func(b *testing.B) { ask10k(b, conns, ours) })
+	for _, impl := range []struct {
+		name  string
+		start func(*testing.B) benchServer
+	}{{"floor", startFloor}, {"ours", startOurs}, {"peer", startPeer}} {
+		server := sync.OnceValue(func() benchServer {
+			s := impl.start(b)
+			s.check(b)
+			return s
+		})
+		for _, conns := range []int{1, 16} {
+			b.Run(fmt.Sprintf("conns=%d/impl=%s", conns, impl.name), func(b *testing.B) {
+				s := server()
+				s.needed(b)
+				ask10k(b, conns, s.addr)
+			})
+		}
+		b.Run("memory/impl="+impl.name, func(b *testing.B) {
+			s := server()
+			s.needed(b)
+			b.ReportMetric(s.resident(b), "octets")
+			b.ReportMetric(0, "ns/op")
+		})
 	}
 }
 
 func benchDomain(i int) string { return fmt.Sprintf("d%d.example", i%benchDomains) }
 
-func startOurs(b *testing.B) string {
-	world := mtaststest.NewWorld()
-	client := mtasts.New(&cache.Memory{}, world.Options())
-	b.Cleanup(func() { client.Close() })
-	a := &answers{client: client, hosts: newHosts(world.DNS, false)}
-	for i := range benchDomains {
-		world.Publish(benchDomain(i), "1", mtaststest.Policy(mtasts.ModeEnforce, 24*time.Hour, "mx1."+benchDomain(i), "mx2."+benchDomain(i), "mx.example.net"))
-	}
-	var loading sync.WaitGroup
-	for w := range 16 {
-		loading.Go(func() {
-			for i := w; i < benchDomains; i += 16 {
-				if got := reply(a, "mta-sts "+benchDomain(i)); !strings.HasPrefix(got, "OK ") {
-					b.Error(got)
-				}
-			}
-		})
-	}
-	loading.Wait()
-	return benchListen(b, func(conn net.Conn) { newSession(conn, a.answer).serve() })
+// benchReply is the reply about a domain.
+func benchReply(domain string) string {
+	return "OK secure match=mx1." + domain + ":mx2." + domain + ":mx.example.net servername=hostname"
 }
 
-func startFloor(b *testing.B) string {
-	replies := make(map[string][]byte)
-	for i := range benchDomains {
-		d := benchDomain(i)
-		replies["mta-sts "+d] = []byte("OK secure match=mx1." + d + ":mx2." + d + ":mx.example.net servername=hostname")
+// check asks about each domain, and looks at the length of the reply. The peer orders names as
+// it likes.
+func (s benchServer) check(b *testing.B) {
+	if s.missing != "" {
+		return
 	}
-	return benchListen(b, func(conn net.Conn) {
-		r, w := bufio.NewReader(conn), bufio.NewWriter(conn)
-		for {
-			query, err := readNetstring(r)
-			if err != nil {
-				return
-			}
-			writeNetstring(w, replies[query])
-			if r.Buffered() == 0 {
-				w.Flush()
-			}
-		}
-	})
-}
-
-func benchListen(b *testing.B, serve func(net.Conn)) string {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	conn, err := net.Dial("tcp", s.addr)
 	if err != nil {
 		b.Fatal(err)
 	}
-	b.Cleanup(func() { l.Close() })
-	go func() {
-		for {
-			conn, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go serve(conn)
+	defer conn.Close()
+	r := bufio.NewReader(conn)
+	for i := range benchDomains {
+		query := "mta-sts " + benchDomain(i)
+		fmt.Fprintf(conn, "%d:%s,", len(query), query)
+		if got, want := readReply(b, r), benchReply(benchDomain(i)); len(got) != len(want) {
+			b.Fatalf("got %q, want %q", got, want)
 		}
-	}()
-	return l.Addr().String()
+	}
+}
+
+// needed skips the benchmark if the server is not installed.
+func (s benchServer) needed(b *testing.B) {
+	if s.missing != "" {
+		b.Skip(s.missing)
+	}
+}
+
+// resident returns the memory of the server's process in octets.
+func (s benchServer) resident(b *testing.B) float64 {
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.pid))
+	if err != nil {
+		b.Fatal(err)
+	}
+	m := regexp.MustCompile(`VmRSS:\s+(\d+) kB`).FindSubmatch(status)
+	if m == nil {
+		b.Fatalf("%s", status)
+	}
+	kilobytes, _ := strconv.Atoi(string(m[1]))
+	return float64(kilobytes) * 1024
 }
 
 // ask10k sends b.N queries in all, in batches of 32 on each connection.
 func ask10k(b *testing.B, conns int, addr string) {
 	const batch = 32
-	b.ReportAllocs()
+	queries := make([]string, benchDomains)
+	for i := range queries {
+		query := "mta-sts " + benchDomain(i)
+		queries[i] = fmt.Sprintf("%d:%s,", len(query), query)
+	}
 	b.ResetTimer()
 	var asking sync.WaitGroup
 	for c := range conns {
@@ -109,27 +114,31 @@ func ask10k(b *testing.B, conns int, addr string) {
 			for i := c * batch; i < b.N; i += conns * batch {
 				out = out[:0]
 				for j := i; j < i+batch; j++ {
-					query := "mta-sts " + benchDomain(j*7)
-					out = fmt.Appendf(out, "%d:%s,", len(query), query)
+					out = append(out, queries[j*7%benchDomains]...)
 				}
-				conn.Write(out)
+				conn.Write(out) // an error shows when the reply is read
 				for range batch {
-					length := 0
-					for {
-						digit, err := r.ReadByte()
-						if err == io.EOF {
-							b.Error(err)
-							return
-						}
-						if digit == ':' {
-							break
-						}
-						length = 10*length + int(digit-'0')
+					if err := skipReply(r); err != nil {
+						b.Error(err)
+						return
 					}
-					r.Discard(length + 1)
 				}
 			}
 		})
 	}
 	asking.Wait()
+}
+
+func skipReply(r *bufio.Reader) error {
+	for length := 0; ; {
+		digit, err := r.ReadByte()
+		if err != nil {
+			return err
+		}
+		if digit == ':' {
+			_, err := r.Discard(length + 1)
+			return err
+		}
+		length = 10*length + int(digit-'0')
+	}
 }

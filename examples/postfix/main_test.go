@@ -20,13 +20,17 @@ import (
 	"github.com/mtasts/go-mtasts/mtasts"
 )
 
-// The test binary is also the program, for the tests that need a process.
+// The test binary is also the program, for the tests that need a process, and the floor of the
+// benchmark.
 const asProgram = "MTASTS_POSTFIX_TEST_AS_PROGRAM"
 
 func TestMain(m *testing.M) {
-	if os.Getenv(asProgram) != "" {
+	switch os.Getenv(asProgram) {
+	case "1":
 		os.Unsetenv(asProgram)
 		main()
+	case "floor":
+		serveFloor(os.Args[1])
 	}
 	os.Exit(m.Run())
 }
@@ -239,7 +243,7 @@ func TestDocumentation(t *testing.T) {
 	}
 }
 
-func write(t *testing.T, path, text string) {
+func write(t testing.TB, path, text string) {
 	t.Helper()
 	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
 		t.Fatal(err)

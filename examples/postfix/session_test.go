@@ -25,7 +25,7 @@ func startSession(answer answerer) (net.Conn, *session, <-chan error) {
 func echo(_ context.Context, b []byte, query string) []byte { return append(b, "OK "+query...) }
 
 // readReply reads a reply of any length.
-func readReply(t *testing.T, r *bufio.Reader) string {
+func readReply(t testing.TB, r *bufio.Reader) string {
 	t.Helper()
 	length, err := r.ReadString(':')
 	if err != nil {
