@@ -164,11 +164,11 @@ func TestStatusPage(t *testing.T) {
 		if !strings.Contains(csp, base64.StdEncoding.EncodeToString(hash[:])) || !strings.Contains(csp, "default-src 'none'") {
 			t.Fatalf("the style is not the one of %s", csp)
 		}
-		if strings.Contains(body, "<td>enforce.example</td>") {
+		if strings.Contains(body, "<b>enforce.example</b>") {
 			break
 		}
 	}
-	for _, want := range []string{"<td>enforce.example</td>", "<td>mx.enforce.example</td>", "changed.example", "enforce to none", "&lt;script&gt;"} {
+	for _, want := range []string{"<b>enforce.example</b>", ">mx.enforce.example</td>", "changed.example", "enforce to none", "&lt;script&gt;"} {
 		if !strings.Contains(body, want) {
 			t.Errorf("no %q in\n%s", want, body)
 		}
@@ -201,6 +201,10 @@ func TestStatusPageIsReadOnlyUnlessAllowed(t *testing.T) {
 		c.change(r)
 		if resp, body := get(t, s, r); resp.StatusCode != c.want {
 			t.Errorf("%s: %s %s", c.what, resp.Status, body)
+		}
+		reply(s.answers, "mta-sts enforce.example")
+		if again := s.client.Stats().FetchesOK == 2; again != (c.want == http.StatusSeeOther) {
+			t.Errorf("%s: the policy was fetched again: %v", c.what, again)
 		}
 	}
 	s := newStatus(t, config{allow: true})
