@@ -57,9 +57,7 @@ func TestPolicyMapDANE(t *testing.T) {
 		"naut.ca":       "deferred", // the look-up of TLSA records fails
 	} {
 		to := "dane@" + domain
-		if err := smtp.SendMail(submit, nil, "sender@sender.example", []string{to}, []byte("Subject: hello\r\n\r\nGood morning.\r\n")); err != nil {
-			t.Fatal(err)
-		}
+		submitMessage(t, submit, to)
 		if status, line := sender.outcome(t, to); status != want {
 			t.Errorf("%s: want %s: %s", domain, want, line)
 		}

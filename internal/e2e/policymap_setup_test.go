@@ -5,6 +5,7 @@ package e2e
 import (
 	"fmt"
 	"net"
+	"net/smtp"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -41,7 +42,8 @@ func startSocketmap(t *testing.T, w *world, args ...string) (*daemon, string) {
 	return d, addr
 }
 
-// senderCF is the configuration of a Postfix that sends. It tries each message once.
+// senderCF is the configuration of a Postfix that sends. It tries each message once. Without
+// inet_interfaces it takes the MX host on ::1 for itself.
 const senderCF = `compatibility_level = 3.6
 queue_directory = %[1]s/queue
 data_directory = %[1]s/data
@@ -50,6 +52,7 @@ maillog_file = /dev/stdout
 myhostname = sender.example
 notify_classes =
 smtpd_peername_lookup = no
+inet_interfaces = 127.0.0.1
 mydestination =
 mynetworks = 127.0.0.0/8
 local_recipient_maps =
@@ -85,6 +88,15 @@ func startSender(t *testing.T, w *world, socketmap, dns string) (p *postfix, add
 		p.path("resolv.conf"), postfixProgram, p.path("etc"))
 	p.listening(t, addr)
 	return p, addr
+}
+
+// submitMessage hands a message to the sender.
+func submitMessage(t *testing.T, addr, to string) {
+	t.Helper()
+	message := []byte("Subject: hello\r\n\r\nGood morning.\r\n")
+	if err := smtp.SendMail(addr, nil, "sender@sender.example", []string{to}, message); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // outcome waits until the sender has tried a recipient, and returns what its log says:

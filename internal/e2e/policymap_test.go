@@ -4,7 +4,6 @@ package e2e
 
 import (
 	"fmt"
-	"net/smtp"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -76,13 +75,18 @@ func TestPolicyMap(t *testing.T) {
 		}
 	})
 
+	w.dns.replace(t, "several.test", "MX", "10 mx.victims.test.", "5 mx.attacker.test.", "1 mx.misnamed.example.")
+	w.publish(t, "several.test", "2", policy("enforce", 604800, "mx.victims.test", "mx.misnamed.example"))
 	for domain, want := range map[string]struct{ mx, tls string }{
 		// In mode enforce, and in order.
 		"example.net":   {"mail.example.net", "TLSv1.3"},
 		"example.com":   {"mail.example.net", "TLSv1.3"},
 		"naut.ca":       {"mail.naut.ca", "TLSv1.3"},
 		"norecord.test": {"mx.victims.test", "TLSv1.3"},
-		"two.example":   {"mx.two.example", "TLSv1.3"}, // not stray.two.example, which comes first
+		"example.org":   {"mail.example.net", "TLSv1.3"},
+		"ipv6.example":  {"mx.ipv6.example", "TLSv1.3"},
+		"several.test":  {"mx.victims.test", "TLSv1.3"}, // the third; one is misnamed, one not listed
+		"two.example":   {"mx.two.example", "TLSv1.3"},  // not stray.two.example, which comes first
 		// Without a policy that enforces.
 		"nmrc.org":      {"talon.nmrc.org", "TLSv1.3"},
 		"nethence.com":  {"xc.nethence.com", "TLSv1.3"},
@@ -98,9 +102,7 @@ func TestPolicyMap(t *testing.T) {
 	} {
 		t.Run(domain, func(t *testing.T) {
 			to := "postfix@" + domain
-			if err := smtp.SendMail(submit, nil, "sender@sender.example", []string{to}, []byte("Subject: hello\r\n\r\nGood morning.\r\n")); err != nil {
-				t.Fatal(err)
-			}
+			submitMessage(t, submit, to)
 			status, line := sender.outcome(t, to)
 			switch {
 			case want.mx == "":
@@ -123,9 +125,7 @@ func TestPolicyMap(t *testing.T) {
 		w.dns.replace(t, "_mta-sts.norecord.test", "TXT")
 		w.dns.replace(t, "norecord.test", "MX", "10 mx.attacker.test")
 		const to = "second@norecord.test"
-		if err := smtp.SendMail(submit, nil, "sender@sender.example", []string{to}, []byte("Subject: hello\r\n\r\nGood morning.\r\n")); err != nil {
-			t.Fatal(err)
-		}
+		submitMessage(t, submit, to)
 		if status, line := sender.outcome(t, to); status != "deferred" {
 			t.Error(line)
 		}
