@@ -1,6 +1,7 @@
 package main
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/mtasts/go-mtasts/mtasts"
@@ -25,7 +26,8 @@ func appendSecure(b []byte, p *mtasts.Policy, hosts []string) []byte {
 	begin := len(b)
 	b = appendHosts(b, begin, p.MX)
 	if hasWildcard(p) {
-		b = appendHosts(b, begin, listed(p, hosts))
+		more := slices.DeleteFunc(listed(p, hosts), func(host string) bool { return slices.Contains(p.MX, host) })
+		b = appendHosts(b, begin, more)
 	}
 	if len(b) == begin {
 		b = append(b, nothingListed...)

@@ -20,6 +20,7 @@ func TestSecureReply(t *testing.T) {
 		"a wildcard is one label": {[]string{"*.example.net"}, []string{"mx1.example.net", "mx2.example.net"}},
 		"deeper":                  {[]string{"*.b.example.net"}, []string{"a.b.example.net"}},
 		"both":                    {[]string{"mx9.example.net", "*.example.net"}, []string{"mx9.example.net", "mx1.example.net", "mx2.example.net"}},
+		"both, the same":          {[]string{"mx1.example.net", "*.example.net"}, []string{"mx1.example.net", "mx2.example.net"}},
 		"no host is listed":       {[]string{"*.example.org"}, []string{nothingListed}},
 		// Postfix gives these words a meaning of their own.
 		"hostname":           {[]string{"hostname", "nexthop", "dot-nexthop", "mx1.example.net"}, []string{"mx1.example.net"}},
