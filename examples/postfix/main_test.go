@@ -189,6 +189,17 @@ func TestSettings(t *testing.T) {
 	if s.testing != "may" || s.quota != 64<<20 || len(s.networks) != 1 || s.roots != "/etc/roots.pem" {
 		t.Errorf("%+v", s)
 	}
+	for text, want := range map[string]bool{"quota 64\nroots a\n": false, "quota 64\nroots a\nexempt a.example\n": false,
+		"quota 65\nroots a\n": true, "quota 64\nroots b\n": true, "quota 64\nroots a\nnetwork 10.0.0.0/8\n": true} {
+		write(t, file, text)
+		now, err := readSettings(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := now.needsRestart(&settings{quota: 64 << 20, roots: "a"}); got != want {
+			t.Errorf("%q needs a restart: %v, want %v", text, got, want)
+		}
+	}
 	for _, text := range []string{"exempt", "exempt a b", "exempt a/b", "exempt .example", "nonsense x", "testing secure",
 		"network 10.0.0.0", "quota 0", "quota 1G", "roots a\nroots b", "exempt a.example\nobserve A.example"} {
 		write(t, file, text)
@@ -217,7 +228,7 @@ func TestExitStatus(t *testing.T) {
 	}
 }
 
-// The help, the manual page and the README name each flag and each keyword.
+// The manual page has each flag of the help, and each keyword.
 func TestDocumentation(t *testing.T) {
 	var help bytes.Buffer
 	if _, err := parseFlags([]string{"-h"}, &help); !errors.Is(err, flag.ErrHelp) {

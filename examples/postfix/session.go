@@ -29,10 +29,9 @@ type session struct {
 	ctx    context.Context
 	cancel context.CancelFunc
 
-	// began is when the first octet of the query came, or, if later, when the answer before
-	// was ready. It is zero between queries.
-	began   time.Time
-	pending bool // the query began in the buffer of r
+	// began is when the first octet of the query came. If that came with the query before, it is
+	// when the next came. It is zero between queries.
+	began time.Time
 
 	mu       sync.Mutex
 	partial  time.Time // began, at the last read
@@ -56,7 +55,7 @@ func (s *session) serve() error {
 	defer func() { s.cancel() }()
 	reply := make([]byte, 0, 512) // most are shorter
 	for {
-		s.began, s.pending = time.Time{}, s.r.Buffered() > 0
+		s.began = time.Time{}
 		query, err := readNetstring(s.r)
 		if err != nil {
 			s.w.Flush() // the replies to the queries before
@@ -95,9 +94,6 @@ func (c *sessionIO) Read(p []byte) (int, error) {
 	s := (*session)(c)
 	if err := s.w.Flush(); err != nil {
 		return 0, err
-	}
-	if s.pending && s.began.IsZero() {
-		s.began = time.Now() // a moment ago
 	}
 	s.mu.Lock()
 	s.partial = s.began
