@@ -8,9 +8,9 @@
 //	go test -count=1 -tags e2e ./internal/e2e
 //
 // Without -count=1 a result may come from go test's cache, which does not know that the
-// tests run examples/send.
+// tests run programs of the examples.
 //
 // Start with world.go, which builds the whole set-up. The tests named TestHarness show that
-// the servers behave as described. In the others examples/send delivers, one process for
-// each message (send_test.go), or the test calls the library itself (library_test.go).
+// the servers behave as described. In the others examples/send delivers (send_test.go), or
+// Postfix by examples/postfix (policymap_test.go), or the library is called (library_test.go).
 package e2e
