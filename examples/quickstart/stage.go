@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"strings"
 	"path/filepath"
 
 	"github.com/mtasts/go-mtasts/examples/internal/delivery"
@@ -65,9 +66,10 @@ func (s *stage) play(ctx context.Context, step step) (finding, error) {
 	earlier := len(s.World.Events())
 	err := s.Sender.Deliver(ctx, delivery.Message{
 		From: "alice@sender.example",
-		To:   "bob@" + step.to,
-		Data: []byte(subject + "\nHello.\n"),
-	})
+		To:   []string{"bob@" + step.to},
+		Data: strings.NewReader(subject + "\nHello.\n"),
+		Last: true, // there is no queue
+	}).Err()
 	found := s.find(subject, s.World.Events()[earlier:], err)
 	if delivered := found.receivedBy != ""; delivered != (err == nil) {
 		return found, fmt.Errorf("message %d: %v, but the sender returned: %v", s.sent, found, err)

@@ -2,15 +2,12 @@ package main
 
 import (
 	"crypto/x509"
-	"errors"
 	"flag"
 	"fmt"
 	"io"
-	"net/mail"
 	"net/netip"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"github.com/mtasts/go-mtasts/examples/internal/cli"
 )
@@ -68,15 +65,9 @@ func parse(args []string, stderr io.Writer) (*config, error) {
 		return err
 	})
 	f.Func("allow", "`networks`, separated by commas, where policy hosts are allowed\n"+
-		"besides the public Internet, such as 10.0.0.0/8,fd00::/8", func(s string) error {
-		for field := range strings.SplitSeq(s, ",") {
-			prefix, err := netip.ParsePrefix(field)
-			if err != nil {
-				return err
-			}
-			c.allow = append(c.allow, prefix)
-		}
-		return nil
+		"besides the public Internet, such as 10.0.0.0/8,fd00::/8", func(s string) (err error) {
+		c.allow, err = cli.Networks(s)
+		return err
 	})
 	if err := f.Parse(args); err != nil {
 		return nil, err
@@ -97,10 +88,10 @@ func (c *config) check(rest []string) error {
 	if c.port == 0 || c.port > 65535 {
 		return fmt.Errorf("-port %d: must be 1 to 65535", c.port)
 	}
-	if err := checkAddress(c.from); err != nil {
+	if err := cli.CheckAddress(c.from); err != nil {
 		return fmt.Errorf("-from %q: %w", c.from, err)
 	}
-	if err := checkAddress(c.to); err != nil {
+	if err := cli.CheckAddress(c.to); err != nil {
 		return fmt.Errorf("-to %q: %w", c.to, err)
 	}
 	if c.helo == "" {
@@ -120,24 +111,6 @@ func (c *config) check(rest []string) error {
 			return fmt.Errorf("%w; use -db", err)
 		}
 		c.db = filepath.Join(directory, "send.db")
-	}
-	return nil
-}
-
-// checkAddress accepts only a plain address such as a@example.com. An address outside ASCII
-// needs SMTPUTF8 (RFC 6531). An address literal has no MX records.
-func checkAddress(s string) error {
-	parsed, err := mail.ParseAddress(s)
-	if err != nil {
-		return err
-	}
-	for _, r := range s {
-		if r <= ' ' || r > '~' || r == '[' {
-			return errors.New("must be ASCII, with a domain name in its xn-- form")
-		}
-	}
-	if parsed.Address != s {
-		return fmt.Errorf("must be a bare address, such as %s", parsed.Address)
 	}
 	return nil
 }

@@ -45,6 +45,7 @@ const (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	context.AfterFunc(ctx, stop) // a second signal ends the program even after DATA
 	os.Exit(run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }
 
@@ -60,8 +61,8 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	case err != nil:
 		return exitUsage
 	}
-	var message bytes.Buffer
-	if _, err := message.ReadFrom(stdin); err != nil {
+	data, err := io.ReadAll(stdin)
+	if err != nil {
 		log("deferred: read the message: %v", err)
 		return exitDeferred
 	}
@@ -91,12 +92,17 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		Helo:     cfg.helo,
 		Log:      log,
 	}
-	return send(ctx, sender, delivery.Message{From: cfg.from, To: cfg.to, Data: message.Bytes()})
+	return send(ctx, sender, delivery.Message{
+		From: cfg.from,
+		To:   []string{cfg.to},
+		Data: bytes.NewReader(data),
+		Last: true, // there is no queue
+	})
 }
 
 // send delivers m and logs the outcome.
 func send(ctx context.Context, sender *delivery.Sender, m delivery.Message) int {
-	err := sender.Deliver(ctx, m)
+	err := sender.Deliver(ctx, m).Err()
 	_, rejected := errors.AsType[*delivery.Rejection](err)
 	switch {
 	case err == nil:

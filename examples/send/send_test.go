@@ -59,7 +59,7 @@ func sendIn(t *testing.T, world *mtaststest.World, port string) (status int, log
 		Log: func(format string, args ...any) {
 			log = append(log, fmt.Sprintf(format, args...))
 		},
-	}, delivery.Message{From: "a@sender.example", To: "b@" + domain, Data: []byte("Subject: test\n\nHello.\n")})
+	}, delivery.Message{From: "a@sender.example", To: []string{"b@" + domain}, Data: strings.NewReader("Subject: test\n\nHello.\n"), Last: true})
 	return status, log
 }
 

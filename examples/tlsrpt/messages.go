@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/mtasts/go-mtasts/examples/internal/delivery"
 	"github.com/mtasts/go-mtasts/examples/internal/testnet"
@@ -46,9 +47,10 @@ func sendMessages(ctx context.Context, w io.Writer, net *testnet.Net) error {
 		for range m.n {
 			err := net.Sender.Deliver(ctx, delivery.Message{
 				From: "alice@sender.example",
-				To:   "bob@" + m.to,
-				Data: []byte("Subject: hello\n\nHello.\n"),
-			})
+				To:   []string{"bob@" + m.to},
+				Data: strings.NewReader("Subject: hello\n\nHello.\n"),
+				Last: true, // there is no queue
+			}).Err()
 			if _, held := errors.AsType[*mtasts.Error](err); held {
 				outcome = "deferred"
 			} else if err != nil {

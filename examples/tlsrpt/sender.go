@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"net/netip"
 	"time"
@@ -23,7 +24,7 @@ func newCollector(net *testnet.Net, r *receiver) (*tlsrpt.Collector, error) {
 		// A mail server puts the message into its queue and returns nil. This one has no queue.
 		// A mail server also signs the message: see the folder dkim.
 		SendMail: func(ctx context.Context, from, to string, message []byte) error {
-			err := net.Sender.Deliver(ctx, delivery.Message{From: from, To: to, Data: message, TLSOptional: true})
+			err := net.Sender.Deliver(ctx, delivery.Message{From: from, To: []string{to}, Data: bytes.NewReader(message), TLSOptional: true}).Err()
 			if err == nil {
 				r.mailed()
 			}

@@ -1,10 +1,13 @@
-// Package cli has what the programs among the examples share: roots from a file, and text that
-// is safe on a terminal.
+// Package cli has what the programs among the examples share: the values of flags, and text that is
+// safe on a terminal.
 package cli
 
 import (
 	"crypto/x509"
+	"errors"
 	"fmt"
+	"net/mail"
+	"net/netip"
 	"os"
 	"strconv"
 	"strings"
@@ -49,4 +52,34 @@ func ReadRoots(file string) (*x509.CertPool, error) {
 		return nil, fmt.Errorf("%s has no certificate in PEM form", file)
 	}
 	return pool, nil
+}
+
+// Networks returns the networks in a list such as "10.0.0.0/8,fd00::/8".
+func Networks(s string) (networks []netip.Prefix, err error) {
+	for field := range strings.SplitSeq(s, ",") {
+		network, err := netip.ParsePrefix(field)
+		if err != nil {
+			return nil, err
+		}
+		networks = append(networks, network)
+	}
+	return networks, nil
+}
+
+// CheckAddress accepts only a plain address such as a@example.com. An address outside ASCII
+// needs SMTPUTF8 (RFC 6531). An address literal has no MX records.
+func CheckAddress(s string) error {
+	parsed, err := mail.ParseAddress(s)
+	if err != nil {
+		return err
+	}
+	for _, r := range s {
+		if r <= ' ' || r > '~' || r == '[' {
+			return errors.New("must be ASCII, with a domain name in its xn-- form")
+		}
+	}
+	if parsed.Address != s {
+		return fmt.Errorf("must be a bare address, such as %s", parsed.Address)
+	}
+	return nil
 }

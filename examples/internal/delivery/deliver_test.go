@@ -15,7 +15,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/mtasts/go-mtasts/examples/internal/delivery"
 	"github.com/mtasts/go-mtasts/mtasts"
 	"github.com/mtasts/go-mtasts/mtasts/mtaststest"
 	"github.com/mtasts/go-mtasts/resolver"
@@ -96,8 +95,9 @@ func TestTLSOptional(t *testing.T) {
 	r := newRig(t)
 	r.publish(mtasts.ModeEnforce, "1", mx2)
 	r.friendly(mx1, mtaststest.MX{NoSTARTTLS: true})
-	err := r.sender.Deliver(t.Context(), delivery.Message{From: "a@sender.example", To: "b@" + domain, Data: []byte(text), TLSOptional: true})
-	if err != nil {
+	m := message()
+	m.TLSOptional = true
+	if err := r.sender.Deliver(t.Context(), m).Err(); err != nil {
 		t.Fatal(err)
 	}
 	r.wantMail(mx1 + " in clear text")
@@ -205,7 +205,7 @@ func TestEndOfContext(t *testing.T) {
 		cancel()
 		in.WriteTo(io.Discard) // until the client hangs up
 	})
-	err := r.sender.Deliver(ctx, delivery.Message{From: "a@sender.example", To: "b@" + domain, Data: []byte(text)})
+	err := r.sender.Deliver(ctx, message()).Err()
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("Deliver: %v, want %v", err, context.Canceled)
 	}

@@ -16,8 +16,11 @@ type DNS interface {
 	LookupNetIP(ctx context.Context, network, host string) ([]netip.Addr, error)
 }
 
-// lookupHosts returns the MX hosts of domain, in the order of preference.
+// lookupHosts returns the smart host or the MX hosts of domain, in the order of preference.
 func (s *Sender) lookupHosts(ctx context.Context, domain string) ([]string, error) {
+	if s.SmartHost != "" {
+		return []string{s.SmartHost}, nil
+	}
 	records, err := s.DNS.LookupMX(ctx, domain)
 	if isNotFound(err) {
 		return s.implicitMX(ctx, domain)
@@ -32,7 +35,7 @@ func (s *Sender) lookupHosts(ctx context.Context, domain string) ([]string, erro
 	}
 	if len(hosts) == 0 {
 		// RFC 7505, Section 3: a null MX.
-		return nil, &Rejection{fmt.Errorf("%s does not accept mail: it has a null MX", domain)}
+		return nil, &Rejection{Err: fmt.Errorf("%s does not accept mail: it has a null MX", domain)}
 	}
 	return hosts, nil
 }
@@ -41,7 +44,7 @@ func (s *Sender) lookupHosts(ctx context.Context, domain string) ([]string, erro
 // address (RFC 5321, Section 5.1).
 func (s *Sender) implicitMX(ctx context.Context, domain string) ([]string, error) {
 	if _, err := s.DNS.LookupNetIP(ctx, "ip", domain); isNotFound(err) {
-		return nil, &Rejection{fmt.Errorf("%s has neither an MX record nor an address", domain)}
+		return nil, &Rejection{Err: fmt.Errorf("%s has neither an MX record nor an address", domain)}
 	}
 	return []string{domain}, nil
 }

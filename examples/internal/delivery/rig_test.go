@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -117,8 +118,12 @@ func (r *rig) secured(host string, replies, inTLS map[string]string) *script {
 	return s
 }
 
+func message() delivery.Message {
+	return delivery.Message{From: "a@sender.example", To: []string{"b@" + domain}, Data: strings.NewReader(text), Last: true}
+}
+
 func (r *rig) deliver() error {
-	return r.sender.Deliver(r.t.Context(), delivery.Message{From: "a@sender.example", To: "b@" + domain, Data: []byte(text)})
+	return r.sender.Deliver(r.t.Context(), message()).Err()
 }
 
 // wantMail asserts where the message is, each copy as "HOST in TLS 1.3" or "HOST in

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"maps"
 	"net"
 	"net/netip"
 	"net/smtp"
@@ -21,6 +23,8 @@ const (
 	blockLimit = 3 * time.Minute  // a block of the message
 	finalLimit = 10 * time.Minute // the reply to the whole message
 	quitLimit  = 5 * time.Second
+
+	resumeLimit = 10 * time.Second // RSET, since a new session is an alternative
 )
 
 // maxReplies is the limit for all replies of a session, in octets. net/smtp has none.
@@ -28,12 +32,12 @@ const maxReplies = 1 << 20
 
 // A session is an SMTP session with one MX host.
 type session struct {
-	host      string
+	peer
 	conn      net.Conn
 	smtp      *smtp.Client
 	offersTLS bool // in the reply to EHLO
 	log       func(format string, args ...any)
-	release   func() bool
+	release   func() bool // undoes bind; false if ctx has ended the session
 }
 
 // connect opens a session up to EHLO. The end of ctx also ends the session.
@@ -42,8 +46,8 @@ func (s *Sender) connect(ctx context.Context, host string, addr netip.Addr) (*se
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", host, err)
 	}
-	c := &session{host: host, conn: &boundedConn{conn, maxReplies}, log: s.Log}
-	c.release = context.AfterFunc(ctx, func() { conn.Close() })
+	c := &session{peer: peer{host, addr}, conn: &boundedConn{conn, maxReplies}, log: s.Log}
+	c.bind(ctx)
 	c.limit(replyLimit)
 	if c.smtp, err = smtp.NewClient(c.conn, host); err == nil {
 		err = c.smtp.Hello(s.Helo)
@@ -56,6 +60,18 @@ func (s *Sender) connect(ctx context.Context, host string, addr netip.Addr) (*se
 		return nil, fmt.Errorf("%s: %w", host, err)
 	}
 	return c, nil
+}
+
+// bind makes the end of ctx end the session.
+func (c *session) bind(ctx context.Context) {
+	c.release = context.AfterFunc(ctx, func() { c.conn.Close() })
+}
+
+// resume prepares an idle session for another message. It fails if the host has ended it.
+func (c *session) resume(ctx context.Context) error {
+	c.bind(ctx)
+	c.limit(resumeLimit)
+	return c.smtp.Reset()
 }
 
 // limit sets the time limit of the next step.
@@ -72,27 +88,44 @@ func (c *session) close() {
 	c.conn.Close()
 }
 
-// send sends m. If it fails, the host has not accepted m, or the error wraps [ErrUnanswered].
-func (c *session) send(m Message) error {
+// send sends m. Where an error is returned, the host has not accepted m for the recipient, or the
+// error wraps [ErrUnanswered].
+func (c *session) send(m Message) map[string]error {
 	c.limit(replyLimit)
 	if err := c.smtp.Mail(m.From); err != nil {
-		return c.refusal("MAIL", err)
+		return m.each(c.refusal("MAIL", err))
 	}
-	c.limit(replyLimit)
-	if err := c.smtp.Rcpt(m.To); err != nil {
-		return c.refusal("RCPT", err)
+	errs := make(map[string]error)
+	for _, to := range m.To {
+		c.limit(replyLimit)
+		if err := c.smtp.Rcpt(to); err != nil {
+			errs[to] = c.refusal("RCPT", err)
+		}
+	}
+	m.To = slices.DeleteFunc(slices.Clone(m.To), func(to string) bool { return errs[to] != nil })
+	if len(m.To) > 0 {
+		maps.Copy(errs, m.each(c.data(m.Data)))
+	}
+	return errs
+}
+
+// data sends the message itself. Once DATA has begun, the end of the context does not end the
+// session: it could come between the host's acceptance and its reply.
+func (c *session) data(message io.ReadSeeker) error {
+	if !c.release() {
+		return fmt.Errorf("%s: %w", c.host, context.Canceled)
+	}
+	if _, err := message.Seek(0, io.SeekStart); err != nil {
+		return err
 	}
 	c.limit(dataLimit)
 	body, err := c.smtp.Data()
 	if err != nil {
 		return c.refusal("DATA", err)
 	}
-	for block := range slices.Chunk(m.Data, 32<<10) {
-		c.limit(blockLimit)
-		if _, err := body.Write(block); err != nil {
-			c.conn.Close() // at once: nothing may be sent after half a message
-			return c.refusal("message", err)
-		}
+	if _, err := io.Copy(paced{c, body}, struct{ io.Reader }{message}); err != nil {
+		c.conn.Close() // at once: nothing may be sent after half a message
+		return c.refusal("message", err)
 	}
 	c.limit(finalLimit)
 	if err := body.Close(); err != nil {
@@ -105,6 +138,18 @@ func (c *session) send(m Message) error {
 	return nil
 }
 
+// paced is the body of a message, with a time limit for each block. (io.Copy writes blocks if its
+// source is a mere Reader.)
+type paced struct {
+	session *session
+	io.Writer
+}
+
+func (w paced) Write(block []byte) (int, error) {
+	w.session.limit(blockLimit)
+	return w.Writer.Write(block)
+}
+
 // refusal wraps the error of a command. A 5yz reply is permanent (RFC 5321, Section 4.2.1), and so
 // a [*Rejection]. A 530 in clear text is not: it requires STARTTLS (RFC 3207, Section 4), which
 // another host may not.
@@ -113,7 +158,7 @@ func (c *session) refusal(command string, err error) error {
 	_, encrypted := c.smtp.TLSConnectionState()
 	err = fmt.Errorf("%s: %s: %w", c.host, command, err)
 	if answered && reply.Code/100 == 5 && (encrypted || reply.Code != 530) {
-		return &Rejection{err}
+		return &Rejection{c.host, err}
 	}
 	return err
 }
