@@ -3,8 +3,8 @@ package main
 import (
 	"context"
 	"fmt"
-	"strings"
 	"path/filepath"
+	"strings"
 
 	"github.com/mtasts/go-mtasts/examples/internal/delivery"
 	"github.com/mtasts/go-mtasts/examples/internal/testnet"

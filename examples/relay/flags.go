@@ -1,0 +1,149 @@
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"strconv"
+	"time"
+
+	"github.com/mtasts/go-mtasts/examples/internal/cli"
+	"github.com/mtasts/go-mtasts/examples/internal/delivery"
+	"github.com/mtasts/go-mtasts/mtasts"
+	"github.com/mtasts/go-mtasts/mtasts/tlsrpt"
+	"github.com/mtasts/go-mtasts/resolver"
+)
+
+// config is the parsed command line.
+type config struct {
+	listen    string
+	spool     string
+	queueTime time.Duration
+	retry     time.Duration // see queue
+	status    bool
+	sender    delivery.Sender // still without Policies
+	policies  mtasts.Options
+	reports   tlsrpt.Options // without Organization if there are none
+}
+
+const usage = `usage: mtasts-relay -spool directory [flags]
+       mtasts-relay -spool directory -status
+
+Mtasts-relay accepts mail on this machine and delivers it to the MX hosts of the
+recipients, or to a smart host, under the MTA-STS policies of their domains.
+Standard error has a line for each decision.
+
+  mtasts-relay -spool /var/lib/mtasts-relay &
+  swaks --server 127.0.0.1:2525 --to you@example.com
+  mtasts-relay -spool /var/lib/mtasts-relay -status
+
+Flags:
+`
+
+// parse parses the command line. It writes its errors to stderr. For -h it returns
+// flag.ErrHelp.
+func parse(args []string, stderr io.Writer) (*config, error) {
+	dns := resolver.System{}
+	c := &config{retry: 5 * time.Minute}
+	c.sender = delivery.Sender{Dial: new(net.Dialer).DialContext, Port: "25", KeepIdle: 10 * time.Second}
+	f := flag.NewFlagSet("mtasts-relay", flag.ContinueOnError)
+	f.SetOutput(stderr)
+	f.Usage = func() {
+		fmt.Fprint(stderr, usage)
+		f.PrintDefaults()
+	}
+	f.StringVar(&c.spool, "spool", "", "`directory` for messages, policies and reports; it is made if\n"+
+		"there is none")
+	f.StringVar(&c.listen, "listen", "127.0.0.1:2525", "loopback `address:port` for SMTP")
+	f.StringVar(&c.sender.Helo, "hostname", "", "`name` of this host in EHLO and bounces (default its host name)")
+	f.StringVar(&c.sender.SmartHost, "smarthost", "", "`host[:port]` that gets all mail; the policy is that of its name\n"+
+		"(default port 25)")
+	f.DurationVar(&c.queueTime, "queue-time", 5*24*time.Hour, "`time` until a message that cannot be delivered is bounced")
+	f.Func("dns", "`address:port` of the DNS resolver (default the system's)", func(s string) error {
+		server, err := netip.ParseAddrPort(s)
+		dns.Server = server.String()
+		return err
+	})
+	f.Func("roots", "PEM `file` of additional trusted CAs, for policy hosts and MX\nhosts", func(s string) (err error) {
+		c.sender.Roots, err = cli.ReadRoots(s)
+		return err
+	})
+	f.Func("allow", "`networks`, separated by commas, where policy hosts are allowed\n"+
+		"besides the public Internet, such as 10.0.0.0/8,fd00::/8", func(s string) (err error) {
+		c.policies.AllowNets, err = cli.Networks(s)
+		return err
+	})
+	f.StringVar(&c.reports.Organization, "report-organization", "", "`name` of who sends TLS reports (RFC 8460); without it none are\nsent")
+	f.StringVar(&c.reports.Contact, "report-contact", "", "mail `address` of somebody responsible for the reports")
+	f.StringVar(&c.reports.From, "report-from", "", "mail `address` from which the reports come")
+	f.BoolVar(&c.status, "status", false, "print the queue and the policies of the running relay")
+	if err := f.Parse(args); err != nil {
+		return nil, err
+	}
+	c.sender.DNS, c.policies.Resolver, c.reports.Resolver = dns, dns, dns
+	c.policies.RootCAs, c.reports.RootCAs, c.reports.AllowNets = c.sender.Roots, c.sender.Roots, c.policies.AllowNets
+	if err := c.check(f.Args()); err != nil {
+		fmt.Fprintln(stderr, err)
+		return nil, err
+	}
+	return c, nil
+}
+
+// check validates what the flag package does not, and sets the defaults that depend on the
+// machine.
+func (c *config) check(rest []string) error {
+	if len(rest) > 0 {
+		return fmt.Errorf("unexpected argument %q", rest[0])
+	}
+	if c.spool == "" {
+		return errors.New("-spool is missing")
+	}
+	if listen, err := netip.ParseAddrPort(c.listen); err != nil || !listen.Addr().IsLoopback() {
+		return fmt.Errorf("-listen %s: must be a loopback address and a port, such as 127.0.0.1:2525", c.listen)
+	}
+	if c.queueTime <= 0 {
+		return fmt.Errorf("-queue-time %s: must be more than 0", c.queueTime)
+	}
+	if c.sender.Helo == "" {
+		name, err := os.Hostname()
+		if err != nil {
+			return fmt.Errorf("%w; use -hostname", err)
+		}
+		c.sender.Helo = name
+	}
+	if err := cli.CheckAddress("postmaster@" + c.sender.Helo); err != nil {
+		return fmt.Errorf("-hostname %q: %w", c.sender.Helo, err)
+	}
+	if host, port, err := net.SplitHostPort(c.sender.SmartHost); err == nil {
+		c.sender.SmartHost, c.sender.Port = host, port
+	}
+	_, isAddress := netip.ParseAddr(c.sender.SmartHost)
+	if smart := c.sender.SmartHost; smart != "" && (isAddress == nil || cli.CheckAddress("postmaster@"+smart) != nil) {
+		return fmt.Errorf("-smarthost %q: must be the name of a host: an address has no policy", smart)
+	}
+	if port, err := strconv.ParseUint(c.sender.Port, 10, 16); err != nil || port == 0 {
+		return fmt.Errorf("-smarthost: port %q: must be 1 to 65535", c.sender.Port)
+	}
+	return c.checkReports()
+}
+
+// checkReports validates the flags for reports: none of them is set, or all are.
+func (c *config) checkReports() error {
+	if c.reports.Organization == "" {
+		if c.reports.Contact+c.reports.From != "" {
+			return errors.New("-report-organization is missing")
+		}
+		return nil
+	}
+	if err := cli.CheckAddress(c.reports.Contact); err != nil {
+		return fmt.Errorf("-report-contact %q: %w", c.reports.Contact, err)
+	}
+	if err := cli.CheckAddress(c.reports.From); err != nil {
+		return fmt.Errorf("-report-from %q: %w", c.reports.From, err)
+	}
+	return nil
+}

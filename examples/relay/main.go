@@ -1,0 +1,170 @@
+// Mtasts-relay is an outbound mail relay that applies MTA-STS. It shows how a mail server with a
+// queue adopts the library:
+//
+//	mtasts-relay -spool /var/lib/mtasts-relay
+//
+// It accepts mail by SMTP on a loopback address, and stores it on disk before it says so. It
+// delivers to the MX hosts of the recipients' domains, or to a smart host, tries again for five
+// days, and bounces what it cannot deliver. It can send TLS reports (RFC 8460).
+//
+// # What a kill can do
+//
+// A message that was accepted is neither lost nor bounced twice. It is delivered twice only if the
+// process is killed after the host has replied to the message, and before the reply is stored: some
+// milliseconds, of at most one message for each next hop. SMTP has no way to close this window
+// (RFC 1047). For the same reason a message is sent again if the host's reply does not arrive.
+//
+// # Where things are
+//
+// The delivery is in examples/internal/delivery: start there with deliver.go. Here, submit.go
+// accepts messages, spool.go stores them, queue.go decides what is tried when, dsn.go writes
+// bounces. main.go starts and stops all of it.
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/mtasts/go-mtasts/cache"
+	"github.com/mtasts/go-mtasts/examples/internal/cli"
+	"github.com/mtasts/go-mtasts/mtasts"
+	"github.com/mtasts/go-mtasts/mtasts/tlsrpt"
+)
+
+// How long a shutdown waits for a client to end its session, and for a host to reply to a message
+// in which DATA has begun.
+const (
+	submissionLimit = 10 * time.Second
+	deliveryLimit   = 2 * time.Minute
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	cfg, err := parse(os.Args[1:], os.Stderr)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		return
+	case err != nil:
+		os.Exit(64) // EX_USAGE in sysexits.h
+	case cfg.status:
+		err = askStatus(cfg.spool, os.Stdout)
+	default:
+		err = run(ctx, cfg, os.Stderr)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, cli.Printable(err.Error()))
+		os.Exit(1)
+	}
+}
+
+// A logger writes a line, in which it escapes untrusted text.
+type logger func(format string, args ...any)
+
+func (l logger) Printf(format string, args ...any) { l(format, args...) } // for smtp.Logger
+func (l logger) Println(args ...any)               { l("%s", fmt.Sprint(args...)) }
+
+// run is the relay until ctx ends.
+func run(ctx context.Context, cfg *config, stderr io.Writer) (err error) {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	var log logger = func(format string, args ...any) {
+		fmt.Fprintln(stderr, cli.Printable(fmt.Sprintf(format, args...)))
+	}
+	if err := os.MkdirAll(cfg.spool, 0o700); err != nil {
+		return err
+	}
+	sender := &cfg.sender
+	sender.Log = log
+	q := &queue{
+		spool: spool{cfg.spool, log}, sender: sender, hostname: sender.Helo, queueTime: cfg.queueTime, retry: cfg.retry, log: log,
+		messages: make(map[string]*message), busy: make(map[string]bool), wake: make(chan struct{}, 1),
+	}
+	var background sync.WaitGroup
+	if cfg.reports.Organization != "" {
+		reports, err := openReports(cfg, q, stderr)
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, reports.Close()) }()
+		cfg.policies.Report = reports.Report
+		background.Go(func() { reports.Run(ctx) })
+	}
+	// The file of the policies is locked, so that no two relays have one spool.
+	policies, err := mtasts.Open(filepath.Join(cfg.spool, "policies.db"), &cfg.policies)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, policies.Close()) }()
+	sender.Policies = policies
+	if err := q.load(); err != nil {
+		return err
+	}
+
+	status, err := net.Listen("unix", statusSocket(cfg.spool))
+	if err != nil {
+		return err
+	}
+	defer status.Close()
+	submissions, err := net.Listen("tcp", cfg.listen)
+	if err != nil {
+		return err
+	}
+	log("listening on %s, %d messages in the queue", submissions.Addr(), len(q.messages))
+	server := newServer(ctx, q)
+	failed := make(chan error, 1)
+	go func() { failed <- server.Serve(submissions) }()
+	background.Go(func() { policies.Run(ctx) })
+	background.Go(func() { serveStatus(status, q) })
+	ended := make(chan struct{})
+	go func() { q.run(ctx); close(ended) }()
+
+	select {
+	case <-ctx.Done():
+	case err = <-failed:
+		stop()
+	}
+	log("closing down")
+	limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), submissionLimit)
+	defer cancel()
+	server.Shutdown(limit) // a client that is too slow gets no reply, and sends its message again
+	select {
+	case <-ended:
+	case <-time.After(deliveryLimit):
+		err = errors.Join(err, errors.New("a host has not replied to a message, which may be delivered twice"))
+	}
+	sender.Close()
+	status.Close()
+	background.Wait()
+	return err
+}
+
+// openReports returns what counts outcomes and mails the reports, through q.
+func openReports(cfg *config, q *queue, stderr io.Writer) (*tlsrpt.Collector, error) {
+	store, err := cache.OpenBolt(filepath.Join(cfg.spool, "reports.db"))
+	if err != nil {
+		return nil, err
+	}
+	cfg.reports.Log = slog.New(slog.NewTextHandler(stderr, nil))
+	cfg.reports.SendMail = func(_ context.Context, from, to string, message []byte) error {
+		return q.accept(from, []string{to}, bytes.NewReader(message))
+	}
+	reports, err := tlsrpt.New(store, cfg.reports)
+	if err != nil {
+		store.Close()
+		return nil, err
+	}
+	return reports, nil
+}

@@ -1,0 +1,111 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/emersion/go-smtp"
+
+	"github.com/mtasts/go-mtasts/examples/internal/cli"
+)
+
+const (
+	maxSessions   = 100
+	maxRecipients = 100 // RFC 5321, Section 4.5.3.1.8
+	maxSize       = 32 << 20
+	submitLimit   = 5 * time.Minute // for a command, or for a whole message
+)
+
+// newServer returns the server that accepts messages into q. It accepts none after the end of ctx.
+func newServer(ctx context.Context, q *queue) *smtp.Server {
+	sessions := new(atomic.Int32)
+	server := smtp.NewServer(smtp.BackendFunc(func(c *smtp.Conn) (smtp.Session, error) {
+		if sessions.Add(1) > maxSessions {
+			sessions.Add(-1)
+			c.Reject()
+			return nil, errClosing
+		}
+		return &submission{ctx: ctx, queue: q, sessions: sessions}, nil
+	}))
+	server.Domain = q.hostname
+	server.MaxRecipients = maxRecipients
+	server.MaxMessageBytes = maxSize
+	server.ReadTimeout = submitLimit
+	server.WriteTimeout = submitLimit
+	server.ErrorLog = q.log
+	return server
+}
+
+// A submission is a session of the server.
+type submission struct {
+	ctx      context.Context
+	queue    *queue
+	sessions *atomic.Int32
+	from     string
+	to       []string
+}
+
+var (
+	errClosing   = &smtp.SMTPError{Code: 421, EnhancedCode: smtp.EnhancedCode{4, 3, 2}, Message: "Closing down"}
+	errSender    = &smtp.SMTPError{Code: 501, EnhancedCode: smtp.EnhancedCode{5, 1, 7}, Message: "The sender must be an ASCII address at a domain"}
+	errRecipient = &smtp.SMTPError{Code: 501, EnhancedCode: smtp.EnhancedCode{5, 1, 3}, Message: "The recipient must be an ASCII address at a domain"}
+	errHops      = &smtp.SMTPError{Code: 554, EnhancedCode: smtp.EnhancedCode{5, 4, 6}, Message: "The message is in a loop"}
+	errNoRoom    = &smtp.SMTPError{Code: 452, EnhancedCode: smtp.EnhancedCode{4, 3, 1}, Message: "No room now; try again later"}
+	errTrouble   = &smtp.SMTPError{Code: 451, EnhancedCode: smtp.EnhancedCode{4, 3, 0}, Message: "Not possible now; try again later"}
+)
+
+func (s *submission) Reset() { s.from, s.to = "", nil }
+
+func (s *submission) Logout() error {
+	s.sessions.Add(-1)
+	return nil
+}
+
+func (s *submission) Mail(from string, _ *smtp.MailOptions) error {
+	if s.ctx.Err() != nil {
+		return errClosing
+	}
+	if from != "" && cli.CheckAddress(from) != nil {
+		return errSender
+	}
+	s.from = from
+	return nil
+}
+
+func (s *submission) Rcpt(to string, _ *smtp.RcptOptions) error {
+	if cli.CheckAddress(to) != nil {
+		return errRecipient
+	}
+	if !slices.Contains(s.to, to) {
+		s.to = append(s.to, to)
+	}
+	return nil
+}
+
+// Data returns only errors that go-smtp sends as they are. It would make a 554 with the whole text
+// of any other, such as that the disk is full.
+func (s *submission) Data(text io.Reader) error {
+	trace := fmt.Sprintf("Received: from localhost by %s with ESMTP; %s\r\n", s.queue.hostname, date(time.Now()))
+	err := s.queue.accept(s.from, s.to, io.MultiReader(strings.NewReader(trace), text))
+	reply, isReply := errors.AsType[*smtp.SMTPError](err)
+	switch {
+	case err == nil:
+		return nil
+	case isReply: // such as that the message is too large
+		return reply
+	case errors.Is(err, errLoop):
+		return errHops
+	}
+	s.queue.log("not accepted: %v", err)
+	if errors.Is(err, errFull) || errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+		return errNoRoom
+	}
+	return errTrouble
+}
