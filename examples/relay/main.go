@@ -88,10 +88,7 @@ func run(ctx context.Context, cfg *config, stderr io.Writer) (err error) {
 	}
 	sender := &cfg.sender
 	sender.Log = log
-	q := &queue{
-		spool: spool{cfg.spool, log}, sender: sender, hostname: sender.Helo, queueTime: cfg.queueTime, retry: cfg.retry, log: log,
-		messages: make(map[string]*message), busy: make(map[string]bool), wake: make(chan struct{}, 1),
-	}
+	q := newQueue(cfg, sender, log)
 	var background sync.WaitGroup
 	if cfg.reports.Organization != "" {
 		reports, err := openReports(cfg, q, stderr)

@@ -32,7 +32,6 @@ const (
 type queue struct {
 	spool     spool
 	sender    *delivery.Sender
-	hostname  string
 	queueTime time.Duration // until a message is bounced
 	retry     time.Duration // from the first attempt to the second
 	log       logger
@@ -42,6 +41,13 @@ type queue struct {
 	busy     map[string]bool // by next hop
 
 	wake chan struct{}
+}
+
+func newQueue(cfg *config, sender *delivery.Sender, log logger) *queue {
+	return &queue{
+		spool: spool{cfg.spool, log}, sender: sender, queueTime: cfg.queueTime, retry: cfg.retry, log: log,
+		messages: make(map[string]*message), busy: make(map[string]bool), wake: make(chan struct{}, 1),
+	}
 }
 
 var (
@@ -292,7 +298,7 @@ func (q *queue) writeBounce(m *message, text io.ReadSeeker, failed []failure) (i
 	if _, err = text.Seek(0, io.SeekStart); err == nil {
 		n, _ = io.ReadFull(text, header) // mostly there is less
 	}
-	b := bounce{Hostname: q.hostname, To: m.From, Arrived: m.Arrived, Header: header[:n], Failed: failed}
+	b := bounce{Hostname: q.sender.Helo, To: m.From, Arrived: m.Arrived, Header: header[:n], Failed: failed}
 	temp, err := q.spool.write(strings.NewReader(string(b.message())))
 	if err != nil {
 		return "", err

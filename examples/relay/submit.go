@@ -34,7 +34,7 @@ func newServer(ctx context.Context, q *queue) *smtp.Server {
 		}
 		return &submission{ctx: ctx, queue: q, sessions: sessions}, nil
 	}))
-	server.Domain = q.hostname
+	server.Domain = q.sender.Helo
 	server.MaxRecipients = maxRecipients
 	server.MaxMessageBytes = maxSize
 	server.ReadTimeout = submitLimit
@@ -92,7 +92,7 @@ func (s *submission) Rcpt(to string, _ *smtp.RcptOptions) error {
 // Data returns only errors that go-smtp sends as they are. It would make a 554 with the whole text
 // of any other, such as that the disk is full.
 func (s *submission) Data(text io.Reader) error {
-	trace := fmt.Sprintf("Received: from localhost by %s with ESMTP; %s\r\n", s.queue.hostname, date(time.Now()))
+	trace := fmt.Sprintf("Received: from localhost by %s with ESMTP; %s\r\n", s.queue.sender.Helo, date(time.Now()))
 	err := s.queue.accept(s.from, s.to, io.MultiReader(strings.NewReader(trace), text))
 	reply, isReply := errors.AsType[*smtp.SMTPError](err)
 	switch {

@@ -1,0 +1,446 @@
+package main
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/mtasts/go-mtasts/mtasts"
+	"github.com/mtasts/go-mtasts/mtasts/mtaststest"
+	"github.com/mtasts/go-mtasts/resolver"
+)
+
+// play runs a test with a rig in a bubble.
+func play(t *testing.T, test func(t *testing.T, r *rig)) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		test(t, r)
+		r.close() // before the bubble ends, so that nothing of it is left
+	})
+}
+
+// Each recipient has its own outcome. The message is sent once to all of one domain.
+func TestRecipientsFailApart(t *testing.T) {
+	play(t, func(t *testing.T, r *rig) {
+		h := r.addHost(mx)
+		later := true
+		h.refuse = func(to string) error {
+			switch {
+			case to == "unknown@"+domain:
+				return reply(550, "No such user")
+			case to == "busy@"+domain && later:
+				return reply(450, "Mailbox busy")
+			}
+			return nil
+		}
+		r.accept(sender, "b@"+domain, "unknown@"+domain, "busy@"+domain, "c@"+domain)
+		time.Sleep(time.Minute)
+		if got := h.received(); len(got) != 1 || strings.Join(got[0].to, " ") != "b@example.com c@example.com" {
+			t.Errorf("delivered %+v, want one message to b and c", got)
+		}
+		r.wantBounce("unknown@"+domain, "550 5.1.1", "No such user", "Remote-MTA: dns; "+mx)
+		r.wantQueue("busy@" + domain)
+		later = false
+		time.Sleep(10 * time.Minute)
+		if got := h.received(); len(got) != 2 || strings.Join(got[1].to, " ") != "busy@example.com" {
+			t.Errorf("delivered %+v, want a second message to busy", got)
+		}
+		r.wantQueue()
+		r.wantBounce()
+	})
+}
+
+// A reply decides whether a message bounces, is tried again, or is delivered.
+func TestReplies(t *testing.T) {
+	const bounced, deferred = "bounced", "deferred"
+	for _, test := range []struct {
+		verb, reply, want string
+	}{
+		{"MAIL", "550 5.7.1 not from you", bounced},
+		{"MAIL", "451 4.7.1 later", deferred},
+		{"RCPT", "550 5.1.1 unknown", bounced},
+		{"RCPT", "450 4.2.0 greylisted", deferred},
+		{"DATA", "554 5.6.0 no", bounced},
+		{"DATA", "421 4.3.2 closing", deferred},
+		{".", "554 5.7.1 spam", bounced},
+		{".", "452 4.3.1 full", deferred},
+		{".", mtaststest.HangUp, deferred},
+	} {
+		t.Run(test.verb+" "+test.reply, func(t *testing.T) {
+			play(t, func(t *testing.T, r *rig) {
+				r.addFaulty(mx, mtaststest.MX{TLSReplies: mtaststest.Replies{test.verb: test.reply}})
+				r.accept(sender, "b@"+domain)
+				time.Sleep(time.Minute)
+				if test.want == bounced {
+					r.wantBounce(test.reply[4:9], "b@"+domain)
+					r.wantQueue()
+					return
+				}
+				r.wantQueue("b@" + domain)
+				r.AddMX(mx, mtaststest.MX{})
+				time.Sleep(10 * time.Minute)
+				r.wantQueue()
+				if got := len(r.Mail(mx)); got != 1 {
+					t.Errorf("%d messages delivered, want 1", got)
+				}
+			})
+		})
+	}
+}
+
+// RFC 5321, Section 6.1: a bounce of a bounce is never sent.
+func TestNoBounceOfABounce(t *testing.T) {
+	play(t, func(t *testing.T, r *rig) {
+		r.addFaulty(mx, mtaststest.MX{TLSReplies: mtaststest.Replies{"RCPT": "550 5.1.1 unknown"}})
+		r.accept("", "b@"+domain)
+		time.Sleep(time.Minute)
+		r.wantQueue()
+		if got := r.bounces.received(); len(got) > 0 || !r.log.has("dropped: it is a bounce") {
+			t.Errorf("bounces: %v, want none, and a line in the log", got)
+		}
+	})
+}
+
+// A policy holds mail back until the publisher has corrected it.
+func TestPolicyChangesWhileAMessageWaits(t *testing.T) {
+	play(t, func(t *testing.T, r *rig) {
+		h := r.addHost(mx)
+		r.publish(domain, "1", mtasts.ModeEnforce, "old."+mx)
+		r.accept(sender, "b@"+domain)
+		time.Sleep(2 * time.Hour)
+		r.wantQueue("b@" + domain)
+		if got := h.received(); len(got) > 0 {
+			t.Fatal("delivered to a host that the policy does not list")
+		}
+		r.publish(domain, "2", mtasts.ModeEnforce, mx)
+		time.Sleep(6 * time.Hour)
+		r.wantQueue()
+		if got := h.received(); len(got) != 1 {
+			t.Errorf("%d messages delivered, want 1", len(got))
+		}
+	})
+}
+
+// RFC 8461, Section 5: a message does not fail because of a policy before a check for a newer one.
+func TestRFC8461_5_PolicyIsCheckedBeforeABounce(t *testing.T) {
+	const queueTime = 5 * 24 * time.Hour
+	prepare := func(r *rig) *mailhost {
+		h := r.addHost(mx)
+		r.publish(domain, "1", mtasts.ModeEnforce, "old."+mx)
+		r.accept(sender, "b@"+domain)
+		time.Sleep(queueTime - time.Minute)
+		r.wantQueue("b@" + domain)
+		return h
+	}
+	t.Run("it has changed under the same id", func(t *testing.T) {
+		play(t, func(t *testing.T, r *rig) {
+			h := prepare(r)
+			r.publish(domain, "1", mtasts.ModeEnforce, mx)
+			time.Sleep(2 * time.Minute)
+			if got := h.received(); len(got) != 1 || len(r.bounces.received()) > 0 {
+				t.Errorf("%d messages delivered, %d bounces; want it delivered", len(got), len(r.bounces.received()))
+			}
+			r.wantQueue()
+		})
+	})
+	t.Run("it has not changed", func(t *testing.T) {
+		play(t, func(t *testing.T, r *rig) {
+			h := prepare(r)
+			time.Sleep(2 * time.Minute)
+			r.wantBounce("Status: 5.4.8", "b@"+domain, "mode enforce", "mx: old."+mx)
+			if len(h.received()) > 0 {
+				t.Error("delivered against the policy")
+			}
+			r.wantQueue()
+		})
+	})
+	t.Run("it cannot be checked", func(t *testing.T) {
+		play(t, func(t *testing.T, r *rig) {
+			prepare(r)
+			r.DNS.Set("_mta-sts."+domain, resolver.Records{Fail: resolver.ServFail})
+			time.Sleep(23 * time.Hour)
+			r.wantQueue("b@" + domain)
+			if got := r.bounces.received(); len(got) > 0 {
+				t.Fatal("bounced without a check")
+			}
+			time.Sleep(12 * time.Hour)
+			r.wantBounce("could not be checked")
+			r.wantQueue()
+		})
+	})
+}
+
+// A dead host gets an attempt at growing intervals, and then the message bounces.
+func TestQueueTime(t *testing.T) {
+	play(t, func(t *testing.T, r *rig) {
+		r.accept(sender, "b@"+domain) // its MX host has no address
+		time.Sleep(5*24*time.Hour - time.Minute)
+		r.wantQueue("b@" + domain)
+		tries := r.DNS.Queries(mx)
+		if tries < 20 || tries > 50 {
+			t.Errorf("%d attempts in five days", tries)
+		}
+		time.Sleep(2 * time.Minute)
+		r.wantBounce("5.4.7", "b@"+domain)
+		r.wantQueue()
+	})
+}
+
+// The pauses are random, grow, and end growing.
+func TestBackoff(t *testing.T) {
+	for tries := 1; tries < 1_000_000; tries = tries*3/2 + 1 {
+		want := 5 * time.Minute << min(tries-1, 6)
+		low, high := week, time.Duration(0)
+		for range 200 {
+			got := backoff(5*time.Minute, tries)
+			low, high = min(low, got), max(high, got)
+		}
+		if low < want/2 || high > want*3/2 || high-low < want/2 {
+			t.Errorf("after %d tries: %s to %s, want %s to %s", tries, low, high, want/2, want*3/2)
+		}
+	}
+}
+
+// A message of a domain that does not answer holds back no other domain.
+func TestDomainsDoNotWaitForEachOther(t *testing.T) {
+	play(t, func(t *testing.T, r *rig) {
+		h := r.addHost("mx.other.example")
+		r.setMX("other.example", "mx.other.example")
+		r.addFaulty(mx, mtaststest.MX{Replies: mtaststest.Replies{"": ""}}) // no greeting
+		r.accept(sender, "b@"+domain, "c@other.example")
+		time.Sleep(time.Second)
+		if got := h.received(); len(got) != 1 {
+			t.Errorf("%d messages delivered, want 1", len(got))
+		}
+		r.wantQueue("b@" + domain)
+	})
+}
+
+// RFC 8461, Section 3.4: the policy of a smart host is that of its own name.
+func TestSmartHost(t *testing.T) {
+	play(t, func(t *testing.T, r *rig) {
+		const smart = "smart.example"
+		h := r.addHost(smart)
+		r.q.sender.SmartHost = smart
+		r.publish(domain, "1", mtasts.ModeEnforce, mx) // does not list the smart host, and does not matter
+		r.publish(smart, "1", mtasts.ModeEnforce, "other."+smart)
+		r.accept(sender, "b@"+domain, "c@other.example")
+		time.Sleep(time.Minute)
+		r.wantQueue("b@"+domain, "c@other.example")
+		r.publish(smart, "2", mtasts.ModeEnforce, smart)
+		time.Sleep(time.Hour)
+		r.wantQueue()
+		if got := h.received(); len(got) != 1 || len(got[0].to) != 2 {
+			t.Errorf("delivered %+v, want one message to both", got)
+		}
+	})
+}
+
+// RFC 8689: a message may waive TLS, as a TLS report does.
+func TestTLSRequiredNo(t *testing.T) {
+	play(t, func(t *testing.T, r *rig) {
+		h := r.addHost(mx)
+		r.publish(domain, "1", mtasts.ModeEnforce, "old."+mx)
+		if err := r.q.accept(sender, []string{"b@" + domain}, strings.NewReader("TLS-Required: No\r\n"+text)); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		if got := h.received(); len(got) != 1 {
+			t.Errorf("%d messages delivered, want 1", len(got))
+		}
+	})
+}
+
+// An attempt that cannot be stored is not made: otherwise a process that crashes would hammer a host.
+func TestAnAttemptIsStoredBeforeItIsMade(t *testing.T) {
+	play(t, func(t *testing.T, r *rig) {
+		h := r.addHost(mx)
+		var stored *message
+		h.data = func() error {
+			messages, err := r.q.spool.load()
+			if err == nil && len(messages) == 1 {
+				stored = messages[0]
+			}
+			return err
+		}
+		r.accept(sender, "b@"+domain)
+		time.Sleep(time.Minute)
+		if stored == nil || stored.Tries != 1 || stored.Next.Before(stored.Arrived.Add(2*time.Minute)) {
+			t.Errorf("during the attempt the spool has %+v, want the attempt and the time of the next", stored)
+		}
+	})
+	play(t, func(t *testing.T, r *rig) {
+		h := r.addHost(mx)
+		r.setMX(domain, "")
+		r.DNS.Set(domain, resolver.Records{Fail: resolver.ServFail})
+		r.accept(sender, "b@"+domain)
+		time.Sleep(time.Minute)
+		r.setMX(domain, mx)
+		away := r.dir + ".away"
+		if err := os.Rename(r.dir, away); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Hour)
+		if h.sessions > 0 {
+			t.Errorf("%d sessions although no attempt could be stored", h.sessions)
+		}
+		if err := os.Rename(away, r.dir); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(3 * time.Hour)
+		if got := h.received(); len(got) != 1 {
+			t.Errorf("%d messages delivered once the spool can be written, want 1", len(got))
+		}
+	})
+}
+
+// After a restart, what is overdue is not sent all at once, and the number of attempts is that of
+// before.
+func TestRestart(t *testing.T) {
+	play(t, func(t *testing.T, r *rig) {
+		h := r.addHost(mx)
+		r.DNS.Set(domain, resolver.Records{Fail: resolver.ServFail})
+		for range 100 {
+			r.accept(sender, "b@"+domain)
+		}
+		time.Sleep(10 * time.Second)
+		r.stop()
+		r.setMX(domain, mx)
+		time.Sleep(time.Hour)
+		r.start()
+		time.Sleep(time.Second)
+		if got := len(h.received()); got > 20 {
+			t.Errorf("%d messages delivered in the first second", got)
+		}
+		time.Sleep(5 * time.Minute)
+		if got := len(h.received()); got != 100 {
+			t.Errorf("%d messages delivered, want 100", got)
+		}
+		r.wantQueue()
+		if h.sessions > 40 {
+			t.Errorf("%d sessions for 100 messages: they are not used again", h.sessions)
+		}
+	})
+}
+
+// A bounce is delivered once, at whatever moment of its making the process was killed.
+func TestKilledWhileABounceIsMade(t *testing.T) {
+	for _, stored := range []struct {
+		name             string
+		envelope, bounce string
+	}{
+		{"before it has an envelope", `{"Hop":"example.com","From":"alice@sender.example","Bounce":"B"}`, ""},
+		{"when it has an envelope", `{"Hop":"example.com","From":"alice@sender.example","Bounce":"B"}`,
+			`{"Hop":"sender.example","From":"","To":[{"Address":"alice@sender.example"}]}`},
+		{"with a recipient left", `{"Hop":"example.com","From":"alice@sender.example","To":[{"Address":"b@example.com"}],"Bounce":"B"}`, ""},
+	} {
+		t.Run(stored.name, func(t *testing.T) {
+			play(t, func(t *testing.T, r *rig) {
+				r.stop()
+				r.addHost(mx)
+				for name, content := range map[string]string{"M.json": stored.envelope, "M.eml": text, "B.json": stored.bounce, "B.eml": text} {
+					if content != "" {
+						if err := os.WriteFile(filepath.Join(r.dir, name), []byte(content), 0o600); err != nil {
+							t.Fatal(err)
+						}
+					}
+				}
+				r.start()
+				time.Sleep(time.Hour)
+				r.wantBounce("Hello.")
+				r.wantQueue()
+			})
+		})
+	}
+}
+
+// An envelope that cannot be read is set aside with its text. It holds up no other message, and
+// what is unfinished is removed.
+func TestUnreadableEnvelope(t *testing.T) {
+	play(t, func(t *testing.T, r *rig) {
+		r.stop()
+		h := r.addHost(mx)
+		for name, content := range map[string]string{
+			"A.json": "", "A.eml": text, // an empty file
+			"B.json": `{"Hop":"example.com","From":"","To":[{"Address":"b@example.com"}]}`, // without a text
+			"C.json": `{"Hop":"example.com","From":"","To":[{"Address":"c@example.com"}]}`, "C.eml": text,
+			"D.json": `{"To":7}`, "D.eml": text,
+			"E.eml": text, ".new-1": text, // of a submission that was never accepted
+		} {
+			if err := os.WriteFile(filepath.Join(r.dir, name), []byte(content), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for range 2 { // also the second time nothing is lost
+			r.start()
+			time.Sleep(time.Hour)
+			r.stop()
+		}
+		if got := h.received(); len(got) != 1 || got[0].to[0] != "c@"+domain {
+			t.Errorf("delivered %+v, want one message to c", got)
+		}
+		entries, err := os.ReadDir(r.dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var names []string
+		for _, e := range entries {
+			names = append(names, e.Name())
+		}
+		if got, want := strings.Join(names, " "), "A.eml A.json.bad B.json.bad D.eml D.json.bad"; got != want {
+			t.Errorf("the spool has %s, want %s", got, want)
+		}
+		if !r.log.has("A: the envelope is set aside") {
+			t.Error("the log has no line about it")
+		}
+	})
+}
+
+// During a shutdown, a transaction in which DATA has begun goes on; any other ends at once, and does
+// not count as an attempt.
+func TestShutdownDuringDATA(t *testing.T) {
+	play(t, func(t *testing.T, r *rig) {
+		h := r.addHost(mx)
+		h.data = func() error { time.Sleep(time.Minute); return nil }
+		r.addFaulty("mx.other.example", mtaststest.MX{TLSReplies: mtaststest.Replies{"RCPT": ""}})
+		r.setMX("other.example", "mx.other.example")
+		r.accept(sender, "b@"+domain, "c@other.example")
+		r.accept(sender, "later@"+domain)
+		time.Sleep(time.Second)
+		before := time.Now()
+		r.stop()
+		if waited := time.Since(before); waited < 59*time.Second || waited > 70*time.Second { // QUIT takes some
+			t.Errorf("the shutdown took %s, want the 59 s that the host needs", waited)
+		}
+		if got := h.received(); len(got) != 1 {
+			t.Errorf("%d messages delivered, want the one that had begun", len(got))
+		}
+		r.wantQueue("c@other.example", "later@"+domain)
+		messages, err := r.q.spool.load()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range messages {
+			if m.Tries != 0 {
+				t.Errorf("%s: %d tries, want 0", m.Hop, m.Tries)
+			}
+		}
+	})
+}
+
+func TestFullQueue(t *testing.T) {
+	play(t, func(t *testing.T, r *rig) {
+		r.stop()
+		for range maxQueue {
+			r.q.add(&message{ID: time.Now().String()})
+			time.Sleep(1)
+		}
+		if err := r.q.accept(sender, []string{"b@" + domain}, strings.NewReader(text)); !errors.Is(err, errFull) {
+			t.Errorf("accept: %v, want %v", err, errFull)
+		}
+	})
+}
