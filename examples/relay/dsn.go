@@ -40,6 +40,7 @@ type failure struct {
 
 // What a bounce quotes, in octets.
 const (
+	maxAddress      = 320 // RFC 5321, Section 4.5.3.1: 64 and 255, with the @
 	maxQuotedHeader = 32 << 10
 	maxQuotedPolicy = 2 << 10
 )
@@ -47,10 +48,11 @@ const (
 // message returns the notification. Whatever the network wrote, it has no other header fields
 // than these, and no long lines. All but the quoted header is ASCII.
 func (b *bounce) message() []byte {
-	var message bytes.Buffer                         // whose writers do not fail
-	parts := multipart.NewWriter(&message)           // its boundary is random: no quoted text can have it
-	to := mail.Address{Address: cli.Printable(b.To)} // which quotes it
-	fmt.Fprintf(&message, "From: Mail Delivery System <MAILER-DAEMON@%s>\r\nTo: %s\r\n", b.Hostname, &to)
+	var message bytes.Buffer               // whose writers do not fail
+	parts := multipart.NewWriter(&message) // its boundary is random: no quoted text can have it
+	to := cli.Printable(b.To)
+	to = (&mail.Address{Address: to[:min(len(to), maxAddress)]}).String()
+	fmt.Fprintf(&message, "From: Mail Delivery System <MAILER-DAEMON@%s>\r\nTo: %s\r\n", b.Hostname, to)
 	fmt.Fprintf(&message, "Subject: Your message could not be delivered\r\nDate: %s\r\n", date(time.Now()))
 	fmt.Fprintf(&message, "Message-ID: <%s@%s>\r\nAuto-Submitted: auto-replied\r\n", rand.Text(), b.Hostname)
 	fmt.Fprintf(&message, "MIME-Version: 1.0\r\nContent-Type: multipart/report; report-type=delivery-status;\r\n")
@@ -89,7 +91,7 @@ func (b *bounce) quoted() []byte {
 	if whole := bytes.LastIndexByte(header, '\n'); len(b.Header) > maxQuotedHeader {
 		header = header[:whole]
 	}
-	return append(bytes.TrimPrefix(header, []byte("\n")), '\n')
+	return append(bytes.Trim(header, "\n"), '\n')
 }
 
 var enhancedCode = regexp.MustCompile(`^[45](\.\d{1,3}\.\d{1,3})(\s|$)`) // RFC 3463, Section 2
@@ -129,18 +131,18 @@ func (f *failure) status() string {
 // fields returns the fields about one recipient (RFC 3464, Section 2.3).
 func (f *failure) fields() string {
 	e, reply := f.cause()
-	remote, kind, diagnostic := f.MX, "x-mtasts-relay", f.Err
+	remote, diagnostic := f.MX, "x-mtasts-relay; "+f.Err.Error()
 	switch {
 	case e != nil:
 		remote = e.MX
 	case reply != nil:
-		kind, diagnostic = "smtp", reply
+		diagnostic = fmt.Sprintf("smtp; %d %s", reply.Code, reply.Msg)
 	}
 	fields := fold("Final-Recipient: rfc822; ", f.Address) + "Action: failed\nStatus: " + f.status() + "\n"
 	if remote != "" && !errors.Is(f.Err, mtasts.ErrNotListed) { // to which the relay did not connect
 		fields += fold("Remote-MTA: dns; ", remote)
 	}
-	return fields + fold("Diagnostic-Code: "+kind+"; ", diagnostic.Error())
+	return fields + fold("Diagnostic-Code: ", diagnostic)
 }
 
 // explain returns the part for people.
@@ -154,8 +156,8 @@ func (f *failure) explain() string {
 		return text
 	}
 	text += "\n" + fold("", "The domain "+f.Policy.Domain+" has a policy (MTA-STS, RFC 8461): mail may only go to mail servers "+
-		"that the policy lists, over TLS with a valid certificate. No server complied. Either they are set up wrongly, or "+
-		"somebody tries to intercept the mail. The relay has sent your message to none of them.")
+		"that the policy lists, over TLS with a valid certificate. The server "+e.MX+" does not comply. Either it is set up "+
+		"wrongly, or somebody tries to intercept the mail. The relay has not sent your message to it.")
 	text += "\n" + fold("", "What you can do: tell the recipient by other means. Send the message again when the operator of "+
 		f.Policy.Domain+" has corrected the fault.")
 	text += "\n" + fold("", "What the operator of "+f.Policy.Domain+" must do about the server "+e.MX+": "+cure(e)+".")
@@ -194,7 +196,7 @@ func cure(e *mtasts.Error) string {
 
 func date(t time.Time) string { return t.Format("Mon, 02 Jan 2006 15:04:05 -0700") }
 
-// fold returns text as a field or, without a name, as a paragraph. Its lines have up to 76 octets,
+// fold returns text as a field or, without a name, as a paragraph. Its lines have up to 74 octets,
 // and up to 600 where text has no blanks: never above the limit (RFC 5322, Section 2.1.1).
 func fold(name, text string) string {
 	folded, line, indent := "", name, ""
@@ -206,7 +208,7 @@ func fold(name, text string) string {
 			switch {
 			case line == name:
 				line += string(part)
-			case len(line)+len(part) < 76:
+			case len(line)+len(part) < 74:
 				line += " " + string(part)
 			default:
 				folded += line + "\n"
