@@ -12,7 +12,7 @@ import (
 
 // A script is an SMTP server with fixed replies.
 type script struct {
-	// replies are its replies to a verb, to "." at the end of a message, and to "" at the
+	// replies are its replies to a whole command, to a verb, to "." at the end of a message, and to "" at the
 	// beginning. hangUp closes the connection. Without an entry the reply is the usual one.
 	// After a 220 to STARTTLS the handshake follows, and inTLS replaces replies.
 	replies, inTLS map[string]string
@@ -57,7 +57,10 @@ func (s *script) serve(conn net.Conn) {
 		if err != nil {
 			return
 		}
-		verb, _, _ = strings.Cut(strings.TrimRight(line, "\r\n"), " ")
+		line = strings.TrimRight(line, "\r\n")
+		if verb, _, _ = strings.Cut(line, " "); replies[line] != "" {
+			verb = line
+		}
 		if verb == "." {
 			s.messages.Add(1)
 		}
