@@ -17,6 +17,8 @@ type mailhost struct {
 	refuse func(to string) error // nil: nobody is refused
 	data   func() error          // is called before a message is accepted; nil: all are
 
+	accept func(delivered) // is called for each message that is accepted
+
 	mu       sync.Mutex
 	mail     []delivered
 	sessions int
@@ -114,6 +116,9 @@ func (s *mailSession) Data(text io.Reader) error {
 		}
 	}
 	s.mail.text = b.String()
+	if s.host.accept != nil {
+		s.host.accept(s.mail)
+	}
 	s.host.mu.Lock()
 	defer s.host.mu.Unlock()
 	s.host.mail = append(s.host.mail, s.mail)

@@ -23,8 +23,8 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	if dir := os.Getenv(childEnv); dir != "" {
-		child(dir)
+	if config := os.Getenv(childEnv); config != "" {
+		child(config)
 	}
 	leak.Main(m)
 }
