@@ -62,7 +62,7 @@ func parse(args []string, stderr io.Writer) (*config, error) {
 	f.StringVar(&c.sender.Helo, "hostname", "", "`name` of this host in EHLO and bounces (default its host name)")
 	f.StringVar(&c.sender.SmartHost, "smarthost", "", "`host[:port]` that gets all mail; the policy is that of its name\n"+
 		"(default port 25)")
-	f.DurationVar(&c.queueTime, "queue-time", 5*24*time.Hour, "`time` until a message that cannot be delivered is bounced")
+	f.DurationVar(&c.queueTime, "queue-time", 5*24*time.Hour, "`time` until a message that cannot be delivered is\nbounced")
 	f.Func("dns", "`address:port` of the DNS resolver (default the system's)", func(s string) error {
 		server, err := netip.ParseAddrPort(s)
 		dns.Server = server.String()

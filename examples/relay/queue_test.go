@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/mtasts/go-mtasts/mtasts"
 	"github.com/mtasts/go-mtasts/mtasts/mtaststest"
+	"github.com/mtasts/go-mtasts/mtasts/tlsrpt"
 	"github.com/mtasts/go-mtasts/resolver"
 )
 
@@ -252,6 +254,34 @@ func TestTLSRequiredNo(t *testing.T) {
 		if got := h.received(); len(got) != 1 {
 			t.Errorf("%d messages delivered, want 1", len(got))
 		}
+	})
+}
+
+// A TLS report goes through the spool, and the policy that it reports about does not hold it back.
+func TestReport(t *testing.T) {
+	play(t, func(t *testing.T, r *rig) {
+		var reports *tlsrpt.Collector
+		r.stop()
+		r.report = func(e mtasts.Event) { reports.Report(e) }
+		r.start()
+		cfg := &config{spool: r.dir, reports: tlsrpt.Options{Organization: "Sender", Contact: "postmaster@sender.example",
+			From: "reports@sender.example", Resolver: r.DNS}}
+		var err error
+		if reports, err = openReports(cfg, r.q, io.Discard); err != nil {
+			t.Fatal(err)
+		}
+		defer reports.Close()
+		h := r.addHost(mx)
+		r.publish(domain, "1", mtasts.ModeEnforce, "old."+mx)
+		r.DNS.Set("_smtp._tls."+domain, resolver.Records{TXT: []string{"v=TLSRPTv1; rua=mailto:tls@" + domain}})
+		r.accept(sender, "b@"+domain)
+		go reports.Run(t.Context())
+		time.Sleep(2 * 24 * time.Hour)
+		got := h.received()
+		if len(got) == 0 || got[0].from != "reports@sender.example" || got[0].to[0] != "tls@"+domain {
+			t.Errorf("delivered %+v, want a report", got)
+		}
+		r.wantQueue("b@" + domain)
 	})
 }
 

@@ -46,6 +46,8 @@ type rig struct {
 	q   *queue
 	log *log
 
+	report func(mtasts.Event) // replaces that of the World, if it is set
+
 	bounces *mailhost // of the domain of the sender
 
 	mu    sync.Mutex
@@ -79,7 +81,11 @@ func (r *rig) close() {
 func (r *rig) start() {
 	roots := r.Roots()
 	roots.AppendCertsFromPEM(r.ca.PEM())
-	policies := mtasts.New(new(cache.Memory), r.Options())
+	opts := r.Options()
+	if r.report != nil {
+		opts.Report = r.report
+	}
+	policies := mtasts.New(new(cache.Memory), opts)
 	s := &delivery.Sender{Policies: policies, DNS: r.DNS, Roots: roots, Dial: r.dial, Port: "25", Helo: "relay.example",
 		KeepIdle: 10 * time.Second, Log: r.log.printf}
 	r.q = newQueue(&config{spool: r.dir, queueTime: 5 * 24 * time.Hour, retry: 5 * time.Minute}, s, r.log.printf)
