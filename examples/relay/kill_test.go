@@ -331,7 +331,7 @@ func TestKilledAtAnyMoment(t *testing.T) {
 		mu.Lock() // so that clients wait for the next process
 		p.end(syscall.SIGKILL)
 		for _, h := range hosts {
-			h.open.Wait()
+			h.wait()
 		}
 		l.afterKill(t, c.Spool)
 		p = startProcess(t, c)

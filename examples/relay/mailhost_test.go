@@ -22,9 +22,10 @@ type mailhost struct {
 	mu       sync.Mutex
 	mail     []delivered
 	sessions int
+	open     int        // of the sessions
+	ended    *sync.Cond // one of them
 
 	conns  chan net.Conn
-	open   sync.WaitGroup // sessions
 	server *smtp.Server
 }
 
@@ -37,6 +38,7 @@ type delivered struct {
 // newMailhost starts a host that offers STARTTLS if there is a certificate.
 func newMailhost(certificates ...tls.Certificate) *mailhost {
 	h := &mailhost{conns: make(chan net.Conn)}
+	h.ended = sync.NewCond(&h.mu)
 	h.server = smtp.NewServer(smtp.BackendFunc(func(*smtp.Conn) (smtp.Session, error) {
 		return &mailSession{host: h}, nil
 	}))
@@ -52,9 +54,23 @@ func newMailhost(certificates ...tls.Certificate) *mailhost {
 func (h *mailhost) serve(conn net.Conn) {
 	h.mu.Lock()
 	h.sessions++
+	h.open++
 	h.mu.Unlock()
-	h.open.Add(1)
-	h.conns <- &openConn{conn, sync.OnceFunc(h.open.Done)}
+	h.conns <- &openConn{conn, sync.OnceFunc(func() {
+		h.mu.Lock()
+		h.open--
+		h.mu.Unlock()
+		h.ended.Broadcast()
+	})}
+}
+
+// wait waits until all sessions have ended.
+func (h *mailhost) wait() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for h.open > 0 {
+		h.ended.Wait()
+	}
 }
 
 // An openConn calls closed when it has been closed.
@@ -70,7 +86,7 @@ func (c *openConn) Close() error {
 
 // close waits until the clients have ended their sessions.
 func (h *mailhost) close() {
-	h.open.Wait()
+	h.wait()
 	h.server.Close()
 	close(h.conns)
 }
@@ -80,6 +96,13 @@ func (h *mailhost) received() []delivered {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return slices.Clone(h.mail)
+}
+
+// sessionsSoFar returns how many sessions have begun.
+func (h *mailhost) sessionsSoFar() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.sessions
 }
 
 type mailSession struct {

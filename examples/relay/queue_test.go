@@ -5,7 +5,9 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -29,12 +31,12 @@ func play(t *testing.T, test func(t *testing.T, r *rig)) {
 func TestRecipientsFailApart(t *testing.T) {
 	play(t, func(t *testing.T, r *rig) {
 		h := r.addHost(mx)
-		later := true
+		var ready atomic.Bool
 		h.refuse = func(to string) error {
 			switch {
 			case to == "unknown@"+domain:
 				return reply(550, "No such user")
-			case to == "busy@"+domain && later:
+			case to == "busy@"+domain && !ready.Load():
 				return reply(450, "Mailbox busy")
 			}
 			return nil
@@ -46,7 +48,7 @@ func TestRecipientsFailApart(t *testing.T) {
 		}
 		r.wantBounce("unknown@"+domain, "550 5.1.1", "No such user", "Remote-MTA: dns; "+mx)
 		r.wantQueue("busy@" + domain)
-		later = false
+		ready.Store(true)
 		time.Sleep(10 * time.Minute)
 		if got := h.received(); len(got) != 2 || strings.Join(got[1].to, " ") != "busy@example.com" {
 			t.Errorf("delivered %+v, want a second message to busy", got)
@@ -289,19 +291,18 @@ func TestReport(t *testing.T) {
 func TestAnAttemptIsStoredBeforeItIsMade(t *testing.T) {
 	play(t, func(t *testing.T, r *rig) {
 		h := r.addHost(mx)
-		var stored *message
+		stored := make(chan []*message, 1)
 		h.data = func() error {
 			messages, err := r.q.spool.load()
-			if err == nil && len(messages) == 1 {
-				stored = messages[0]
-			}
+			stored <- messages
 			return err
 		}
 		r.accept(sender, "b@"+domain)
-		time.Sleep(time.Minute)
-		if stored == nil || stored.Tries != 1 || stored.Next.Before(stored.Arrived.Add(2*time.Minute)) {
-			t.Errorf("during the attempt the spool has %+v, want the attempt and the time of the next", stored)
+		during := <-stored
+		if len(during) != 1 || during[0].Tries != 1 || during[0].Next.Before(during[0].Arrived.Add(2*time.Minute)) {
+			t.Errorf("during the attempt the spool has %+v, want the attempt and the time of the next", during)
 		}
+		time.Sleep(time.Minute)
 	})
 	play(t, func(t *testing.T, r *rig) {
 		h := r.addHost(mx)
@@ -315,8 +316,8 @@ func TestAnAttemptIsStoredBeforeItIsMade(t *testing.T) {
 			t.Fatal(err)
 		}
 		time.Sleep(time.Hour)
-		if h.sessions > 0 {
-			t.Errorf("%d sessions although no attempt could be stored", h.sessions)
+		if n := h.sessionsSoFar(); n > 0 {
+			t.Errorf("%d sessions although no attempt could be stored", n)
 		}
 		if err := os.Rename(away, r.dir); err != nil {
 			t.Fatal(err)
@@ -351,8 +352,8 @@ func TestRestart(t *testing.T) {
 			t.Errorf("%d messages delivered, want 100", got)
 		}
 		r.wantQueue()
-		if h.sessions > 40 {
-			t.Errorf("%d sessions for 100 messages: they are not used again", h.sessions)
+		if n := h.sessionsSoFar(); n > 40 {
+			t.Errorf("%d sessions for 100 messages: they are not used again", n)
 		}
 	})
 }
@@ -465,9 +466,8 @@ func TestShutdownDuringDATA(t *testing.T) {
 func TestFullQueue(t *testing.T) {
 	play(t, func(t *testing.T, r *rig) {
 		r.stop()
-		for range maxQueue {
-			r.q.add(&message{ID: time.Now().String()})
-			time.Sleep(1)
+		for i := range maxQueue {
+			r.q.add(&message{ID: strconv.Itoa(i)})
 		}
 		if err := r.q.accept(sender, []string{"b@" + domain}, strings.NewReader(text)); !errors.Is(err, errFull) {
 			t.Errorf("accept: %v, want %v", err, errFull)
