@@ -364,10 +364,10 @@ func TestKilledWhileABounceIsMade(t *testing.T) {
 		name             string
 		envelope, bounce string
 	}{
-		{"before it has an envelope", `{"Hop":"example.com","From":"alice@sender.example","Bounce":"B"}`, ""},
-		{"when it has an envelope", `{"Hop":"example.com","From":"alice@sender.example","Bounce":"B"}`,
+		{"before it has an envelope", `{"Hop":"example.com","From":"alice@sender.example","Next":"2000-01-01T00:30:00Z","Bounce":"B"}`, ""},
+		{"when it has an envelope", `{"Hop":"example.com","From":"alice@sender.example","Next":"2000-01-01T00:30:00Z","Bounce":"B"}`,
 			`{"Hop":"sender.example","From":"","To":[{"Address":"alice@sender.example"}]}`},
-		{"with a recipient left", `{"Hop":"example.com","From":"alice@sender.example","To":[{"Address":"b@example.com"}],"Bounce":"B"}`, ""},
+		{"with a recipient left", `{"Hop":"example.com","From":"alice@sender.example","To":[{"Address":"b@example.com"}],"Next":"2000-01-01T00:30:00Z","Bounce":"B"}`, ""},
 	} {
 		t.Run(stored.name, func(t *testing.T) {
 			play(t, func(t *testing.T, r *rig) {

@@ -143,3 +143,19 @@ func TestSmartHost(t *testing.T) {
 		t.Errorf("%d look-ups of the recipients' domains, want none", got)
 	}
 }
+
+// A session in clear text is not kept: the next one may be in TLS.
+func TestSessionInClearTextIsNotUsedAgain(t *testing.T) {
+	r := reusing(t)
+	r.friendly(mx1, mtaststest.MX{NoSTARTTLS: true})
+	if err := r.deliverTo("b@" + domain).Err(); err != nil {
+		t.Fatal(err)
+	}
+	r.AddMX(mx1, mtaststest.MX{})
+	if err := r.deliverTo("b@" + domain).Err(); err != nil {
+		t.Fatal(err)
+	}
+	if mail := r.Mail(mx1); len(mail) != 2 || mail[1].TLS == nil {
+		t.Errorf("delivered %+v, want the second message in TLS", mail)
+	}
+}
