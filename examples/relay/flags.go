@@ -133,17 +133,10 @@ func (c *config) check(rest []string) error {
 
 // checkReports validates the flags for reports: none of them is set, or all are.
 func (c *config) checkReports() error {
-	if c.reports.Organization == "" {
-		if c.reports.Contact+c.reports.From != "" {
-			return errors.New("-report-organization is missing")
-		}
+	if r := c.reports; r.Organization == "" && r.Contact+r.From == "" {
 		return nil
-	}
-	if err := cli.CheckAddress(c.reports.Contact); err != nil {
-		return fmt.Errorf("-report-contact %q: %w", c.reports.Contact, err)
-	}
-	if err := cli.CheckAddress(c.reports.From); err != nil {
-		return fmt.Errorf("-report-from %q: %w", c.reports.From, err)
+	} else if r.Organization == "" || cli.CheckAddress(r.Contact) != nil || cli.CheckAddress(r.From) != nil {
+		return errors.New("reports need -report-organization, and mail addresses as -report-contact and -report-from")
 	}
 	return nil
 }

@@ -234,7 +234,8 @@ func (l *ledger) afterKill(t *testing.T, spool string) {
 		for _, key := range keys(to, string(text)) {
 			if l.arrived[key] > l.window[key] {
 				l.window[key]++
-				hops[m.Hop] = append(hops[m.Hop], key)
+				_, hop, _ := strings.Cut(to[0], "@")
+				hops[hop] = append(hops[hop], key)
 			}
 		}
 	}

@@ -1,13 +1,15 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"crypto/rand"
 	"errors"
 	"io"
+	"maps"
 	mathrand "math/rand/v2"
-	"net/mail"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -68,48 +70,52 @@ func (q *queue) accept(from string, to []string, text io.Reader) error {
 		return err
 	}
 	defer os.Remove(temp)
-	header, err := readHeader(temp)
+	received, tlsOptional, err := readHeader(temp)
 	if err != nil {
 		return err
-	} else if len(header["Received"]) > maxReceived {
+	} else if received > maxReceived {
 		return errLoop
 	}
 	now := time.Now()
-	byHop := make(map[string]*message)
-	var messages []*message
+	byDomain := make(map[string]*message)
 	for _, address := range to {
-		hop := q.sender.NextHop(address)
-		m := byHop[hop]
+		domain := strings.ToLower(address[strings.LastIndexByte(address, '@')+1:])
+		m := byDomain[domain]
 		if m == nil {
-			m = &message{ID: rand.Text(), Hop: hop, From: from, Arrived: now, Next: now}
-			m.TLSOptional = strings.EqualFold(header.Get("TLS-Required"), "No")
-			byHop[hop] = m
-			messages = append(messages, m)
+			m = &message{ID: rand.Text(), From: from, Arrived: now, Next: now, TLSOptional: tlsOptional}
+			byDomain[domain] = m
 		}
 		m.To = append(m.To, recipient{Address: address})
 	}
+	messages := slices.Collect(maps.Values(byDomain))
 	if err := q.spool.add(temp, messages...); err != nil {
 		return err
 	}
 	for _, m := range messages {
-		q.log("%s: accepted from <%s>, %d recipients at %s", m.ID, m.From, len(m.To), m.Hop)
+		q.log("%s: accepted from <%s> for %d recipients such as <%s>", m.ID, m.From, len(m.To), m.To[0].Address)
 	}
 	q.add(messages...)
 	return nil
 }
 
-// readHeader returns the header of a message, empty if it is malformed.
-func readHeader(file string) (mail.Header, error) {
+// readHeader returns how often a message has been relayed, and whether it has the field
+// "TLS-Required: No" (RFC 8689).
+func readHeader(file string) (received int, tlsOptional bool, err error) {
 	f, err := os.Open(file)
 	if err != nil {
-		return nil, err
+		return 0, false, err
 	}
 	defer f.Close()
-	m, err := mail.ReadMessage(io.LimitReader(f, maxHeader))
-	if err != nil {
-		return nil, nil
+	lines := bufio.NewScanner(f)
+	for lines.Scan() && lines.Text() != "" {
+		name, value, _ := strings.Cut(lines.Text(), ":")
+		if strings.EqualFold(name, "Received") {
+			received++
+		} else if strings.EqualFold(name, "TLS-Required") {
+			tlsOptional = strings.EqualFold(strings.TrimSpace(value), "No")
+		}
 	}
-	return m.Header, nil
+	return received, tlsOptional, lines.Err()
 }
 
 // load adds what is in the spool. Overdue messages are spread over a while.
@@ -173,18 +179,26 @@ func (q *queue) start(ctx context.Context, attempts *sync.WaitGroup) time.Durati
 		due := time.Until(m.Next)
 		if due > 0 {
 			wait = min(wait, due)
-		} else if !q.busy[m.Hop] && len(q.busy) < maxDeliveries {
-			q.busy[m.Hop] = true
+		} else if hop := q.hop(m); !q.busy[hop] && len(q.busy) < maxDeliveries {
+			q.busy[hop] = true
 			attempts.Go(func() {
 				q.attempt(ctx, m)
 				q.mu.Lock()
-				delete(q.busy, m.Hop)
+				delete(q.busy, hop)
 				q.mu.Unlock()
 				q.wakeUp()
 			})
 		}
 	}
 	return wait
+}
+
+// hop returns what only one attempt at a time may use.
+func (q *queue) hop(m *message) string {
+	if len(m.To) == 0 {
+		return m.ID // the attempt only stores something
+	}
+	return q.sender.NextHop(m.To[0].Address)
 }
 
 // attempt tries to deliver m. The attempt is on disk before it begins: a process that crashes each
@@ -316,7 +330,7 @@ func (q *queue) finish(m *message) {
 	var err error
 	if m.Bounce != "" {
 		now := time.Now()
-		b := &message{ID: m.Bounce, Hop: q.sender.NextHop(m.From), To: []recipient{{Address: m.From}}, Arrived: now, Next: now}
+		b := &message{ID: m.Bounce, To: []recipient{{Address: m.From}}, Arrived: now, Next: now}
 		bounces = append(bounces, b)
 		err = q.spool.save(b)
 	}

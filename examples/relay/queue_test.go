@@ -238,8 +238,8 @@ func TestSmartHost(t *testing.T) {
 		r.publish(smart, "2", mtasts.ModeEnforce, smart)
 		time.Sleep(time.Hour)
 		r.wantQueue()
-		if got := h.received(); len(got) != 1 || len(got[0].to) != 2 {
-			t.Errorf("delivered %+v, want one message to both", got)
+		if got := h.received(); len(got) != 2 || h.sessionsSoFar() > 3 {
+			t.Errorf("delivered %+v in %d sessions, want it once for each domain", got, h.sessionsSoFar())
 		}
 	})
 }
@@ -364,10 +364,10 @@ func TestKilledWhileABounceIsMade(t *testing.T) {
 		name             string
 		envelope, bounce string
 	}{
-		{"before it has an envelope", `{"Hop":"example.com","From":"alice@sender.example","Next":"2000-01-01T00:30:00Z","Bounce":"B"}`, ""},
-		{"when it has an envelope", `{"Hop":"example.com","From":"alice@sender.example","Next":"2000-01-01T00:30:00Z","Bounce":"B"}`,
-			`{"Hop":"sender.example","From":"","To":[{"Address":"alice@sender.example"}]}`},
-		{"with a recipient left", `{"Hop":"example.com","From":"alice@sender.example","To":[{"Address":"b@example.com"}],"Next":"2000-01-01T00:30:00Z","Bounce":"B"}`, ""},
+		{"before it has an envelope", `{"From":"alice@sender.example","Next":"2000-01-01T00:30:00Z","Bounce":"B"}`, ""},
+		{"when it has an envelope", `{"From":"alice@sender.example","Next":"2000-01-01T00:30:00Z","Bounce":"B"}`,
+			`{"From":"","To":[{"Address":"alice@sender.example"}]}`},
+		{"with a recipient left", `{"From":"alice@sender.example","To":[{"Address":"b@example.com"}],"Next":"2000-01-01T00:30:00Z","Bounce":"B"}`, ""},
 	} {
 		t.Run(stored.name, func(t *testing.T) {
 			play(t, func(t *testing.T, r *rig) {
@@ -397,8 +397,8 @@ func TestUnreadableEnvelope(t *testing.T) {
 		h := r.addHost(mx)
 		for name, content := range map[string]string{
 			"A.json": "", "A.eml": text, // an empty file
-			"B.json": `{"Hop":"example.com","From":"","To":[{"Address":"b@example.com"}]}`, // without a text
-			"C.json": `{"Hop":"example.com","From":"","To":[{"Address":"c@example.com"}]}`, "C.eml": text,
+			"B.json": `{"From":"","To":[{"Address":"b@example.com"}]}`, // without a text
+			"C.json": `{"From":"","To":[{"Address":"c@example.com"}]}`, "C.eml": text,
 			"D.json": `{"To":7}`, "D.eml": text,
 			"E.eml": text, ".new-1": text, // of a submission that was never accepted
 		} {
@@ -457,7 +457,7 @@ func TestShutdownDuringDATA(t *testing.T) {
 		}
 		for _, m := range messages {
 			if m.Tries != 0 {
-				t.Errorf("%s: %d tries, want 0", m.Hop, m.Tries)
+				t.Errorf("%s: %d tries, want 0", m.To[0].Address, m.Tries)
 			}
 		}
 	})

@@ -20,11 +20,10 @@ type spool struct {
 	log logger
 }
 
-// A message is what an envelope has. All its recipients have the same next hop, so that they share
+// A message is what an envelope has. All its recipients are at one domain, so that they share
 // transactions and attempts.
 type message struct {
 	ID          string `json:"-"`
-	Hop         string
 	From        string // "" for a bounce
 	To          []recipient
 	Arrived     time.Time
@@ -97,14 +96,13 @@ func (s *spool) save(m *message) error {
 
 // remove removes m: first the envelope, without which it is not in the spool.
 func (s *spool) remove(m *message) error {
-	for _, ext := range []string{".json", ".eml"} {
-		if err := os.Remove(s.path(m.ID, ext)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
-		if err := s.sync(); err != nil {
-			return err
-		}
+	if err := os.Remove(s.path(m.ID, ".json")); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
 	}
+	if err := s.sync(); err != nil {
+		return err
+	}
+	os.Remove(s.path(m.ID, ".eml")) // or else load does it
 	return nil
 }
 
