@@ -92,6 +92,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		Helo:     cfg.helo,
 		Log:      log,
 	}
+	defer sender.Close()
 	return send(ctx, sender, delivery.Message{
 		From: cfg.from,
 		To:   []string{cfg.to},

@@ -49,7 +49,7 @@ func sendIn(t *testing.T, world *mtaststest.World, port string) (status int, log
 	world.DNS.Set(mx, resolver.Records{Addr: []netip.Addr{netip.MustParseAddr("127.0.0.1")}})
 	policies := mtasts.New(new(cache.Memory), world.Options())
 	defer policies.Close()
-	status = send(t.Context(), &delivery.Sender{
+	sender := &delivery.Sender{
 		Policies: policies,
 		DNS:      world.DNS,
 		Roots:    world.Roots(),
@@ -59,7 +59,9 @@ func sendIn(t *testing.T, world *mtaststest.World, port string) (status int, log
 		Log: func(format string, args ...any) {
 			log = append(log, fmt.Sprintf(format, args...))
 		},
-	}, delivery.Message{From: "a@sender.example", To: []string{"b@" + domain}, Data: strings.NewReader("Subject: test\n\nHello.\n"), Last: true})
+	}
+	defer sender.Close()
+	status = send(t.Context(), sender, delivery.Message{From: "a@sender.example", To: []string{"b@" + domain}, Data: strings.NewReader("Subject: test\n\nHello.\n"), Last: true})
 	return status, log
 }
 

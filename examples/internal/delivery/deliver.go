@@ -26,7 +26,7 @@ import (
 )
 
 // A Sender delivers messages. All fields but those that say otherwise must be set. It is safe for
-// concurrent use.
+// concurrent use. Close it at the end.
 type Sender struct {
 	// Policies has the policies of the recipients' domains.
 	Policies *mtasts.Client
@@ -54,7 +54,8 @@ type Sender struct {
 	// Log logs each decision. Its arguments have untrusted text, which it must escape.
 	Log func(format string, args ...any)
 
-	idle sync.Map // of *session by peer
+	idle     sync.Map       // of *session by peer
+	quitting sync.WaitGroup // sessions
 }
 
 // A Message is a mail message for recipients with the same [Sender.NextHop].

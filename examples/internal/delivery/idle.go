@@ -2,7 +2,6 @@ package delivery
 
 import (
 	"net/netip"
-	"sync"
 	"time"
 )
 
@@ -20,7 +19,8 @@ func (s *Sender) take(p peer) *session {
 }
 
 // leave keeps a session for the next message, at most one with each peer, or ends it. It ends one
-// in clear text, since the next might be in TLS.
+// in clear text, since the next might be in TLS. It does not wait for the host: the caller has an
+// outcome to store.
 func (s *Sender) leave(c *session) {
 	_, inTLS := c.smtp.TLSConnectionState()
 	if s.KeepIdle > 0 && inTLS {
@@ -34,17 +34,16 @@ func (s *Sender) leave(c *session) {
 			return
 		}
 	}
-	c.close()
+	s.quitting.Go(c.close)
 }
 
-// Close ends the idle sessions. Call it after the last Deliver has returned.
+// Close ends all sessions. Call it after the last Deliver has returned.
 func (s *Sender) Close() {
-	var quitting sync.WaitGroup
 	s.idle.Range(func(p, _ any) bool {
 		if c := s.take(p.(peer)); c != nil {
-			quitting.Go(c.close)
+			s.quitting.Go(c.close)
 		}
 		return true
 	})
-	quitting.Wait()
+	s.quitting.Wait()
 }

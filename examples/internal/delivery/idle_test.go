@@ -20,7 +20,6 @@ const second = "second.example"
 func reusing(t *testing.T) *rig {
 	r := newRig(t)
 	r.sender.KeepIdle = time.Minute
-	t.Cleanup(r.sender.Close)
 	r.DNS.Set(second, resolver.Records{MX: []net.MX{{Host: mx1}}})
 	return r
 }

@@ -62,6 +62,7 @@ func newRig(t *testing.T) *rig {
 			t.Logf(format, args...)
 		},
 	}
+	t.Cleanup(r.sender.Close)
 	r.DNS.Set(domain, resolver.Records{MX: []net.MX{{Host: mx1, Pref: 10}}})
 	return r
 }

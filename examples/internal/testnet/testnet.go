@@ -67,6 +67,7 @@ func New() (*Net, error) {
 
 // Close ends the sender and the mail servers.
 func (n *Net) Close() {
+	n.Sender.Close()
 	if n.Sender.Policies != nil {
 		n.Sender.Policies.Close()
 	}
