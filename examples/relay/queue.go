@@ -111,14 +111,16 @@ func readHeader(file string) (received int, tlsOptional bool, err error) {
 	return received, tlsOptional, lines.Err()
 }
 
-// load adds what is in the spool. Overdue messages are spread over a while.
+// load adds what is in the spool. Overdue messages are spread over a while, so that a relay with many
+// does not send them all at once.
 func (q *queue) load() error {
 	messages, err := q.spool.load()
 	if err != nil {
 		return err
 	}
+	spread := min(q.retry, time.Duration(len(messages)+1)*100*time.Millisecond)
 	for _, m := range messages {
-		if soon := time.Now().Add(mathrand.N(q.retry)); m.Next.Before(soon) {
+		if soon := time.Now().Add(mathrand.N(spread)); m.Next.Before(soon) {
 			m.Next = soon
 		}
 	}
