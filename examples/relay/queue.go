@@ -137,6 +137,10 @@ func (q *queue) load() error {
 func (q *queue) add(messages ...*message) {
 	q.mu.Lock()
 	for _, m := range messages {
+		m.hop = m.ID // of one that only has to be stored
+		if len(m.To) > 0 {
+			m.hop = q.sender.NextHop(m.To[0].Address)
+		}
 		q.messages[m.ID] = m
 	}
 	q.mu.Unlock()
@@ -174,24 +178,16 @@ func (q *queue) start(ctx context.Context, attempts *sync.WaitGroup) time.Durati
 		due := time.Until(m.Next)
 		if due > 0 {
 			wait = min(wait, due)
-		} else if hop := q.hop(m); !q.busy[hop] && len(q.busy) < maxDeliveries {
-			q.busy[hop] = true
+		} else if !q.busy[m.hop] && len(q.busy) < maxDeliveries {
+			q.busy[m.hop] = true
 			attempts.Go(func() {
 				q.attempt(ctx, m)
 				q.mu.Lock()
-				delete(q.busy, hop)
+				delete(q.busy, m.hop)
 				q.mu.Unlock()
 				q.wakeUp()
 			})
 		}
 	}
 	return wait
-}
-
-// hop returns what only one attempt at a time may use.
-func (q *queue) hop(m *message) string {
-	if len(m.To) == 0 {
-		return m.ID // the attempt only stores something
-	}
-	return q.sender.NextHop(m.To[0].Address)
 }

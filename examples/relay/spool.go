@@ -34,6 +34,8 @@ type message struct {
 	// Bounce is the ID of a bounce whose text is in the spool, and whose envelope may not be: see
 	// queue.finish.
 	Bounce string `json:",omitempty"`
+
+	hop string // only one attempt at a time is made for it
 }
 
 // A recipient has neither got the message nor been bounced.
