@@ -137,7 +137,10 @@ func (q *queue) writeBounce(m *message, text io.ReadSeeker, failed []failure) (i
 		return "", err
 	}
 	id = rand.Text()
-	return id, os.Rename(temp, q.spool.path(id, ".eml"))
+	if err := os.Rename(temp, q.spool.path(id, ".eml")); err != nil {
+		return "", err
+	}
+	return id, q.spool.sync() // before an envelope names it
 }
 
 // finish stores the outcome of an attempt and queues the bounce. On disk, m has the ID of the bounce
