@@ -91,9 +91,9 @@ func run(ctx context.Context, cfg *config, stderr io.Writer) (err error) {
 	q := newQueue(cfg, sender, log)
 	var background sync.WaitGroup
 	if cfg.reports.Organization != "" {
-		reports, err := openReports(cfg, q, stderr)
-		if err != nil {
-			return err
+		reports, failure := openReports(cfg, q, stderr)
+		if failure != nil {
+			return failure
 		}
 		defer func() { err = errors.Join(err, reports.Close()) }()
 		cfg.policies.Report = reports.Report

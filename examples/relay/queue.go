@@ -66,7 +66,8 @@ func (q *queue) accept(from string, to []string, text io.Reader) error {
 	received, tlsOptional, err := readHeader(temp)
 	if err != nil {
 		return err
-	} else if received > maxReceived {
+	}
+	if received > maxReceived {
 		return errLoop
 	}
 	now := time.Now()
@@ -108,7 +109,7 @@ func readHeader(file string) (received int, tlsOptional bool, err error) {
 			tlsOptional = strings.EqualFold(strings.TrimSpace(value), "No")
 		}
 	}
-	return received, tlsOptional, lines.Err()
+	return received, tlsOptional, nil // a line that is too long ends the header
 }
 
 // load adds what is in the spool. Overdue messages are spread over a while, so that a relay with many

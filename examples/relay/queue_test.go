@@ -463,6 +463,22 @@ func TestShutdownDuringDATA(t *testing.T) {
 	})
 }
 
+// Whatever is in place of a header, the message is accepted.
+func TestHeaderIsMalformed(t *testing.T) {
+	play(t, func(t *testing.T, r *rig) {
+		h := r.addHost(mx)
+		for _, text := range []string{"", "\r\n", "no header\r\n\r\n", strings.Repeat("x", 200_000) + "\r\n", "\x00\xff: \r\n"} {
+			if err := r.q.accept(sender, []string{"b@" + domain}, strings.NewReader(text)); err != nil {
+				t.Errorf("%.20q: %v", text, err)
+			}
+		}
+		time.Sleep(time.Hour)
+		if got := len(h.received()); got != 4 { // a host refuses the line of 200,000 octets
+			t.Errorf("%d messages delivered, want 4", got)
+		}
+	})
+}
+
 func TestFullQueue(t *testing.T) {
 	play(t, func(t *testing.T, r *rig) {
 		r.stop()

@@ -30,7 +30,7 @@ func newServer(ctx context.Context, q *queue) *smtp.Server {
 		if sessions.Add(1) > maxSessions {
 			sessions.Add(-1)
 			c.Reject()
-			return nil, errClosing
+			return nil, errTrouble // after the end of the connection
 		}
 		return &submission{ctx: ctx, queue: q, sessions: sessions}, nil
 	}))
