@@ -17,8 +17,8 @@
 // # Where things are
 //
 // The delivery is in examples/internal/delivery: start there with deliver.go. Here, submit.go
-// accepts messages, spool.go stores them, queue.go decides what is tried when, dsn.go writes
-// bounces. main.go starts and stops all of it.
+// accepts messages, spool.go stores them, queue.go decides what is tried when, attempt.go tries it
+// and stores the outcome, dsn.go writes bounces. main.go starts and stops all of it.
 package main
 
 import (
