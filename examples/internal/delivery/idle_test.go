@@ -143,6 +143,21 @@ func TestSmartHost(t *testing.T) {
 	}
 }
 
+// The limit for the replies of a session is one for each message: a session that reaches it at the
+// reply to a message would deliver the message twice.
+func TestLimitOfRepliesIsForEachMessage(t *testing.T) {
+	r := reusing(t)
+	host := r.secured(mx1, nil, replies{"MAIL": strings.Repeat("250-"+strings.Repeat("x", 900)+"\r\n", 400) + "250 ok"})
+	for range 6 {
+		if err := r.deliverTo("b@" + domain).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := host.sessions.Load(); got != 1 {
+		t.Errorf("%d sessions, want 1", got)
+	}
+}
+
 // A session in clear text is not kept: the next one may be in TLS.
 func TestSessionInClearTextIsNotUsedAgain(t *testing.T) {
 	r := reusing(t)

@@ -27,13 +27,13 @@ const (
 	resumeLimit = 10 * time.Second // RSET, since a new session is an alternative
 )
 
-// maxReplies is the limit for all replies of a session, in octets. net/smtp has none.
+// maxReplies is the limit for all replies of a session to one message, in octets. net/smtp has none.
 const maxReplies = 1 << 20
 
 // A session is an SMTP session with one MX host.
 type session struct {
 	peer
-	conn      net.Conn
+	conn      *boundedConn
 	smtp      *smtp.Client
 	offersTLS bool // in the reply to EHLO
 	log       func(format string, args ...any)
@@ -70,6 +70,7 @@ func (c *session) bind(ctx context.Context) {
 // resume prepares an idle session for another message. It fails if the host has ended it.
 func (c *session) resume(ctx context.Context) error {
 	c.bind(ctx)
+	c.conn.left = maxReplies
 	c.limit(resumeLimit)
 	return c.smtp.Reset()
 }
