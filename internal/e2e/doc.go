@@ -11,7 +11,6 @@
 // tests run programs of the examples.
 //
 // Start with world.go, which builds the whole set-up. The tests named TestHarness show that
-// the servers behave as described. In the others examples/send (send_test.go) or
-// examples/relay (relay_test.go) delivers, or Postfix by examples/postfix
-// (policymap_test.go), or the library is called (library_test.go).
+// the servers behave as described. In the others examples/send, examples/relay or Postfix with
+// examples/postfix delivers, or the test calls the library itself (library_test.go).
 package e2e
