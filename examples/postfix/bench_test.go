@@ -15,7 +15,7 @@ const benchDomains = 10_000
 
 // BenchmarkSocketmap asks three servers about cached domains, 32 queries in flight on each
 // connection: the program, a floor that has the replies in a map, and mta-sts-daemon of
-// Debian's postfix-mta-sts-resolver. Then it looks at their memory. Each server is a process.
+// Debian's postfix-mta-sts-resolver. Then it measures their memory. Each server is a process.
 func BenchmarkSocketmap(b *testing.B) {
 	for _, impl := range []struct {
 		name  string
@@ -49,7 +49,7 @@ func benchReply(domain string) string {
 	return "OK secure match=mx1." + domain + ":mx2." + domain + ":mx.example.net servername=hostname"
 }
 
-// check asks about each domain, and looks at the length of the reply. The peer orders names as
+// check asks about each domain, and compares the length of the reply. The peer orders names as
 // it likes.
 func (s benchServer) check(b *testing.B) {
 	if s.missing != "" {

@@ -11,7 +11,7 @@ import (
 // name of 253 octets with brackets and a port.
 const maxQuery = 1024
 
-// errNotQuery says that the peer does not speak the protocol. There is no way to find the
+// errNotQuery says that the input is not the protocol. There is no way to find the
 // beginning of the next query, so the connection ends.
 var errNotQuery = errors.New("not a netstring of at most 1024 octets")
 

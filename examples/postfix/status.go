@@ -141,7 +141,7 @@ func (s *status) forget(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), code)
 		return
 	}
-	s.log.Info("policy forgotten by hand", "domain", domain)
+	s.log.Info("policy removed by hand", "domain", domain)
 	http.Redirect(w, r, "/", http.StatusSeeOther)
 }
 
