@@ -142,6 +142,11 @@ func TestABounceSaysWhichPolicyHeldTheMessageAndWhy(t *testing.T) {
 			t.Errorf("the text does not have %q:\n%s", want, p.text)
 		}
 	}
+	for line := range strings.Lines(p.text) {
+		if len(line) > 76 {
+			t.Errorf("a line has %d octets: %s", len(line), line)
+		}
+	}
 	if want := "\n    version: STSv1\n    mode: enforce\n    mx: mx.example.com\n    max_age: 604800\n"; !strings.HasSuffix(p.text, want) {
 		t.Errorf("the text does not end with the policy:\n%s", p.text)
 	}
@@ -193,9 +198,11 @@ func TestTheStatusOfABounce(t *testing.T) {
 		{"success does not fail", reply(550, "2.0.0 fine"), false, "5.0.0", "smtp; 550 2.0.0 fine", "dns; mx.example.com"},
 		{"no connection until the end", errors.New("dial: no route"), true, "5.4.7", "x-mtasts-relay; dial: no route", ""},
 		{"a policy without STARTTLS", noTLS, true, "5.7.5", "x-mtasts-relay; " + noTLS.Error(), "dns; mx.example.com"},
-		{"a policy before a reply of another host", errors.Join(reply(450, "4.2.2 full"), noTLS), true, "5.7.5", "", "dns; mx.example.com"},
+		{"a policy before a reply of another host", errors.Join(reply(450, "4.2.2 full"), noTLS), true, "5.7.5",
+			`x-mtasts-relay; mx.example.com: RCPT: 450 "4.2.2 full"; ` + noTLS.Error(), "dns; mx.example.com"},
 		{"an MX host that is not listed", notListed, true, "5.4.8", "x-mtasts-relay; " + notListed.Error(), ""},
 		{"no answer of the DNS", &mtasts.Error{Reason: mtasts.ReasonDNSFailure}, true, "5.4.7", "", ""},
+		{"a store that has failed", &mtasts.Error{Reason: mtasts.ReasonStoreUnreadable}, true, "5.4.7", "", ""},
 		{"a malformed domain", &mtasts.Error{Reason: mtasts.ReasonInvalidDomain, Err: mtasts.ErrInvalidDomain}, false, "5.1.2", "", ""},
 	} {
 		f := failure{Address: "user@example.com", Err: c.err, Policy: policy, Expired: c.expired}
@@ -212,16 +219,43 @@ func TestTheStatusOfABounce(t *testing.T) {
 	}
 }
 
-// Only an error of the policy is explained with the policy.
+// Only a violation of a policy is explained with the policy.
 func TestABounceWithoutAPolicyViolationDoesNotBlameThePolicy(t *testing.T) {
-	policy, _ := held(t, "mx.example.com", mtasts.ErrNoSTARTTLS)
-	for _, err := range []error{
-		&textproto.Error{Code: 550, Msg: "5.1.1 no such user"},
-		&mtasts.Error{Domain: "example.com", Reason: mtasts.ReasonDNSFailure, Temporary: true},
+	policy, violation := held(t, "mx.example.com", mtasts.ErrNoSTARTTLS)
+	testing := *policy
+	testing.Mode = mtasts.ModeTesting
+	for _, f := range []failure{
+		{Policy: policy, Err: &textproto.Error{Code: 550, Msg: "5.1.1 no such user"}},
+		{Policy: policy, Err: &mtasts.Error{Domain: "example.com", Reason: mtasts.ReasonDNSFailure, Temporary: true}},
+		{Policy: &testing, Err: violation}, // which has changed since
+		{Policy: nil, Err: violation},
 	} {
-		p := parseBounce(t, newBounce(failure{Address: "user@example.com", Err: err, Policy: policy}))
+		f.Address = "user@example.com"
+		p := parseBounce(t, newBounce(f))
 		if strings.Contains(p.text, "MTA-STS") || strings.Contains(p.text, "STSv1") {
-			t.Errorf("%v: the text blames the policy:\n%s", err, p.text)
+			t.Errorf("%v: the text blames the policy:\n%s", f.Err, p.text)
+		}
+	}
+}
+
+// What the operator must do depends on what is wrong.
+func TestTheCureInABounce(t *testing.T) {
+	for _, c := range []struct {
+		err  mtasts.Error
+		cure string
+	}{
+		{mtasts.Error{Result: mtasts.ResultSTARTTLSNotSupported}, "make it offer STARTTLS."},
+		{mtasts.Error{Result: mtasts.ResultCertificateHostMismatch}, "install a certificate with this name."},
+		{mtasts.Error{Result: mtasts.ResultCertificateExpired}, "renew its certificate."},
+		{mtasts.Error{Result: mtasts.ResultCertificateNotTrusted}, "a valid certificate of a public CA"},
+		{mtasts.Error{Result: mtasts.ResultValidationFailure, Reason: mtasts.ReasonMXNotListed}, "list it in the policy"},
+		{mtasts.Error{Result: mtasts.ResultValidationFailure}, "make it accept TLS 1.2 or later"},
+	} {
+		policy, _ := held(t, "mx.example.com", mtasts.ErrNoSTARTTLS)
+		c.err.MX = "mx.example.com"
+		p := parseBounce(t, newBounce(failure{Address: "user@example.com", Policy: policy, Err: &c.err}))
+		if want := "about the server mx.example.com: "; !strings.Contains(unfolded(p.text), want) || !strings.Contains(unfolded(p.text), c.cure) {
+			t.Errorf("%v: the text does not have %q and %q:\n%s", c.err, want, c.cure, p.text)
 		}
 	}
 }
@@ -252,7 +286,7 @@ func TestHostileTextInABounce(t *testing.T) {
 		if len(p.recipient) != 2 || p.recipient[0].Get("Status") != "5.7.5" || p.recipient[1].Get("Status") != "5.1.1" {
 			t.Errorf("recipients %v", p.recipient)
 		}
-		if len(p.text) > 12_000 || len(p.original) > maxQuotedHeader {
+		if len(p.text) > 12_000 || len(p.original) > 2*maxQuotedHeader {
 			t.Errorf("the text has %d octets, the quoted header %d", len(p.text), len(p.original))
 		}
 	}
@@ -276,7 +310,8 @@ func TestTheQuotedHeaderOfABounce(t *testing.T) {
 	}
 	b := newBounce(failure{Address: "user@example.com", Err: errors.New("no")})
 	b.Header = []byte(long)
-	if got := string(parseBounce(t, b).original); len(got) > maxQuotedHeader || len(got) < maxQuotedHeader-100 || !strings.HasPrefix(long, got) {
+	got := strings.TrimSuffix(string(parseBounce(t, b).original), "\r\n")
+	if len(got) < maxQuotedHeader-1 || len(got) > maxQuotedHeader || !strings.HasPrefix(long, got) {
 		t.Errorf("quoted %d octets of a long header, which end in %q", len(got), got[max(0, len(got)-10):])
 	}
 }
