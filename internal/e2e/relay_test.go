@@ -20,6 +20,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/net/dns/dnsmessage"
 )
 
 // The domains of the tests of examples/relay. once.test receives what the relay bounces.
@@ -38,6 +40,7 @@ type relay struct {
 	program string
 	spool   string
 	addr    string
+	via     string // the DNS server that it asks
 	daemon  *daemon
 }
 
@@ -49,7 +52,7 @@ func newRelay(t *testing.T) *relay {
 	}
 	dir := t.TempDir()
 	r := &relay{world: newWorld(t), program: filepath.Join(dir, "mtasts-relay"), spool: filepath.Join(dir, "spool")}
-	r.addr = r.world.addr(25)
+	r.addr, r.via = r.world.addr(25), r.dns.addr
 	// In its own folder, since it is a module of its own.
 	out, err := exec.Command("go", "build", "-C", "../../examples/relay", "-buildvcs=false", "-o", r.program, ".").CombinedOutput()
 	if err != nil {
@@ -67,7 +70,7 @@ func (r *relay) start(t *testing.T, queueTime time.Duration) {
 	t.Helper()
 	r.daemon = startDaemon(t, r.dir, "/bin/sh", "-c", `echo $$ >"$0"; exec "$@"`, r.pidFile(), r.program, "-spool", r.spool,
 		"-listen", r.addr+":2525", "-hostname", "relay.test", "-queue-time", queueTime.String(),
-		"-dns", r.dns.addr, "-roots", r.roots, "-allow", r.net.String())
+		"-dns", r.via, "-roots", r.roots, "-allow", r.net.String())
 	r.daemon.listening(t, r.addr+":2525")
 }
 
@@ -209,6 +212,7 @@ func TestRelay(t *testing.T) {
 	r.daemon.stop(t)
 	t.Run("each outcome", func(t *testing.T) { relayOutcomes(t, r) })
 	t.Run("1,000 messages and kills", func(t *testing.T) { relayKills(t, r) })
+	t.Run("an intruder hides the policy", func(t *testing.T) { relayIntruder(t, r) })
 }
 
 func relayOutcomes(t *testing.T, r *relay) {
@@ -262,7 +266,7 @@ func relayOutcomes(t *testing.T, r *relay) {
 		text               []string
 	}{
 		{"user@" + faultyDomain, "5.7.5", "dns; mx." + faultyDomain, []string{"certificate-host-mismatch", "mode enforce, with id 1,",
-			"install a certificate with this name", "mx: mx." + faultyDomain}},
+			"install a certificate with this name.", "mx: mx." + faultyDomain}},
 		{"user@" + attackedDomain, "5.4.8", "", []string{"mx.attacker.test", "list it in the policy", "mx: mx.victims.test"}},
 		{"user@" + deadDomain, "5.4.7", "", []string{"connection refused"}},
 		{"user@elsewhere.test", "5.7.1", "dns; mx.victims.test", []string{"Relay access denied"}},
@@ -283,5 +287,26 @@ func relayOutcomes(t *testing.T, r *relay) {
 	}
 	if len(got) != 4 {
 		t.Errorf("bounces about %d recipients, want 4", len(got))
+	}
+}
+
+// An intruder forges MX records and lets no TXT record through. The cached policy holds the message.
+// It is not bounced when the queue time is over, since the policy cannot be checked for a change.
+func relayIntruder(t *testing.T, r *relay) {
+	r.via = r.intruder(t, 61, dnsmessage.RCodeRefused)
+	r.start(t, time.Second)
+	r.swaks(t, "intruded@"+bouncesDomain, "a test", "intruded@"+attackedDomain)
+	eventually(t, "the policy was to be checked", func() error {
+		status, err := r.status()
+		if !strings.Contains(status, "<intruded@"+attackedDomain+">  4.4.8 ") || !strings.Contains(status, "could not be checked") {
+			return errors.Join(errors.New(status), err)
+		}
+		return err
+	})
+	r.daemon.stop(t)
+	for _, to := range []string{"intruded@" + attackedDomain, "intruded@" + bouncesDomain} {
+		if got := r.mta.mailbox(t, to); len(got) > 0 {
+			t.Errorf("%s got %+v", to, got)
+		}
 	}
 }
