@@ -136,11 +136,9 @@ func (f *failure) explain() string {
 		domain+" has corrected the fault.")
 	text += "\n" + fold("", "What the operator of "+domain+" must do about the server "+e.MX+": "+cure(e)+".")
 	text += "\n" + fold("", fmt.Sprintf("The policy is of mode %s, with id %s, fetched %s, valid until %s, from "+
-		"https://mta-sts.%s/.well-known/mta-sts.txt:", f.Policy.Mode, f.Policy.ID, date(f.Policy.Fetched), date(f.Policy.Expires), domain))
-	text += "\n"
+		"https://mta-sts.%s/.well-known/mta-sts.txt:", f.Policy.Mode, f.Policy.ID, date(f.Policy.Fetched), date(f.Policy.Expires), domain)) + "\n"
 	for line := range strings.Lines(f.Policy.Text[:min(len(f.Policy.Text), maxQuotedPolicy)]) {
-		line = cli.Printable(strings.TrimRight(line, "\r\n"))
-		text += "    " + line[:min(len(line), maxText)] + "\n"
+		text += fold("    ", strings.TrimRight(line, "\r\n"))
 	}
 	return text
 }
@@ -163,14 +161,12 @@ func cure(e *mtasts.Error) string {
 
 func date(t time.Time) string { return t.Format("Mon, 02 Jan 2006 15:04:05 -0700") }
 
-// maxText keeps lines below the limit of RFC 5322, Section 2.1.1, even if they have no blanks.
-const maxText = 900
-
-// fold returns text as a field or, without a name, as a paragraph.
+// fold returns text as a field or, without a name, as a paragraph. Even without blanks, its lines are
+// below the limit of RFC 5322, Section 2.1.1.
 func fold(name, text string) string {
 	text = cli.Printable(text)
 	folded, line, indent := "", name, strings.Repeat(" ", min(len(name), 1))
-	for i, word := range strings.Fields(text[:min(len(text), maxText)]) {
+	for i, word := range strings.Fields(text[:min(len(text), 900)]) {
 		switch {
 		case i == 0:
 			line += word
