@@ -167,6 +167,14 @@ func TestUnixSocket(t *testing.T) {
 	if _, err := listenOn("unix:" + path); err == nil {
 		t.Error("a socket in use was replaced")
 	}
+	file := filepath.Join(t.TempDir(), "file")
+	write(t, file, "precious")
+	if _, err := listenOn("unix:" + file); err == nil {
+		t.Error("it listens where a file is")
+	}
+	if text, err := os.ReadFile(file); err != nil || string(text) != "precious" {
+		t.Errorf("a file was replaced: %q, %v", text, err)
+	}
 	p.end(t)
 	if _, err := os.Stat(path); err == nil {
 		t.Error("the socket is left")

@@ -71,7 +71,10 @@ func listenOn(address string) (net.Listener, error) {
 		conn.Close()
 		return nil, fmt.Errorf("listen on %s: another process does", path)
 	} else if errors.Is(err, syscall.ECONNREFUSED) {
-		os.Remove(path)
+		// Linux refuses a connection to a file of any other kind, too.
+		if info, err := os.Lstat(path); err == nil && info.Mode().Type() == os.ModeSocket {
+			os.Remove(path)
+		}
 	}
 	l, err := net.Listen("unix", path)
 	if err == nil {
