@@ -29,7 +29,8 @@ const (
 
 	hostsLife  = 5 * time.Minute  // of what the DNS has answered
 	failedLife = 30 * time.Second // of a look-up that failed
-	hostsUnits = 1 << 16          // destinations in memory
+	hostsUnits = 1 << 16          // in memory; an ordinary destination is one unit
+	unitOctets = 256
 )
 
 // hosts knows the MX hosts of destinations, and whether DANE applies to them.
@@ -64,7 +65,7 @@ func (h *hosts) of(ctx context.Context, hop nextHop) *destination {
 		life = failedLife
 	}
 	d.expires = time.Now().Add(life)
-	h.lru.Add(key, d, 1)
+	h.lru.Add(key, d, 1+len(strings.Join(d.mx, ""))/unitOctets)
 	return d
 }
 
