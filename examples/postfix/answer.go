@@ -68,6 +68,7 @@ func (a *answers) answer(ctx context.Context, b []byte, query string) []byte {
 
 func (a *answers) enforceReply(ctx context.Context, b []byte, name string, hop nextHop, policy *mtasts.Policy) []byte {
 	var mx []string
+	match := policy
 	if a.hosts.dane || hasWildcard(policy) {
 		d := a.hosts.of(ctx, hop)
 		switch {
@@ -81,12 +82,17 @@ func (a *answers) enforceReply(ctx context.Context, b []byte, name string, hop n
 			return a.temp(b, d.err)
 		}
 		mx = d.mx
-		if len(mx) > 0 && len(listed(policy, mx)) == 0 {
+		if len(d.failed) > 0 {
+			// Such a host may have TLSA records. When Postfix finds its address, the host
+			// must not pass without them. Nor does one dead host hold up the mail.
+			match = without(policy, d.failed)
+			name = mapPlain // else Postfix replaces match= by the patterns of the policy
+		} else if len(mx) > 0 && len(listed(policy, mx)) == 0 {
 			policy.CheckMX(mx[0]) // a violation: the next look-up checks for a newer policy
 		}
 	}
 	a.counts.secure.Add(1)
-	b = appendSecure(b, policy, mx)
+	b = appendSecure(b, match, mx)
 	if name == mapReport {
 		b = appendReport(b, policy)
 	}

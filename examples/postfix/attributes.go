@@ -61,6 +61,13 @@ func listed(p *mtasts.Policy, hosts []string) []string {
 	return found
 }
 
+// without returns a policy for match= that does not name the hosts.
+func without(p *mtasts.Policy, hosts []string) *mtasts.Policy {
+	omit := listed(p, hosts)
+	mx := slices.DeleteFunc(slices.Clone(p.MX), func(pattern string) bool { return slices.Contains(omit, pattern) })
+	return &mtasts.Policy{Domain: p.Domain, Mode: p.Mode, MX: mx}
+}
+
 // hasWildcard reports whether a pattern of p covers hosts that it does not name.
 func hasWildcard(p *mtasts.Policy) bool {
 	for _, pattern := range p.MX {

@@ -43,7 +43,8 @@ type hosts struct {
 // A destination is what the DNS says of a next hop.
 type destination struct {
 	mx      []string
-	dane    bool // an MX host has usable TLSA records
+	failed  []string // of the MX hosts: those whose addresses could not be looked up; not in mx
+	dane    bool     // an MX host has usable TLSA records
 	err     error
 	expires time.Time
 }
@@ -59,9 +60,12 @@ func (h *hosts) of(ctx context.Context, hop nextHop) *destination {
 		return d
 	}
 	d := &destination{}
-	d.mx, d.dane, d.err = h.lookup(ctx, hop)
+	d.err = h.lookup(ctx, hop, d)
+	if ctx.Err() != nil {
+		return d // a failure may be due to the caller's limit
+	}
 	life := hostsLife
-	if d.err != nil {
+	if d.err != nil || d.failed != nil {
 		life = failedLife
 	}
 	d.expires = time.Now().Add(life)
@@ -69,34 +73,35 @@ func (h *hosts) of(ctx context.Context, hop nextHop) *destination {
 	return d
 }
 
-func (h *hosts) lookup(ctx context.Context, hop nextHop) (mx []string, dane bool, err error) {
+// lookup fills d.
+func (h *hosts) lookup(ctx context.Context, hop nextHop, d *destination) (err error) {
 	if hop.bracketed {
-		mx = []string{hop.domain} // no MX look-up: the next hop is the host
-	} else if mx, err = h.lookupMX(ctx, hop.domain); err != nil {
-		return nil, false, fmt.Errorf("MX look-up: %w", err)
+		d.mx = []string{hop.domain} // no MX look-up: the next hop is the host
+	} else if d.mx, err = h.lookupMX(ctx, hop.domain); err != nil {
+		return fmt.Errorf("MX look-up: %w", err)
 	}
 	if !h.dane {
-		return mx, false, nil
+		return nil
 	}
 	// RFC 7672, Section 2.2.1. With an insecure MX record, Postfix takes "dane-only" for
 	// an order to deliver to nobody.
 	if !hop.bracketed {
 		secure, err := h.dns.LookupAuthenticated(ctx, "MX", hop.domain)
 		if err != nil {
-			return nil, false, fmt.Errorf("MX look-up: %w", err)
+			return fmt.Errorf("MX look-up: %w", err)
 		}
 		if !secure {
-			return mx, false, nil
+			return nil
 		}
 	}
 	// One host with usable records is enough: with "dane-only" Postfix does without a host
-	// whose look-up fails. A host without an address is one that Postfix cannot reach either.
+	// whose look-up fails.
 	var reachable []string
 	var noAddress, noTLSA error
-	for _, host := range mx {
+	for _, host := range d.mx {
 		secure, err := h.dns.LookupAuthenticated(ctx, "A", host)
 		if err != nil {
-			noAddress = cmp.Or(noAddress, err)
+			d.failed, noAddress = append(d.failed, host), cmp.Or(noAddress, err)
 			continue
 		}
 		reachable = append(reachable, host)
@@ -107,17 +112,19 @@ func (h *hosts) lookup(ctx context.Context, hop nextHop) (mx []string, dane bool
 		}
 		usable, err := h.usable(ctx, host, hop.port)
 		if usable {
-			return mx, true, nil
+			d.dane = true
+			return nil
 		}
 		noTLSA = cmp.Or(noTLSA, err)
 	}
 	if reachable == nil && noAddress != nil {
-		return nil, false, fmt.Errorf("address look-up of the MX hosts: %w", noAddress)
+		return fmt.Errorf("address look-up of the MX hosts: %w", noAddress)
 	}
 	if noTLSA != nil {
-		return nil, false, fmt.Errorf("TLSA look-up: %w", noTLSA)
+		return fmt.Errorf("TLSA look-up: %w", noTLSA)
 	}
-	return reachable, false, nil
+	d.mx = reachable
+	return nil
 }
 
 // lookupMX returns the MX hosts of a domain, in MX order.

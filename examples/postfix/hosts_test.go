@@ -7,7 +7,10 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/mtasts/go-mtasts/mtasts"
+	"github.com/mtasts/go-mtasts/mtasts/mtaststest"
 	"github.com/mtasts/go-mtasts/resolver"
 )
 
@@ -34,4 +37,38 @@ func TestManyHostsAtOnce(t *testing.T) {
 		t.Errorf("%d octets of heap", m.HeapAlloc)
 	}
 	runtime.KeepAlive(h)
+}
+
+// A query without time left says nothing about the DNS: the next query of the domain is
+// answered.
+func TestAQueryOutOfTimeIsNotCached(t *testing.T) {
+	a, _ := newAnswers(t, false)
+	if _, err := a.client.PolicyFor(t.Context(), "wild.example"); err != nil {
+		t.Fatal(err)
+	}
+	late, cancel := context.WithCancel(t.Context())
+	cancel()
+	if got := string(a.answer(late, nil, "mta-sts wild.example")); !strings.HasPrefix(got, "TEMP ") {
+		t.Error(got)
+	}
+	if got := reply(a, "mta-sts wild.example"); !strings.HasPrefix(got, "OK secure ") {
+		t.Error(got)
+	}
+}
+
+// RFC 7672, Section 2.1.2: a host whose address look-up fails may have TLSA records. So it is
+// not delivered to under "secure". The others are.
+func TestAHostWithoutAnAddressIsNotSecure(t *testing.T) {
+	a, world := newAnswers(t, true)
+	world.Publish("two.example", "1", mtaststest.Policy(mtasts.ModeEnforce, time.Hour, "fails.example", "mx.two.example", "*.mx.example"))
+	world.DNS.Set("two.example", mxRecords(true, "FAILS.example", "mx.two.example", "a.mx.example", "b.mx.example"))
+	world.DNS.Set("fails.example", resolver.Records{Fail: resolver.ServFail})
+	world.DNS.Set("b.mx.example", resolver.Records{Fail: resolver.ServFail})
+	const want = "OK secure match=mx.two.example:a.mx.example servername=hostname"
+	// With its attributes, Postfix would replace match= by the patterns of the policy.
+	for _, name := range []string{mapPlain, mapReport} {
+		if got := reply(a, name+" two.example"); got != want {
+			t.Errorf("%s: %s; want %s", name, got, want)
+		}
+	}
 }
