@@ -54,7 +54,8 @@ func listed(p *mtasts.Policy, hosts []string) []string {
 	// A literal reports nothing: the outcome of the session is Postfix's.
 	literal := &mtasts.Policy{Domain: p.Domain, Mode: mtasts.ModeTesting, MX: p.MX}
 	for _, name := range hosts {
-		if host, err := literal.CheckMX(name); err == nil && host.Listed {
+		host, err := literal.CheckMX(name)
+		if err == nil && host.Listed && !slices.Contains(found, host.Name) {
 			found = append(found, host.Name)
 		}
 	}
@@ -87,7 +88,8 @@ func appendReport(b []byte, p *mtasts.Policy) []byte {
 	reply := b
 	b = append(b, " policy_type=sts policy_domain="+p.Domain...)
 	for _, pattern := range p.MX {
-		if isHost(strings.TrimPrefix(pattern, "*.")) {
+		parent, wildcard := strings.CutPrefix(pattern, "*.")
+		if isHost(pattern) || wildcard && isHost("mx."+parent) {
 			b = append(b, " mx_host_pattern="+pattern...)
 		}
 	}

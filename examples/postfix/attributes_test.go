@@ -11,7 +11,7 @@ import (
 )
 
 func TestSecureReply(t *testing.T) {
-	dns := []string{"mx1.example.net", "MX2.example.net.", "a.b.example.net", "mx.other.example"}
+	dns := []string{"mx1.example.net", "MX2.example.net.", "mx2.example.net", "a.b.example.net", "mx.other.example"}
 	for what, c := range map[string]struct {
 		patterns, want []string
 	}{
@@ -60,6 +60,16 @@ func TestReportReply(t *testing.T) {
 	}
 	if got, err := parsePolicy(string(appendReport([]byte("OK may"), p)), true); err != nil || got.level != "may" || got.match != nil {
 		t.Errorf("mode testing: %+v, %v", got, err)
+	}
+}
+
+// Postfix 3.10.5 compares the names of MX hosts with the patterns. So each pattern that covers
+// a host of match= is there.
+func TestPatternsOfATopLevelDomain(t *testing.T) {
+	p := &mtasts.Policy{Domain: "example.com", Mode: mtasts.ModeEnforce, MX: []string{"mx.example.net", "*.corp", "*.", "*", "*.*.corp"}}
+	got, err := parsePolicy(string(appendReport(appendSecure(nil, p, []string{"mail.corp"}), p)), true)
+	if err != nil || !slices.Equal(got.match, []string{"mx.example.net", "mail.corp"}) || !slices.Equal(got.mx, []string{"mx.example.net", "*.corp"}) {
+		t.Errorf("%+v, %v", got, err)
 	}
 }
 

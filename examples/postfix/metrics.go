@@ -43,7 +43,7 @@ func (s *status) metrics() []metric {
 		one("mtasts_backoffs_total", "counter", "Fetches skipped because one failed in the last five minutes.", n(st.Backoffs)),
 		several("mtasts_refreshes_total", "counter", "Refreshes of policies in use.", "result",
 			"ok", n(st.Refreshes), "failed", n(st.RefreshesFailed)),
-		one("mtasts_violations_total", "counter", "Domains of mode enforce without a listed MX host in the DNS.", n(st.Violations)),
+		one("mtasts_violations_total", "counter", "Queries for domains of mode enforce that have no listed MX host in the DNS.", n(st.Violations)),
 		one("mtasts_events_total", "counter", "Events.", n(st.Events)),
 		one("mtasts_evictions_total", "counter", "Policies evicted from the store.", n(st.Evictions)),
 		one("mtasts_store_errors_total", "counter", "Failed reads and writes of the store.", n(st.StoreErrors)),
