@@ -47,7 +47,7 @@ type Records struct {
 	Authenticated bool
 
 	// CNAME makes the name an alias. Of the other fields only Delay then has an
-	// effect. Chains are followed; a loop, or a chain of more than 10, is a SERVFAIL.
+	// effect, and Authenticated for a look-up of the type CNAME. Chains are followed; a loop, or a chain of more than 10, is a SERVFAIL.
 	CNAME string
 
 	// Fail makes each look-up of the name fail.
@@ -169,9 +169,10 @@ func (f *Fake) LookupTLSA(ctx context.Context, name string) (list []TLSA, authen
 	return records.TLSA, records.Authenticated, err
 }
 
-// LookupAuthenticated is like [System.LookupAuthenticated], whatever the type.
+// LookupAuthenticated is like [System.LookupAuthenticated]. All types but CNAME have the same
+// answer.
 func (f *Fake) LookupAuthenticated(ctx context.Context, recordType, name string) (bool, error) {
-	records, err := f.lookup(ctx, name)
+	records, err := f.lookupOne(ctx, name, recordType != "CNAME")
 	return records.Authenticated, err
 }
 
@@ -186,6 +187,11 @@ func found[T any](name string, records []T) ([]T, error) {
 // lookup follows aliases and returns the records for name or the failure, after the
 // delay.
 func (f *Fake) lookup(ctx context.Context, name string) (Records, error) {
+	return f.lookupOne(ctx, name, true)
+}
+
+// lookupOne is lookup, which follows aliases or not.
+func (f *Fake) lookupOne(ctx context.Context, name string, follow bool) (Records, error) {
 	fqdn, err := absolute(name)
 	if err != nil {
 		return Records{}, err
@@ -193,7 +199,7 @@ func (f *Fake) lookup(ctx context.Context, name string) (Records, error) {
 	if err := ended(ctx, name); err != nil {
 		return Records{}, err
 	}
-	records := f.resolve(key(fqdn))
+	records := f.resolve(key(fqdn), follow)
 
 	if records.Delay > 0 {
 		timer := time.NewTimer(min(records.Delay, Limit))
@@ -223,7 +229,7 @@ func (f *Fake) lookup(ctx context.Context, name string) (Records, error) {
 
 // resolve counts a query for name, which is a key. It returns a copy of the records at
 // the end of the chain of aliases, with the sum of all delays.
-func (f *Fake) resolve(name string) Records {
+func (f *Fake) resolve(name string, follow bool) Records {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.load()
@@ -233,7 +239,7 @@ func (f *Fake) resolve(name string) Records {
 	for range maxChain + 1 {
 		records := f.names[name]
 		delay += records.Delay
-		if records.CNAME == "" {
+		if records.CNAME == "" || !follow {
 			records = records.clone()
 			records.Delay, records.aliases = delay, aliases
 			return records

@@ -75,12 +75,16 @@ func (s System) LookupTLSA(ctx context.Context, name string) (records []TLSA, au
 
 // LookupAuthenticated reports whether the resolver has confirmed by DNSSEC what the DNS says
 // about records of name, which includes that there are none: the AD bit of the answer, as in
-// LookupTLSA. recordType is "MX" or "A". DANE applies only to a host whose MX record and
-// address are authenticated (RFC 7672, Section 2.2).
+// LookupTLSA. recordType is "MX", "A" or "CNAME". DANE applies only to a host whose MX record and
+// address are authenticated (RFC 7672, Section 2.2). If the host is an alias, "A" stands for the
+// whole chain, and "CNAME" for the alias itself.
 func (s System) LookupAuthenticated(ctx context.Context, recordType, name string) (bool, error) {
 	kind := dnsmessage.TypeA
-	if recordType == "MX" {
+	switch recordType {
+	case "MX":
 		kind = dnsmessage.TypeMX
+	case "CNAME":
+		kind = dnsmessage.TypeCNAME
 	}
 	reply, err := s.lookupRaw(ctx, name, kind)
 	return err == nil && reply[3]&flagAD != 0, err

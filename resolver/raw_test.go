@@ -26,6 +26,7 @@ func TestRawLookups(t *testing.T) {
 	zone["_25._tcp.mx1.example."] = resolver.Records{TLSA: []resolver.TLSA{record}, Authenticated: true}
 	zone["_25._tcp.mx2.example."] = resolver.Records{TLSA: []resolver.TLSA{record}}
 	zone["_25._tcp.mx3.example."] = resolver.Records{CNAME: "_25._tcp.mx1.example."}
+	zone["signed.example."] = resolver.Records{CNAME: "alias2.example.", Authenticated: true}
 	zone["_25._tcp.mx4.example."] = resolver.Records{Authenticated: true}
 
 	udp := (&dnsServer{zone: zone}).start(t)
@@ -66,6 +67,14 @@ func TestRawLookups(t *testing.T) {
 						t.Errorf("%s of %s authenticated: %v, %v", kind, name, got, err)
 					}
 				}
+			}
+			for name, want := range map[string]bool{"signed.example": true, "alias.example": false, "_mta-sts.example.com": false, "nowhere.example": false} {
+				if got, err := dns.LookupAuthenticated(t.Context(), "CNAME", name); err != nil || got != want {
+					t.Errorf("CNAME of %s authenticated: %v, %v", name, got, err)
+				}
+			}
+			if got, err := dns.LookupAuthenticated(t.Context(), "A", "signed.example"); err != nil || got {
+				t.Errorf("an alias of a name in an unsigned zone: %v, %v", got, err)
 			}
 			for _, name := range []string{"servfail.example", "aliasfail.example", "refused.example", "loop.example"} {
 				_, err := dns.LookupAliases(t.Context(), name)

@@ -162,7 +162,7 @@ func (s *dnsServer) resolve(reply *dnsmessage.Message, name string, q dnsmessage
 		case records.Fail == resolver.Refused:
 			reply.RCode = dnsmessage.RCodeRefused
 			return true
-		case records.CNAME == "":
+		case records.CNAME == "" || q.Type == dnsmessage.TypeCNAME:
 			for _, body := range bodies(records, q.Type) {
 				reply.Answers = append(reply.Answers, record(name, body))
 			}
@@ -180,6 +180,10 @@ func (s *dnsServer) resolve(reply *dnsmessage.Message, name string, q dnsmessage
 // bodies returns the records of one type in their wire form.
 func bodies(records resolver.Records, want dnsmessage.Type) (list []dnsmessage.ResourceBody) {
 	switch want {
+	case dnsmessage.TypeCNAME:
+		if records.CNAME != "" {
+			list = append(list, &dnsmessage.CNAMEResource{CNAME: dnsmessage.MustNewName(absolute(records.CNAME))})
+		}
 	case dnsmessage.TypeTXT:
 		for _, txt := range records.TXT {
 			list = append(list, &dnsmessage.TXTResource{TXT: characterStrings(txt)})

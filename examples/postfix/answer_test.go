@@ -187,7 +187,12 @@ func TestDANEComesFirst(t *testing.T) {
 		"a backup that has no DNS":     {mxRecords(true, "mx.enforce.example", "fails.example"), resolver.Records{Authenticated: true}, resolver.Records{}, secure},
 		"a failure beside a record":    {mxRecords(true, "signed.example", "mx.enforce.example"), resolver.Records{Authenticated: true}, resolver.Records{Fail: resolver.ServFail}, "OK dane-only"},
 		"records of an alias's target": {mxRecords(true, "mx.enforce.example"), resolver.Records{CNAME: "signed.example"}, resolver.Records{Authenticated: true}, "OK dane-only"},
-		"a null MX":                    {mxRecords(true, "."), resolver.Records{}, resolver.Records{}, secure},
+		// RFC 7672, Section 2.2.2.
+		"an alias of an insecure name": {mxRecords(true, "mx.enforce.example"), resolver.Records{CNAME: "insecure.example", Authenticated: true},
+			resolver.Records{TLSA: usable, Authenticated: true}, "OK dane-only"},
+		"an insecure alias": {mxRecords(true, "mx.enforce.example"), resolver.Records{CNAME: "insecure.example"},
+			resolver.Records{Fail: resolver.ServFail}, secure},
+		"a null MX": {mxRecords(true, "."), resolver.Records{}, resolver.Records{}, secure},
 	} {
 		t.Run(what, func(t *testing.T) {
 			a, world := newAnswers(t, true)
@@ -195,6 +200,8 @@ func TestDANEComesFirst(t *testing.T) {
 			world.DNS.Set("mx.enforce.example", c.address)
 			world.DNS.Set("_25._tcp.mx.enforce.example", c.tlsa)
 			world.DNS.Set("fails.example", resolver.Records{Fail: resolver.ServFail})
+			world.DNS.Set("insecure.example", resolver.Records{})
+			world.DNS.Set("_25._tcp.insecure.example", resolver.Records{Fail: resolver.ServFail})
 			world.DNS.Set("signed.example", resolver.Records{Authenticated: true})
 			world.DNS.Set("_25._tcp.signed.example", resolver.Records{TLSA: usable, Authenticated: true})
 			for _, name := range []string{mapPlain, mapReport} {

@@ -100,17 +100,21 @@ func (h *hosts) lookup(ctx context.Context, hop nextHop, d *destination) (err er
 	var noAddress, noTLSA error
 	for _, host := range d.mx {
 		secure, err := h.dns.LookupAuthenticated(ctx, "A", host)
+		alias := false // only the name itself is secure
+		if err == nil && !secure {
+			alias, err = h.dns.LookupAuthenticated(ctx, "CNAME", host)
+		}
 		if err != nil {
 			d.failed, noAddress = append(d.failed, host), cmp.Or(noAddress, err)
 			continue
 		}
 		reachable = append(reachable, host)
-		// RFC 7672, Section 2.2.2: without a secure address there is no TLSA look-up. Many
-		// servers of unsigned zones fail on one.
-		if !secure {
+		// RFC 7672, Section 2.2.2: without a secure address or alias there is no TLSA
+		// look-up. Many servers of unsigned zones fail on one.
+		if !secure && !alias {
 			continue
 		}
-		usable, err := h.usable(ctx, host, hop.port)
+		usable, err := h.usable(ctx, host, hop.port, alias)
 		if usable {
 			d.dane = true
 			return nil
@@ -146,13 +150,17 @@ func (h *hosts) lookupMX(ctx context.Context, domain string) ([]string, error) {
 }
 
 // usable reports whether a host has usable TLSA records. If it is an alias, those of the name
-// at the end come first (RFC 7672, Section 2.2.2); smart hosts often are.
-func (h *hosts) usable(ctx context.Context, host, port string) (bool, error) {
-	aliases, err := h.dns.LookupAliases(ctx, host)
-	if err != nil && !notFound(err) {
-		return false, err
+// at the end come first (RFC 7672, Section 2.2.2), unless that name is insecure. Smart hosts
+// often are aliases.
+func (h *hosts) usable(ctx context.Context, host, port string, insecureTarget bool) (bool, error) {
+	names := []string{host}
+	if !insecureTarget {
+		aliases, err := h.dns.LookupAliases(ctx, host)
+		if err != nil && !notFound(err) {
+			return false, err
+		}
+		names = append(aliases[max(0, len(aliases)-1):], host)
 	}
-	names := append(aliases[max(0, len(aliases)-1):], host)
 	for _, name := range names {
 		records, secure, err := h.dns.LookupTLSA(ctx, "_"+port+"._tcp."+name)
 		if err != nil && !notFound(err) {
