@@ -22,7 +22,8 @@ type settings struct {
 	testing string                   // level for mode testing; "" for none
 
 	// These apply at start.
-	roots    string // PEM file
+	roots    string         // PEM file; "" for the system's roots only
+	pool     *x509.CertPool // the system's roots and those of the file; nil for the former
 	networks []netip.Prefix
 	quota    int64
 }
@@ -68,7 +69,9 @@ func (s *settings) set(keyword, value string) error {
 		if s.roots != "" {
 			return errors.New("there is a line for roots already")
 		}
-		s.roots = value
+		pool, err := cli.ReadRoots(value)
+		s.roots, s.pool = value, pool
+		return err
 	case "network":
 		prefix, err := netip.ParsePrefix(value)
 		s.networks = append(s.networks, prefix)
@@ -120,13 +123,4 @@ func (s *settings) action(domain string) (mtasts.Action, bool) {
 // needsRestart reports whether the settings that apply at start differ.
 func (s *settings) needsRestart(other *settings) bool {
 	return s.quota != other.quota || s.roots != other.roots || !slices.Equal(s.networks, other.networks)
-}
-
-// pool returns the roots for policy hosts: those of the system and of the file. Without a
-// file it is nil, which stands for the system's.
-func (s *settings) pool() (*x509.CertPool, error) {
-	if s.roots == "" {
-		return nil, nil
-	}
-	return cli.ReadRoots(s.roots)
 }

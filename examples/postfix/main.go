@@ -95,14 +95,10 @@ func (d *daemon) run(ctx context.Context, hangUp <-chan os.Signal) error {
 	if err != nil {
 		return err
 	}
-	roots, err := d.started.pool()
-	if err != nil {
-		return err
-	}
 	dns := resolver.System{Server: d.cfg.dns}
 	client, err := mtasts.Open(d.cfg.db, &mtasts.Options{
 		Resolver:  dns,
-		RootCAs:   roots,
+		RootCAs:   d.started.pool,
 		AllowNets: d.started.networks,
 		Quota:     d.started.quota,
 		Override:  func(domain string) (mtasts.Action, bool) { return d.settings.Load().action(domain) },

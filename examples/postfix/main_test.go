@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mtasts/go-mtasts/internal/testpki"
 	"github.com/mtasts/go-mtasts/mtasts"
 )
 
@@ -182,8 +183,13 @@ func TestUnixSocket(t *testing.T) {
 }
 
 func TestSettings(t *testing.T) {
+	t.Chdir(t.TempDir())
+	pem := string(testpki.Must(testpki.New()).PEM())
+	write(t, "a", pem)
+	write(t, "b", pem)
+	write(t, "none", "no certificate")
 	file := filepath.Join(t.TempDir(), "config")
-	write(t, file, "# comment\nexempt B\u00dcCHER.example.\nobserve * # all others\n\ntesting may\nnetwork 10.0.0.0/8\nquota 64\nroots /etc/roots.pem\n")
+	write(t, file, "# comment\nexempt B\u00dcCHER.example.\nobserve * # all others\n\ntesting may\nnetwork 10.0.0.0/8\nquota 64\nroots a\n")
 	s, err := readSettings(file)
 	if err != nil {
 		t.Fatal(err)
@@ -194,7 +200,7 @@ func TestSettings(t *testing.T) {
 	if a, ok := s.action("other.example"); !ok || a != mtasts.ActionObserve {
 		t.Error(a, ok)
 	}
-	if s.testing != "may" || s.quota != 64<<20 || len(s.networks) != 1 || s.roots != "/etc/roots.pem" {
+	if s.testing != "may" || s.quota != 64<<20 || len(s.networks) != 1 || s.roots != "a" || s.pool == nil {
 		t.Errorf("%+v", s)
 	}
 	for text, want := range map[string]bool{"quota 64\nroots a\n": false, "quota 64\nroots a\nexempt a.example\n": false,
@@ -209,7 +215,7 @@ func TestSettings(t *testing.T) {
 		}
 	}
 	for _, text := range []string{"exempt", "exempt a b", "exempt a/b", "exempt .example", "nonsense x", "testing secure",
-		"network 10.0.0.0", "quota 0", "quota 1G", "roots a\nroots b", "exempt a.example\nobserve A.example"} {
+		"network 10.0.0.0", "quota 0", "quota 1G", "roots a\nroots b", "roots none", "roots missing", "exempt a.example\nobserve A.example"} {
 		write(t, file, text)
 		if _, err := readSettings(file); err == nil || !strings.Contains(err.Error(), file+":") {
 			t.Errorf("%q: %v", text, err)
