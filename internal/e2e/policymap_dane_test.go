@@ -35,12 +35,17 @@ func TestPolicyMapDANE(t *testing.T) {
 	dns := w.signed(t, "mail.naut.ca")
 	w.tlsa(t, "mail.example.net", w.keyDigest(t, "mail.example.net"))
 	w.tlsa(t, "mx.victims.test", make([]byte, 32)) // no key has this digest
+	// RFC 7672, Section 2.2.2: the alias is secure, its target is not.
+	w.dns.replace(t, "example.com", "MX", "10 alias.example.com")
+	w.dns.replace(t, "alias.example.com", "CNAME", "mx.attacker.test")
+	w.tlsa(t, "alias.example.com", w.keyDigest(t, "mx.attacker.test"))
 	server, socketmap := startSocketmap(t, w, "-dns", dns, "-dane", "example")
 	sender, submit := startSender(t, w, socketmap, dns)
 	table := "socketmap:inet:" + socketmap + ":mta-sts"
 	for domain, want := range map[string]string{
 		"example.net":   "dane-only\n",
 		"norecord.test": "dane-only\n",
+		"example.com":   "dane-only\n",
 		"two.example":   "secure match=mx.two.example servername=hostname\n", // proven: no records
 	} {
 		if got := sender.postmap(t, table, domain, ""); got != want {
@@ -54,6 +59,7 @@ func TestPolicyMapDANE(t *testing.T) {
 		"example.net":   "sent",
 		"norecord.test": "deferred", // the certificate is good, and the policy lists the host
 		"two.example":   "sent",
+		"example.com":   "sent",
 		"naut.ca":       "deferred", // the look-up of TLSA records fails
 	} {
 		to := "dane@" + domain

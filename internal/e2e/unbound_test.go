@@ -16,8 +16,8 @@ const (
 	unboundHost    = 86
 )
 
-// unboundConf asks the server of the world for everything, and validates. It answers no
-// question about the TLSA records of refused.
+// unboundConf asks the server of the world for everything, and validates, but for
+// attacker.test. It answers no question about the TLSA records of refused.
 const unboundConf = `server:
   interface: %[1]s
   access-control: 127.0.0.0/8 allow
@@ -30,6 +30,7 @@ const unboundConf = `server:
   directory: "%[2]s"
   module-config: "validator iterator"
   trust-anchor: "%[3]s"
+  domain-insecure: "attacker.test"
   cache-max-ttl: 0
   cache-max-negative-ttl: 0
   local-zone: "test." nodefault
