@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -223,6 +224,32 @@ func TestHealth(t *testing.T) {
 		if resp, body := get(t, s, request("GET", "/healthz")); resp.StatusCode != c.want {
 			t.Errorf("%v: %s %s", c.err, resp.Status, body)
 		}
+	}
+}
+
+// Whoever floods the status page takes no file descriptors from Postfix.
+func TestHTTPConnectionsAreBounded(t *testing.T) {
+	s := newStatus(t, config{})
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.serve([]net.Listener{l})()
+	var conns []net.Conn
+	for range maxWeb {
+		conn, _ := dial(t, "tcp", l.Addr().String())
+		conns = append(conns, conn)
+	}
+	late, r := dial(t, "tcp", l.Addr().String())
+	io.WriteString(late, "GET /healthz HTTP/1.0\r\n\r\n")
+	late.SetReadDeadline(time.Now().Add(200 * time.Millisecond))
+	if _, err := r.Peek(1); err == nil {
+		t.Error("a connection beyond the bound was served")
+	}
+	conns[0].Close()
+	late.SetReadDeadline(time.Now().Add(20 * time.Second))
+	if _, err := r.Peek(1); err != nil {
+		t.Error(err)
 	}
 }
 

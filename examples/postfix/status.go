@@ -16,6 +16,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/net/netutil"
+
 	"github.com/mtasts/go-mtasts/mtasts"
 )
 
@@ -23,6 +25,7 @@ import (
 var statusHTML string
 
 const (
+	maxWeb    = 64              // HTTP connections on a listener; those beyond wait
 	pageRows  = 200             // domains on a page
 	pageLimit = 5 * time.Second // for the walk through the store
 )
@@ -51,7 +54,7 @@ func (s *status) serve(listeners []net.Listener) (stop func()) {
 		MaxHeaderBytes:    16 << 10,
 	}
 	for _, l := range listeners {
-		go web.Serve(l) // until Shutdown
+		go web.Serve(netutil.LimitListener(l, maxWeb)) // until Shutdown
 		s.log.Info("listening for HTTP", "address", l.Addr().String())
 	}
 	return func() {
