@@ -108,7 +108,7 @@ func (a *answers) testingReply(ctx context.Context, b []byte, name string, hop n
 		if a.hosts.dane {
 			d = *a.hosts.of(ctx, hop)
 		}
-		if !d.dane && d.err == nil {
+		if !d.dane && d.err == nil && d.failed == nil {
 			a.counts.testing.Add(1)
 			return appendReport(append(b, "OK "+level...), policy)
 		}

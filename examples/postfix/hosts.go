@@ -69,7 +69,8 @@ func (h *hosts) of(ctx context.Context, hop nextHop) *destination {
 		life = failedLife
 	}
 	d.expires = time.Now().Add(life)
-	h.lru.Add(key, d, 1+len(strings.Join(d.mx, ""))/unitOctets)
+	octets := len(strings.Join(d.mx, "")) + len(strings.Join(d.failed, ""))
+	h.lru.Add(key, d, 1+octets/unitOctets)
 	return d
 }
 

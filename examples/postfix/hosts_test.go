@@ -72,3 +72,13 @@ func TestAHostWithoutAnAddressIsNotSecure(t *testing.T) {
 		}
 	}
 }
+
+// Nor is it delivered to under "may", which would replace the "dane" of main.cf.
+func TestAHostWithoutAnAddressIsNotOnlyReported(t *testing.T) {
+	a, world := newAnswers(t, true)
+	world.DNS.Set("testing.example", mxRecords(true, "mx.testing.example", "fails.example"))
+	world.DNS.Set("fails.example", resolver.Records{Fail: resolver.ServFail})
+	if got := reply(a, "mta-sts-tlsrpt testing.example"); got != notFoundReply {
+		t.Error(got)
+	}
+}
