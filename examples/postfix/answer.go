@@ -84,7 +84,7 @@ func (a *answers) enforceReply(ctx context.Context, b []byte, name string, hop n
 		mx = d.mx
 		if len(d.failed) > 0 {
 			// Such a host may have TLSA records. When Postfix finds its address, the host
-			// must not pass without them. Nor does one dead host hold up the mail.
+			// must not pass without them. The others can: one dead host holds no mail up.
 			match = without(policy, d.failed)
 			name = mapPlain // else Postfix replaces match= by the patterns of the policy
 		} else if len(mx) > 0 && len(listed(policy, mx)) == 0 {

@@ -57,7 +57,7 @@ func TestAQueryOutOfTimeIsNotCached(t *testing.T) {
 }
 
 // RFC 7672, Section 2.1.2: a host whose address look-up fails may have TLSA records. So it is
-// not delivered to under "secure". The others are.
+// not delivered to under "secure". The other hosts are.
 func TestAHostWithoutAnAddressIsNotSecure(t *testing.T) {
 	a, world := newAnswers(t, true)
 	world.Publish("two.example", "1", mtaststest.Policy(mtasts.ModeEnforce, time.Hour, "fails.example", "mx.two.example", "*.mx.example"))
@@ -73,7 +73,7 @@ func TestAHostWithoutAnAddressIsNotSecure(t *testing.T) {
 	}
 }
 
-// Nor is it delivered to under "may", which would replace the "dane" of main.cf.
+// Mode testing must not replace the "dane" of main.cf by "may" for such a host.
 func TestAHostWithoutAnAddressIsNotOnlyReported(t *testing.T) {
 	a, world := newAnswers(t, true)
 	world.DNS.Set("testing.example", mxRecords(true, "mx.testing.example", "fails.example"))
