@@ -132,7 +132,11 @@ func (q *queue) writeBounce(m *message, text io.ReadSeeker, failed []failure) (i
 		n, _ = io.ReadFull(text, header) // mostly there is less
 	}
 	b := bounce{Hostname: q.sender.Helo, To: m.From, Arrived: m.Arrived, Header: header[:n], Failed: failed}
-	temp, err := q.spool.write(bytes.NewReader(b.message()))
+	notice, err := b.message()
+	if err != nil {
+		return "", err
+	}
+	temp, err := q.spool.write(bytes.NewReader(notice))
 	if err != nil {
 		return "", err
 	}

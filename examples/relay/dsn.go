@@ -1,16 +1,16 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"io"
-	"mime/multipart"
 	"mime/quotedprintable"
 	"net/textproto"
 	"regexp"
 	"strings"
+	"text/template"
 	"time"
 
 	"github.com/mtasts/go-mtasts/examples/internal/cli"
@@ -23,7 +23,7 @@ type bounce struct {
 	Hostname string    // of this relay
 	To       string    // the sender of the failed message
 	Arrived  time.Time // of the failed message
-	Header   []byte    // of the failed message; what follows its blank line is not used
+	Header   []byte    // of the failed message, up to its blank line
 	Failed   []failure
 }
 
@@ -42,105 +42,143 @@ const (
 	maxQuotedPolicy = 2 << 10
 )
 
-// message returns the notification. Whatever the network wrote, it has no other header fields than
-// these, and no long lines. All but the quoted header is ASCII.
-func (b *bounce) message() []byte {
-	text := fold("", fmt.Sprintf("This is the mail relay %s. It could not deliver your message of %s to the recipients below, "+
-		"and does not try again.", b.Hostname, date(b.Arrived)))
-	status := fmt.Sprintf("Reporting-MTA: dns; %s\nArrival-Date: %s\n", b.Hostname, date(b.Arrived))
-	for _, f := range b.Failed {
-		text += f.explain()
-		status += "\n" + f.fields()
-	}
+// bounceText is a bounce. All that the network wrote passes through "line" or is quoted-printable, and
+// no quoted text can have the ID, which is random.
+var bounceText = template.Must(template.New("").Funcs(template.FuncMap{
+	"line": line, "lines": published, "date": date, "cure": cure,
+}).Parse(`From: Mail Delivery System <MAILER-DAEMON@{{.Hostname}}>
+To: <{{line .To}}>
+Subject: Your message could not be delivered
+Date: {{date .Now}}
+Message-ID: <{{.ID}}@{{.Hostname}}>
+Auto-Submitted: auto-replied
+MIME-Version: 1.0
+Content-Type: multipart/report; report-type=delivery-status; boundary={{.ID}}
 
-	var message bytes.Buffer               // whose writers do not fail
-	parts := multipart.NewWriter(&message) // its boundary is random: no quoted text can have it
-	lines := strings.NewReplacer("\n", "\r\n")
-	lines.WriteString(&message, fmt.Sprintf("From: Mail Delivery System <MAILER-DAEMON@%s>\n", b.Hostname)+
-		fold("To: ", "<"+b.To+">")+"Subject: Your message could not be delivered\n"+
-		fmt.Sprintf("Date: %s\nMessage-ID: <%s@%s>\n", date(time.Now()), rand.Text(), b.Hostname)+
-		"Auto-Submitted: auto-replied\nMIME-Version: 1.0\n"+ // RFC 3834, Section 5.2
-		fmt.Sprintf("Content-Type: multipart/report; report-type=delivery-status;\n boundary=%q\n\n", parts.Boundary()))
-	part := func(mediaType, encoding string) io.Writer {
-		w, _ := parts.CreatePart(textproto.MIMEHeader{"Content-Type": {mediaType}, "Content-Transfer-Encoding": {encoding}})
-		return w
-	}
-	lines.WriteString(part("text/plain; charset=us-ascii", "7bit"), text)
-	lines.WriteString(part("message/delivery-status", "7bit"), status)
-	original := quotedprintable.NewWriter(part("text/rfc822-headers; charset=utf-8", "quoted-printable"))
-	original.Write(b.quoted())
-	original.Close()
-	parts.Close()
-	return message.Bytes()
+--{{.ID}}
+Content-Type: text/plain; charset=us-ascii
+
+This is the mail relay {{.Hostname}}. It could not deliver your
+message of {{date .Arrived}} to the recipients below, and
+does not try again.
+{{range $failure := .Failed}}
+To: {{line .Address}}
+Status: {{.Fields.Status}}
+Reason: {{line .Err}}
+{{if .Expired}}
+The relay has tried for as long as it keeps a message.
+{{end}}{{with .Violation}}
+The domain {{.Domain}} has a policy (MTA-STS, RFC 8461): mail may only go to
+mail servers that the policy lists, over TLS with a valid certificate. The server
+{{.MX}} does not comply. Either it is set up wrongly, or somebody tries to
+intercept the mail. The relay has not sent your message to it.
+
+What you can do: tell the recipient by other means. Send the message again when
+the operator of {{.Domain}} has corrected the fault.
+
+What the operator of {{.Domain}} must do about
+the server {{.MX}}: {{cure .}}.
+{{with $failure.Policy}}
+The policy is of mode {{.Mode}}, with id {{line .ID}},
+fetched {{date .Fetched}}, valid until {{date .Expires}},
+from https://mta-sts.{{.Domain}}/.well-known/mta-sts.txt:
+{{if .Override}}(The operator of this relay has changed its mode.)
+{{end}}
+{{range lines .Text}}    {{line .}}
+{{end}}{{end}}{{end}}{{end}}
+--{{.ID}}
+Content-Type: message/delivery-status
+
+Reporting-MTA: dns; {{.Hostname}}
+Arrival-Date: {{date .Arrived}}
+{{range .Failed}}
+Final-Recipient: rfc822; {{line .Address}}
+Action: failed
+{{with .Fields}}Status: {{.Status}}
+{{with .RemoteMTA}}Remote-MTA: dns; {{line .}}
+{{end}}Diagnostic-Code: {{line .Diagnostic}}
+{{end}}{{end}}
+--{{.ID}}
+Content-Type: text/rfc822-headers; charset=utf-8
+Content-Transfer-Encoding: quoted-printable
+
+{{.QuotedHeader}}
+--{{.ID}}--
+`))
+
+// message returns the notification, in ASCII.
+func (b *bounce) message() ([]byte, error) {
+	var text bytes.Buffer
+	err := bounceText.Execute(&text, struct {
+		*bounce
+		ID  string
+		Now time.Time
+	}{b, rand.Text(), time.Now()})
+	return bytes.ReplaceAll(text.Bytes(), []byte("\n"), []byte("\r\n")), err
 }
 
-// quoted returns the header of the failed message, cut at maxQuotedHeader.
-func (b *bounce) quoted() []byte {
-	header := bytes.ReplaceAll(b.Header[:min(len(b.Header), maxQuotedHeader)], []byte("\r\n"), []byte("\n"))
-	header, _, _ = bytes.Cut(append([]byte("\n"), header...), []byte("\n\n"))
-	return append(bytes.Trim(header, "\n"), '\n')
+// line returns v as one line, of less octets than are allowed (RFC 5322, Section 2.1.1).
+func line(v any) string { return fmt.Sprintf("%.900s", cli.Printable(fmt.Sprint(v))) }
+
+func date(t time.Time) string { return t.Format("Mon, 02 Jan 2006 15:04:05 -0700") }
+
+// QuotedHeader returns the header of the failed message, as much of it as a bounce may quote.
+func (b *bounce) QuotedHeader() string {
+	var quoted strings.Builder
+	w := quotedprintable.NewWriter(&quoted)
+	left := maxQuotedHeader
+	for lines := bufio.NewScanner(bytes.NewReader(b.Header)); lines.Scan() && len(lines.Bytes()) > 0; {
+		if left -= len(lines.Bytes()) + 2; left < 0 {
+			break
+		}
+		fmt.Fprintf(w, "%s\n", lines.Bytes())
+	}
+	w.Close()
+	return strings.ReplaceAll(quoted.String(), "\r\n", "\n")
 }
+
+// published returns the lines of a policy.
+func published(text string) []string {
+	text = strings.ReplaceAll(text[:min(len(text), maxQuotedPolicy)], "\r\n", "\n")
+	return strings.Split(strings.TrimRight(text, "\n"), "\n")
+}
+
+// Violation returns the error of the policy that has held the message back, nil if none has.
+func (f failure) Violation() *mtasts.Error {
+	e, _ := errors.AsType[*mtasts.Error](f.Err)
+	if e == nil || e.MX == "" || f.Policy == nil || f.Policy.Mode != mtasts.ModeEnforce {
+		return nil
+	}
+	return e
+}
+
+// fields are those about one recipient (RFC 3464, Section 2.3).
+type fields struct{ Status, RemoteMTA, Diagnostic string }
 
 var enhancedCode = regexp.MustCompile(`^[45](\.\d{1,3}\.\d{1,3})(\s|$)`) // RFC 3463, Section 2
 
-// status returns the enhanced status code. It is of class 5, since the message has failed, even if
-// the last error was transient.
-func (f *failure) status() string {
+// Fields explains the failure with an error of the policy, or else with a reply. The status is of
+// class 5, since the message has failed, even if the last error was transient.
+func (f failure) Fields() fields {
+	x := fields{"5.0.0", f.MX, "x-mtasts-relay; " + f.Err.Error()}
+	if f.Expired {
+		x.Status = "5.4.7" // delivery time expired
+	}
 	if e, ok := errors.AsType[*mtasts.Error](f.Err); ok {
+		x.RemoteMTA = e.MX
 		if code := e.EnhancedCode(); code != "4.4.3" && code != "4.3.0" {
-			return "5" + code[1:]
+			x.Status = "5" + code[1:]
 		}
-		return "5.4.7"
-	}
-	if reply, ok := errors.AsType[*textproto.Error](f.Err); ok {
-		if code := enhancedCode.FindStringSubmatch(reply.Msg); code != nil {
-			return "5" + code[1]
+		if e.Reason == mtasts.ReasonMXNotListed {
+			x.RemoteMTA = "" // the relay has not connected to it
 		}
-	}
-	if f.Expired {
-		return "5.4.7" // delivery time expired
-	}
-	return "5.0.0"
-}
-
-// fields returns the fields about one recipient (RFC 3464, Section 2.3).
-func (f *failure) fields() string {
-	remote, diagnostic := f.MX, "x-mtasts-relay; "+f.Err.Error()
-	if e, ok := errors.AsType[*mtasts.Error](f.Err); ok {
-		remote = e.MX
 	} else if reply, ok := errors.AsType[*textproto.Error](f.Err); ok {
-		diagnostic = fmt.Sprintf("smtp; %d %s", reply.Code, reply.Msg)
+		x.Diagnostic = fmt.Sprintf("smtp; %d %s", reply.Code, reply.Msg)
+		if code := enhancedCode.FindStringSubmatch(reply.Msg); code != nil {
+			x.Status = "5" + code[1]
+		}
 	}
-	fields := fold("Final-Recipient: rfc822; ", f.Address) + "Action: failed\nStatus: " + f.status() + "\n"
-	if remote != "" && !errors.Is(f.Err, mtasts.ErrNotListed) { // to which the relay did not connect
-		fields += fold("Remote-MTA: dns; ", remote)
-	}
-	return fields + fold("Diagnostic-Code: ", diagnostic)
-}
-
-// explain returns the part for people.
-func (f *failure) explain() string {
-	text := "\n" + fold("To: ", f.Address) + "Status: " + f.status() + "\n" + fold("Reason: ", f.Err.Error())
-	if f.Expired {
-		text += "\n" + fold("", "The relay has tried for as long as it keeps a message.")
-	}
-	e, ok := errors.AsType[*mtasts.Error](f.Err)
-	if !ok || e.MX == "" || f.Policy == nil || f.Policy.Mode != mtasts.ModeEnforce {
-		return text
-	}
-	domain := f.Policy.Domain
-	text += "\n" + fold("", "The domain "+domain+" has a policy (MTA-STS, RFC 8461): mail may only go to mail servers that the "+
-		"policy lists, over TLS with a valid certificate. The server "+e.MX+" does not comply. Either it is set up wrongly, or "+
-		"somebody tries to intercept the mail. The relay has not sent your message to it.")
-	text += "\n" + fold("", "What you can do: tell the recipient by other means. Send the message again when the operator of "+
-		domain+" has corrected the fault.")
-	text += "\n" + fold("", "What the operator of "+domain+" must do about the server "+e.MX+": "+cure(e)+".")
-	text += "\n" + fold("", fmt.Sprintf("The policy is of mode %s, with id %s, fetched %s, valid until %s, from "+
-		"https://mta-sts.%s/.well-known/mta-sts.txt:", f.Policy.Mode, f.Policy.ID, date(f.Policy.Fetched), date(f.Policy.Expires), domain)) + "\n"
-	for line := range strings.Lines(f.Policy.Text[:min(len(f.Policy.Text), maxQuotedPolicy)]) {
-		text += fold("    ", strings.TrimRight(line, "\r\n"))
-	}
-	return text
+	return x
 }
 
 // cure returns what makes the server comply.
@@ -157,24 +195,4 @@ func cure(e *mtasts.Error) string {
 		return "list it in the policy and publish a new id, or remove its MX record"
 	}
 	return "make it accept TLS 1.2 or later, with a valid certificate of a public CA and all intermediate certificates"
-}
-
-func date(t time.Time) string { return t.Format("Mon, 02 Jan 2006 15:04:05 -0700") }
-
-// fold returns text as a field or, without a name, as a paragraph. Even without blanks, its lines are
-// below the limit of RFC 5322, Section 2.1.1.
-func fold(name, text string) string {
-	text = cli.Printable(text)
-	folded, line, indent := "", name, strings.Repeat(" ", min(len(name), 1))
-	for i, word := range strings.Fields(text[:min(len(text), 900)]) {
-		switch {
-		case i == 0:
-			line += word
-		case len(line)+len(word) < 74:
-			line += " " + word
-		default:
-			folded, line = folded+line+"\n", indent+word
-		}
-	}
-	return folded + line + "\n"
 }

@@ -31,7 +31,10 @@ type parsedBounce struct {
 // are not those of RFC 3464, Section 2.
 func parseBounce(t *testing.T, b *bounce) parsedBounce {
 	t.Helper()
-	raw := b.message()
+	raw, err := b.message()
+	if err != nil {
+		t.Fatal(err)
+	}
 	for line := range bytes.Lines(raw) {
 		if !bytes.HasSuffix(line, []byte("\r\n")) || bytes.ContainsAny(line[:len(line)-2], "\r\n") {
 			t.Errorf("%.80q does not end in CRLF", line)
@@ -299,8 +302,8 @@ func TestTheQuotedHeaderOfABounce(t *testing.T) {
 		{"LF", "A: 1\nB: 2\n\nbody\n", "A: 1\r\nB: 2\r\n"},
 		{"no body", "A: 1\r\n", "A: 1\r\n"},
 		{"8-bit", "Subject: gr\u00fc\u00dfe = \xfc\r\n\r\n", "Subject: gr\u00fc\u00dfe = \xfc\r\n"},
-		{"no header", "\r\nbody\r\n", "\r\n"},
-		{"nothing", "", "\r\n"},
+		{"no header", "\r\nbody\r\n", ""},
+		{"nothing", "", ""},
 	} {
 		b := newBounce(failure{Address: "user@example.com", Err: errors.New("no")})
 		b.Header = []byte(c.header)
