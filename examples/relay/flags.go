@@ -49,7 +49,8 @@ Flags:
 func parse(args []string, stderr io.Writer) (*config, error) {
 	dns := resolver.System{}
 	c := &config{retry: 5 * time.Minute}
-	c.sender = delivery.Sender{Dial: new(net.Dialer).DialContext, Port: "25", KeepIdle: 10 * time.Second}
+	dialer := &net.Dialer{Timeout: 30 * time.Second}
+	c.sender = delivery.Sender{Dial: dialer.DialContext, Port: "25", KeepIdle: 10 * time.Second}
 	f := flag.NewFlagSet("mtasts-relay", flag.ContinueOnError)
 	f.SetOutput(stderr)
 	f.Usage = func() {

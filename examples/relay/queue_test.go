@@ -217,6 +217,10 @@ func TestDomainsDoNotWaitForEachOther(t *testing.T) {
 			t.Errorf("%d messages delivered, want 1", len(got))
 		}
 		r.wantQueue("b@" + domain)
+		time.Sleep(15 * time.Minute)
+		if !r.log.has("i/o timeout") {
+			t.Error("the session with a host that does not answer does not end")
+		}
 	})
 }
 

@@ -27,6 +27,7 @@ import (
 	"os/signal"
 	"strconv"
 	"syscall"
+	"time"
 
 	"github.com/mtasts/go-mtasts/examples/internal/cli"
 	"github.com/mtasts/go-mtasts/examples/internal/delivery"
@@ -87,7 +88,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		Policies: policies,
 		DNS:      dns,
 		Roots:    cfg.roots,
-		Dial:     new(net.Dialer).DialContext,
+		Dial:     (&net.Dialer{Timeout: 30 * time.Second}).DialContext,
 		Port:     strconv.FormatUint(uint64(cfg.port), 10),
 		Helo:     cfg.helo,
 		Log:      log,

@@ -22,15 +22,13 @@ func (s *Sender) tryHost(ctx context.Context, policy *mtasts.Policy, mx string, 
 		return m.each(err)
 	}
 	return tryEach(ctx, addrs, m, func(addr netip.Addr, m Message) map[string]error {
-		session := s.reuse(ctx, policy, mx, addr)
+		session, err := s.reuse(ctx, policy, mx, addr), error(nil)
 		if session == nil {
-			var err error
-			if session, err = s.open(ctx, policy, mx, addr); err != nil {
-				if ctx.Err() == nil {
-					s.Log("not used: %s: %v", addr, err)
-				}
-				return m.each(err)
-			}
+			session, err = s.open(ctx, policy, mx, addr)
+		}
+		if err != nil {
+			s.Log("not used: %s: %v", addr, err)
+			return m.each(err)
 		}
 		defer s.leave(session)
 		return session.send(m)
@@ -48,14 +46,10 @@ func (s *Sender) open(ctx context.Context, policy *mtasts.Policy, mx string, add
 	if err != nil {
 		return nil, err
 	}
-	// For a TLS report. net/smtp does not expose the name by which the host greets.
-	host.Connection(session.conn.LocalAddr(), session.conn.RemoteAddr(), "")
-
-	base := s.base()
 	cause, refusal := mtasts.ErrNoSTARTTLS, error(nil)
+	config := s.prepare(host, session)
 	if session.offersTLS {
-		session.limit(replyLimit)
-		cause, refusal = starttls.Start(session.smtp, host.TLSConfig(base))
+		cause, refusal = starttls.Start(session.smtp, config)
 	}
 	if ctx.Err() != nil {
 		session.close()
@@ -72,7 +66,7 @@ func (s *Sender) open(ctx context.Context, policy *mtasts.Policy, mx string, add
 			session.close()
 			return nil, err
 		}
-		s.Log("%s: %s, %s", host.Name, tls.VersionName(state.Version), verdict(policy, mx, base, state))
+		s.Log("%s: %s under mode %s", host.Name, tls.VersionName(state.Version), policy.Mode)
 		return session, nil
 	}
 
@@ -103,8 +97,7 @@ func (s *Sender) reuse(ctx context.Context, policy *mtasts.Policy, mx string, ad
 		session.close()
 		return nil
 	}
-	host.Connection(session.conn.LocalAddr(), session.conn.RemoteAddr(), "")
-	host.TLSConfig(s.base()) // for its roots
+	s.prepare(host, session)
 	state, _ := session.smtp.TLSConnectionState()
 	if err := host.Verify(state); err != nil {
 		s.Log("%s: the session is not used again: %v", addr, err)
@@ -115,27 +108,9 @@ func (s *Sender) reuse(ctx context.Context, policy *mtasts.Policy, mx string, ad
 	return session
 }
 
-// base is what the Sender demands of TLS: where no policy applies, TLS with any certificate is
-// better than clear text.
-func (s *Sender) base() *tls.Config {
-	return &tls.Config{RootCAs: s.Roots, InsecureSkipVerify: true}
-}
-
-// verdict is for the log: it says whether a session is verified. Under mode testing Verify
-// reports a failure and returns nil. So verdict calls the Verify of a policy of mode enforce,
-// with the same patterns and without reports.
-func verdict(policy *mtasts.Policy, mx string, base *tls.Config, state tls.ConnectionState) string {
-	if policy.Mode == mtasts.ModeNone {
-		return "not verified, because no policy requires it"
-	}
-	strict := &mtasts.Policy{Domain: policy.Domain, Mode: mtasts.ModeEnforce, MX: policy.MX}
-	host, err := strict.CheckMX(mx)
-	if err == nil {
-		host.TLSConfig(base) // for its roots
-		err = host.Verify(state)
-	}
-	if err != nil {
-		return fmt.Sprintf("not verified, which mode %s allows: %v", policy.Mode, err)
-	}
-	return fmt.Sprintf("verified under mode %s", policy.Mode)
+// prepare tells host what Verify and a TLS report need. It returns what the Sender demands of TLS:
+// where no policy applies, TLS with any certificate is better than clear text.
+func (s *Sender) prepare(host *mtasts.Host, session *session) *tls.Config {
+	host.Connection(session.conn.LocalAddr(), session.conn.RemoteAddr(), "") // net/smtp hides the greeting
+	return host.TLSConfig(&tls.Config{RootCAs: s.Roots, InsecureSkipVerify: true})
 }

@@ -38,7 +38,8 @@ type Sender struct {
 	// system.
 	Roots *x509.CertPool
 
-	// Dial connects to an address such as "192.0.2.1:25" or "[2001:db8::1]:25".
+	// Dial connects to an address such as "192.0.2.1:25" or "[2001:db8::1]:25". It should have a
+	// time limit.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 
 	Port string // of the hosts, "25"
@@ -130,11 +131,10 @@ func (s *Sender) NextHop(to string) string {
 // Deliver delivers m, to its recipients in one transaction if the hosts accept them all.
 func (s *Sender) Deliver(ctx context.Context, m Message) *Outcome {
 	domain := s.NextHop(m.To[0])
-	if m.TLSOptional {
-		policy := mtasts.NoPolicy(domain)
-		return &Outcome{s.tryHosts(ctx, policy, m), policy}
+	policy, err := mtasts.NoPolicy(domain), error(nil)
+	if !m.TLSOptional {
+		policy, err = s.Policies.PolicyFor(ctx, domain)
 	}
-	policy, err := s.Policies.PolicyFor(ctx, domain)
 	if err != nil {
 		return &Outcome{m.each(err), nil} // the policy is unknown, so it may be of mode enforce
 	}
@@ -198,12 +198,8 @@ func tryEach[T any](ctx context.Context, all []T, m Message, try func(T, Message
 			errs[to] = err
 		}
 		m.To = slices.DeleteFunc(slices.Clone(m.To), func(to string) bool { return settled(errs[to]) })
-		if ctx.Err() != nil {
-			maps.Copy(errs, m.each(context.Cause(ctx)))
-			return errs
-		}
-		if len(m.To) == 0 {
-			return errs
+		if ctx.Err() != nil || len(m.To) == 0 {
+			break
 		}
 	}
 	return errs

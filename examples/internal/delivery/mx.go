@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"time"
 )
 
 // DNS answers the look-ups of a delivery. [resolver.System], [resolver.Fake] and *[net.Resolver]
@@ -23,7 +22,11 @@ func (s *Sender) lookupHosts(ctx context.Context, domain string) ([]string, erro
 	}
 	records, err := s.DNS.LookupMX(ctx, domain)
 	if isNotFound(err) {
-		return s.implicitMX(ctx, domain)
+		// RFC 5321, Section 5.1: a domain without MX records is its own MX host if it has an address.
+		if _, err := s.DNS.LookupNetIP(ctx, "ip", domain); isNotFound(err) {
+			return nil, &Rejection{Err: fmt.Errorf("%s has neither an MX record nor an address", domain)}
+		}
+		return []string{domain}, nil
 	} else if err != nil {
 		return nil, err
 	}
@@ -33,30 +36,10 @@ func (s *Sender) lookupHosts(ctx context.Context, domain string) ([]string, erro
 			hosts = append(hosts, mx.Host)
 		}
 	}
-	if len(hosts) == 0 {
-		// RFC 7505, Section 3: a null MX.
+	if len(hosts) == 0 { // RFC 7505, Section 3
 		return nil, &Rejection{Err: fmt.Errorf("%s does not accept mail: it has a null MX", domain)}
 	}
 	return hosts, nil
-}
-
-// implicitMX is for a domain without MX records: the domain is its own MX host if it has an
-// address (RFC 5321, Section 5.1).
-func (s *Sender) implicitMX(ctx context.Context, domain string) ([]string, error) {
-	if _, err := s.DNS.LookupNetIP(ctx, "ip", domain); isNotFound(err) {
-		return nil, &Rejection{Err: fmt.Errorf("%s has neither an MX record nor an address", domain)}
-	}
-	return []string{domain}, nil
-}
-
-// dialLimit is how long one address of a host may take to accept a connection.
-const dialLimit = 30 * time.Second
-
-// dial connects to one address of a host.
-func (s *Sender) dial(ctx context.Context, addr netip.Addr) (net.Conn, error) {
-	ctx, cancel := context.WithTimeout(ctx, dialLimit)
-	defer cancel()
-	return s.Dial(ctx, "tcp", net.JoinHostPort(addr.String(), s.Port))
 }
 
 // isNotFound reports whether err means that there is no such record. A failed look-up does not.

@@ -16,18 +16,14 @@ import (
 	"github.com/mtasts/go-mtasts/examples/internal/starttls"
 )
 
-// Time limits of a host for each step (RFC 5321, Section 4.5.3.2).
+// How long a host may take to reply: to a command or a block of the message, with TLS or without
+// (RFC 5321, Section 4.5.3.2), and to RSET or QUIT, on which no message depends.
 const (
-	replyLimit = 5 * time.Minute  // the greeting; EHLO, STARTTLS with the handshake, MAIL, RCPT
-	dataLimit  = 2 * time.Minute  // DATA
-	blockLimit = 3 * time.Minute  // a block of the message
-	finalLimit = 10 * time.Minute // the reply to the whole message
+	replyLimit = 10 * time.Minute
 	quitLimit  = 5 * time.Second
-
-	resumeLimit = 10 * time.Second // RSET, since a new session is an alternative
 )
 
-// maxReplies is the limit for all replies of a session to one message, in octets. net/smtp has none.
+// maxReplies is the limit for all replies of a session to one message, in octets.
 const maxReplies = 1 << 20
 
 // A session is an SMTP session with one MX host.
@@ -35,20 +31,19 @@ type session struct {
 	peer
 	conn      *boundedConn
 	smtp      *smtp.Client
-	offersTLS bool // in the reply to EHLO
-	log       func(format string, args ...any)
+	offersTLS bool        // in the reply to EHLO
 	release   func() bool // undoes bind; false if ctx has ended the session
 }
 
 // connect opens a session up to EHLO. The end of ctx also ends the session.
 func (s *Sender) connect(ctx context.Context, host string, addr netip.Addr) (*session, error) {
-	conn, err := s.dial(ctx, addr)
+	conn, err := s.Dial(ctx, "tcp", net.JoinHostPort(addr.String(), s.Port))
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", host, err)
 	}
-	c := &session{peer: peer{host, addr}, conn: &boundedConn{conn, maxReplies}, log: s.Log}
+	c := &session{peer: peer{host, addr}, conn: &boundedConn{conn, replyLimit, maxReplies}}
 	c.bind(ctx)
-	c.limit(replyLimit)
+	c.conn.wait() // for the greeting
 	if c.smtp, err = smtp.NewClient(c.conn, host); err == nil {
 		err = c.smtp.Hello(s.Helo)
 	}
@@ -70,19 +65,16 @@ func (c *session) bind(ctx context.Context) {
 // resume prepares an idle session for another message. It fails if the host has ended it.
 func (c *session) resume(ctx context.Context) error {
 	c.bind(ctx)
-	c.conn.left = maxReplies
-	c.limit(resumeLimit)
+	c.conn.left, c.conn.limit = maxReplies, quitLimit
+	defer func() { c.conn.limit = replyLimit }()
 	return c.smtp.Reset()
 }
-
-// limit sets the time limit of the next step.
-func (c *session) limit(d time.Duration) { c.conn.SetDeadline(time.Now().Add(d)) }
 
 // close ends the session, if it has not ended. It ignores the reply to QUIT: if a failed QUIT
 // were a failure of the delivery, an accepted message would be delivered twice.
 func (c *session) close() {
 	if c.smtp != nil {
-		c.limit(quitLimit)
+		c.conn.limit = quitLimit
 		c.smtp.Quit()
 	}
 	c.release()
@@ -92,13 +84,11 @@ func (c *session) close() {
 // send sends m. Where an error is returned, the host has not accepted m for the recipient, or the
 // error wraps [ErrUnanswered].
 func (c *session) send(m Message) map[string]error {
-	c.limit(replyLimit)
 	if err := c.smtp.Mail(m.From); err != nil {
 		return m.each(c.refusal("MAIL", err))
 	}
 	errs := make(map[string]error)
 	for _, to := range m.To {
-		c.limit(replyLimit)
 		if err := c.smtp.Rcpt(to); err != nil {
 			errs[to] = c.refusal("RCPT", err)
 		}
@@ -119,36 +109,21 @@ func (c *session) data(message io.ReadSeeker) error {
 	if _, err := message.Seek(0, io.SeekStart); err != nil {
 		return err
 	}
-	c.limit(dataLimit)
 	body, err := c.smtp.Data()
 	if err != nil {
 		return c.refusal("DATA", err)
 	}
-	if _, err := io.Copy(paced{c, body}, struct{ io.Reader }{message}); err != nil {
+	if _, err := io.Copy(body, message); err != nil {
 		c.conn.Close() // at once: nothing may be sent after half a message
 		return c.refusal("message", err)
 	}
-	c.limit(finalLimit)
-	if err := body.Close(); err != nil {
-		if _, answered := errors.AsType[*textproto.Error](err); !answered {
-			err = fmt.Errorf("%w: %w", ErrUnanswered, err)
-		}
-		return c.refusal("message", err)
+	err = body.Close()
+	if err == nil {
+		return nil
+	} else if _, answered := errors.AsType[*textproto.Error](err); !answered {
+		err = fmt.Errorf("%w: %w", ErrUnanswered, err)
 	}
-	c.log("%s: accepted the message", c.host)
-	return nil
-}
-
-// paced is the body of a message, with a time limit for each block. (io.Copy writes blocks if its
-// source is a mere Reader.)
-type paced struct {
-	session *session
-	io.Writer
-}
-
-func (w paced) Write(block []byte) (int, error) {
-	w.session.limit(blockLimit)
-	return w.Writer.Write(block)
+	return c.refusal("message", err)
 }
 
 // refusal wraps the error of a command. A 5yz reply is permanent (RFC 5321, Section 4.2.1), and so
@@ -166,10 +141,18 @@ func (c *session) refusal(command string, err error) error {
 
 const errEndless = textproto.ProtocolError("the replies of the host are too long")
 
-// A boundedConn fails after left octets have been read from it.
+// A boundedConn has the limits that net/smtp lacks.
 type boundedConn struct {
 	net.Conn
-	left int
+	limit time.Duration // for the reply to each Write
+	left  int           // octets until Read fails
+}
+
+func (c *boundedConn) wait() { c.SetDeadline(time.Now().Add(c.limit)) }
+
+func (c *boundedConn) Write(b []byte) (int, error) {
+	c.wait()
+	return c.Conn.Write(b)
 }
 
 func (c *boundedConn) Read(b []byte) (int, error) {
