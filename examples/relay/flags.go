@@ -15,7 +15,6 @@ import (
 	"github.com/mtasts/go-mtasts/examples/internal/delivery"
 	"github.com/mtasts/go-mtasts/mtasts"
 	"github.com/mtasts/go-mtasts/mtasts/tlsrpt"
-	"github.com/mtasts/go-mtasts/resolver"
 )
 
 // config is the parsed command line.
@@ -47,8 +46,8 @@ Flags:
 // parse parses the command line. It writes its errors to stderr. For -h it returns
 // flag.ErrHelp.
 func parse(args []string, stderr io.Writer) (*config, error) {
-	dns := resolver.System{}
 	c := &config{retry: 5 * time.Minute}
+	var network cli.Network
 	dialer := &net.Dialer{Timeout: 30 * time.Second}
 	c.sender = delivery.Sender{Dial: dialer.DialContext, Port: "25", KeepIdle: 10 * time.Second}
 	f := flag.NewFlagSet("mtasts-relay", flag.ContinueOnError)
@@ -64,29 +63,18 @@ func parse(args []string, stderr io.Writer) (*config, error) {
 	f.StringVar(&c.sender.SmartHost, "smarthost", "", "`host[:port]` that gets all mail; the policy is that of its name\n"+
 		"(default port 25)")
 	f.DurationVar(&c.queueTime, "queue-time", 5*24*time.Hour, "`time` until a message that cannot be delivered is\nbounced")
-	f.Func("dns", "`address:port` of the DNS resolver (default the system's)", func(s string) error {
-		server, err := netip.ParseAddrPort(s)
-		dns.Server = server.String()
-		return err
-	})
-	f.Func("roots", "PEM `file` of additional trusted CAs, for policy hosts and MX\nhosts", func(s string) (err error) {
-		c.sender.Roots, err = cli.ReadRoots(s)
-		return err
-	})
-	f.Func("allow", "`networks`, separated by commas, where policy hosts are allowed\n"+
-		"besides the public Internet, such as 10.0.0.0/8,fd00::/8", func(s string) (err error) {
-		c.policies.AllowNets, err = cli.Networks(s)
-		return err
-	})
-	f.StringVar(&c.reports.Organization, "report-organization", "", "`name` of who sends TLS reports (RFC 8460); without it none are\nsent")
+	network.Define(f)
+	f.StringVar(&c.reports.Organization, "report-organization", "", "`name` of who sends TLS reports (RFC 8460); without it none\n"+
+		"are sent")
 	f.StringVar(&c.reports.Contact, "report-contact", "", "mail `address` of somebody responsible for the reports")
 	f.StringVar(&c.reports.From, "report-from", "", "mail `address` from which the reports come")
 	f.BoolVar(&c.status, "status", false, "print the queue and the policies of the running relay")
 	if err := f.Parse(args); err != nil {
 		return nil, err
 	}
-	c.sender.DNS, c.policies.Resolver, c.reports.Resolver = dns, dns, dns
-	c.policies.RootCAs, c.reports.RootCAs, c.reports.AllowNets = c.sender.Roots, c.sender.Roots, c.policies.AllowNets
+	c.sender.DNS, c.policies.Resolver, c.reports.Resolver = network.DNS, network.DNS, network.DNS
+	c.sender.Roots, c.policies.RootCAs, c.reports.RootCAs = network.Roots, network.Roots, network.Roots
+	c.policies.AllowNets, c.reports.AllowNets = network.Allow, network.Allow
 	if err := c.check(f.Args()); err != nil {
 		fmt.Fprintln(stderr, err)
 		return nil, err
@@ -110,11 +98,7 @@ func (c *config) check(rest []string) error {
 		return fmt.Errorf("-queue-time %s: must be more than 0", c.queueTime)
 	}
 	if c.sender.Helo == "" {
-		name, err := os.Hostname()
-		if err != nil {
-			return fmt.Errorf("%w; use -hostname", err)
-		}
-		c.sender.Helo = name
+		c.sender.Helo, _ = os.Hostname()
 	}
 	if err := cli.CheckAddress("postmaster@" + c.sender.Helo); err != nil {
 		return fmt.Errorf("-hostname %q: %w", c.sender.Helo, err)
@@ -129,14 +113,8 @@ func (c *config) check(rest []string) error {
 	if port, err := strconv.ParseUint(c.sender.Port, 10, 16); err != nil || port == 0 {
 		return fmt.Errorf("-smarthost: port %q: must be 1 to 65535", c.sender.Port)
 	}
-	return c.checkReports()
-}
-
-// checkReports validates the flags for reports: none of them is set, or all are.
-func (c *config) checkReports() error {
-	if r := c.reports; r.Organization == "" && r.Contact+r.From == "" {
-		return nil
-	} else if r.Organization == "" || cli.CheckAddress(r.Contact) != nil || cli.CheckAddress(r.From) != nil {
+	if r := c.reports; r.Organization+r.Contact+r.From != "" &&
+		(r.Organization == "" || cli.CheckAddress(r.Contact) != nil || cli.CheckAddress(r.From) != nil) {
 		return errors.New("reports need -report-organization, and mail addresses as -report-contact and -report-from")
 	}
 	return nil

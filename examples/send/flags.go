@@ -1,11 +1,9 @@
 package main
 
 import (
-	"crypto/x509"
 	"flag"
 	"fmt"
 	"io"
-	"net/netip"
 	"os"
 	"path/filepath"
 
@@ -16,9 +14,7 @@ import (
 type config struct {
 	from, to string
 	db       string
-	dns      string         // "" for the machine's own
-	roots    *x509.CertPool // nil for the system's
-	allow    []netip.Prefix
+	network  cli.Network
 	port     uint
 	helo     string
 	report   bool
@@ -54,21 +50,7 @@ func parse(args []string, stderr io.Writer) (*config, error) {
 	f.StringVar(&c.helo, "helo", "", "`name` of this host in EHLO (default its host name)")
 	f.BoolVar(&c.report, "report", false, "write the events for a TLSRPT report to standard output,\n"+
 		"one JSON object a line")
-	f.Func("dns", "`address:port` of the DNS resolver (default the system's)", func(s string) error {
-		server, err := netip.ParseAddrPort(s)
-		c.dns = server.String()
-		return err
-	})
-	f.Func("roots", "PEM `file` of additional trusted CAs,\n"+
-		"for policy hosts and MX hosts", func(s string) (err error) {
-		c.roots, err = cli.ReadRoots(s)
-		return err
-	})
-	f.Func("allow", "`networks`, separated by commas, where policy hosts are allowed\n"+
-		"besides the public Internet, such as 10.0.0.0/8,fd00::/8", func(s string) (err error) {
-		c.allow, err = cli.Networks(s)
-		return err
-	})
+	c.network.Define(f)
 	if err := f.Parse(args); err != nil {
 		return nil, err
 	}

@@ -32,7 +32,6 @@ import (
 	"github.com/mtasts/go-mtasts/examples/internal/cli"
 	"github.com/mtasts/go-mtasts/examples/internal/delivery"
 	"github.com/mtasts/go-mtasts/mtasts"
-	"github.com/mtasts/go-mtasts/resolver"
 )
 
 // From sysexits.h.
@@ -68,8 +67,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		return exitDeferred
 	}
 
-	dns := resolver.System{Server: cfg.dns}
-	opts := &mtasts.Options{Resolver: dns, RootCAs: cfg.roots, AllowNets: cfg.allow}
+	opts := &mtasts.Options{Resolver: cfg.network.DNS, RootCAs: cfg.network.Roots, AllowNets: cfg.network.Allow}
 	if cfg.report {
 		opts.Report = reporter(stdout)
 	}
@@ -86,8 +84,8 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 
 	sender := &delivery.Sender{
 		Policies: policies,
-		DNS:      dns,
-		Roots:    cfg.roots,
+		DNS:      cfg.network.DNS,
+		Roots:    cfg.network.Roots,
 		Dial:     (&net.Dialer{Timeout: 30 * time.Second}).DialContext,
 		Port:     strconv.FormatUint(uint64(cfg.port), 10),
 		Helo:     cfg.helo,

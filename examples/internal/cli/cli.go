@@ -5,12 +5,15 @@ package cli
 import (
 	"crypto/x509"
 	"errors"
+	"flag"
 	"fmt"
 	"net/mail"
 	"net/netip"
 	"os"
 	"strconv"
 	"strings"
+
+	"github.com/mtasts/go-mtasts/resolver"
 )
 
 // MaxLine bounds what Printable returns, in octets, but for the mark of its cut.
@@ -54,16 +57,35 @@ func ReadRoots(file string) (*x509.CertPool, error) {
 	return pool, nil
 }
 
-// Networks returns the networks in a list such as "10.0.0.0/8,fd00::/8".
-func Networks(s string) (networks []netip.Prefix, err error) {
-	for field := range strings.SplitSeq(s, ",") {
-		network, err := netip.ParsePrefix(field)
-		if err != nil {
-			return nil, err
+// A Network has the values of the flags -dns, -roots and -allow.
+type Network struct {
+	DNS   resolver.System
+	Roots *x509.CertPool // nil for the system's
+	Allow []netip.Prefix
+}
+
+// Define defines the flags.
+func (n *Network) Define(f *flag.FlagSet) {
+	f.Func("dns", "`address:port` of the DNS resolver (default the system's)", func(s string) error {
+		server, err := netip.ParseAddrPort(s)
+		n.DNS.Server = server.String()
+		return err
+	})
+	f.Func("roots", "PEM `file` of additional trusted CAs,\nfor policy hosts and MX hosts", func(s string) (err error) {
+		n.Roots, err = ReadRoots(s)
+		return err
+	})
+	f.Func("allow", "`networks`, separated by commas, where policy hosts are allowed\n"+
+		"besides the public Internet, such as 10.0.0.0/8,fd00::/8", func(s string) error {
+		for field := range strings.SplitSeq(s, ",") {
+			network, err := netip.ParsePrefix(field)
+			if err != nil {
+				return err
+			}
+			n.Allow = append(n.Allow, network)
 		}
-		networks = append(networks, network)
-	}
-	return networks, nil
+		return nil
+	})
 }
 
 // CheckAddress accepts only a plain address such as a@example.com. An address outside ASCII
