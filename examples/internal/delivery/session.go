@@ -113,8 +113,7 @@ func (c *session) data(message io.ReadSeeker) error {
 	if err != nil {
 		return c.refusal("DATA", err)
 	}
-	if _, err := io.Copy(body, message); err != nil {
-		c.conn.Close() // at once: nothing may be sent after half a message
+	if _, err := io.Copy(paced{c, body}, struct{ io.Reader }{message}); err != nil {
 		return c.refusal("message", err)
 	}
 	err = body.Close()
@@ -128,11 +127,15 @@ func (c *session) data(message io.ReadSeeker) error {
 
 // refusal wraps the error of a command. A 5yz reply is permanent (RFC 5321, Section 4.2.1), and so
 // a [*Rejection]. A 530 in clear text is not: it requires STARTTLS (RFC 3207, Section 4), which
-// another host may not.
+// another host may not. After any other error than a negative reply, refusal ends the session: the
+// next reply could be the one to this command, and nothing may be sent after half a message.
 func (c *session) refusal(command string, err error) error {
 	reply, answered := errors.AsType[*textproto.Error](err)
 	_, encrypted := c.smtp.TLSConnectionState()
 	err = fmt.Errorf("%s: %s: %w", c.host, command, err)
+	if !answered || reply.Code < 400 {
+		c.conn.Close()
+	}
 	if answered && reply.Code/100 == 5 && (encrypted || reply.Code != 530) {
 		return &Rejection{c.host, err}
 	}

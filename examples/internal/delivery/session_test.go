@@ -212,3 +212,23 @@ func TestEndlessGreetingIsAborted(t *testing.T) {
 	}
 	r.wantMail(mx2 + " in TLS 1.3")
 }
+
+// A reply that comes too late, or is none, is never counted as the reply to the next command: it
+// would reject the wrong recipient.
+func TestRepliesOutOfStep(t *testing.T) {
+	for _, reply := range []string{"what?\r\n550 no such user", "354 what?\r\n550 no such user"} {
+		r := newRig(t)
+		host := r.secured(mx1, nil, replies{"RCPT TO:<b@" + domain + ">": reply})
+		m := message()
+		m.To = append(m.To, "c@"+domain)
+		errs := r.sender.Deliver(t.Context(), m).Errors
+		for to, err := range errs {
+			if err == nil || isRejected(err) {
+				t.Errorf("%q: %s: %v, want a deferral", reply, to, err)
+			}
+		}
+		if host.messages.Load() > 0 {
+			t.Errorf("%q: the host has the message", reply)
+		}
+	}
+}
