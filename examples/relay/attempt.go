@@ -55,7 +55,7 @@ func (q *queue) attempt(ctx context.Context, m *message) {
 
 // backoff returns the time from an attempt to the next.
 func backoff(retry time.Duration, tries int) time.Duration {
-	pause := retry << min(tries-1, 6) // 5 hours at most if retry is 5 minutes
+	pause := retry << min(max(tries, 1)-1, 6) // 5 hours at most if retry is 5 minutes
 	return pause/2 + mathrand.N(pause)
 }
 

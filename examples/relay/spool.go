@@ -14,7 +14,8 @@ import (
 
 // A spool is a directory that has two files for each message: ID.eml is its text, which never
 // changes, and ID.json is its envelope, which is replaced. A text without an envelope is not in the
-// spool. A file whose name begins with a dot is unfinished.
+// spool. A file whose name begins with .new- is unfinished. Any other file is left alone: the
+// directory could be the wrong one.
 type spool struct {
 	dir string
 	log logger
@@ -129,8 +130,9 @@ func (s *spool) load() ([]*message, error) {
 	for _, e := range entries {
 		id, ext, _ := strings.Cut(e.Name(), ".")
 		switch {
-		case id == "":
+		case strings.HasPrefix(e.Name(), ".new-") || e.Name() == statusName:
 			err = errors.Join(err, os.Remove(filepath.Join(s.dir, e.Name())))
+		case !isID(id):
 		case ext == "json":
 			m, cause := s.read(id)
 			keep[id] = true
@@ -146,11 +148,16 @@ func (s *spool) load() ([]*message, error) {
 		}
 	}
 	for _, e := range entries {
-		if id, text := strings.CutSuffix(e.Name(), ".eml"); text && !keep[id] {
+		if id, text := strings.CutSuffix(e.Name(), ".eml"); text && isID(id) && !keep[id] {
 			err = errors.Join(err, os.Remove(s.path(id, ".eml")))
 		}
 	}
 	return messages, err
+}
+
+// isID reports whether s can be a result of rand.Text.
+func isID(s string) bool {
+	return len(s) >= 26 && strings.Trim(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567") == ""
 }
 
 func (s *spool) read(id string) (*message, error) {

@@ -84,22 +84,25 @@ func TestRestart(t *testing.T) {
 	})
 }
 
+// id returns the name of a file of a message.
+func id(letter, ext string) string { return strings.Repeat(letter, 26) + ext }
+
 // A bounce is delivered once, at whatever moment of its making the process was killed.
 func TestKilledWhileABounceIsMade(t *testing.T) {
 	for _, stored := range []struct {
 		name             string
 		envelope, bounce string
 	}{
-		{"before it has an envelope", `{"From":"alice@sender.example","Next":"2000-01-01T00:30:00Z","Bounce":"B"}`, ""},
-		{"when it has an envelope", `{"From":"alice@sender.example","Next":"2000-01-01T00:30:00Z","Bounce":"B"}`,
+		{"before it has an envelope", `{"From":"alice@sender.example","Next":"2000-01-01T00:30:00Z","Bounce":"BBBBBBBBBBBBBBBBBBBBBBBBBB"}`, ""},
+		{"when it has an envelope", `{"From":"alice@sender.example","Next":"2000-01-01T00:30:00Z","Bounce":"BBBBBBBBBBBBBBBBBBBBBBBBBB"}`,
 			`{"From":"","To":[{"Address":"alice@sender.example"}]}`},
-		{"with a recipient left", `{"From":"alice@sender.example","To":[{"Address":"b@example.com"}],"Next":"2000-01-01T00:30:00Z","Bounce":"B"}`, ""},
+		{"with a recipient left", `{"From":"alice@sender.example","To":[{"Address":"b@example.com"}],"Next":"2000-01-01T00:30:00Z","Bounce":"BBBBBBBBBBBBBBBBBBBBBBBBBB"}`, ""},
 	} {
 		t.Run(stored.name, func(t *testing.T) {
 			play(t, func(t *testing.T, r *rig) {
 				r.stop()
 				r.addHost(mx)
-				for name, content := range map[string]string{"M.json": stored.envelope, "M.eml": text, "B.json": stored.bounce, "B.eml": text} {
+				for name, content := range map[string]string{id("M", ".json"): stored.envelope, id("M", ".eml"): text, id("B", ".json"): stored.bounce, id("B", ".eml"): text} {
 					if content != "" {
 						if err := os.WriteFile(filepath.Join(r.dir, name), []byte(content), 0o600); err != nil {
 							t.Fatal(err)
@@ -116,17 +119,18 @@ func TestKilledWhileABounceIsMade(t *testing.T) {
 }
 
 // An envelope that cannot be read is set aside with its text. It holds up no other message, and
-// what is unfinished is removed.
+// what is unfinished is removed. Other files are left alone.
 func TestUnreadableEnvelope(t *testing.T) {
 	play(t, func(t *testing.T, r *rig) {
 		r.stop()
 		h := r.addHost(mx)
 		for name, content := range map[string]string{
-			"A.json": "", "A.eml": text, // an empty file
-			"B.json": `{"From":"","To":[{"Address":"b@example.com"}]}`, // without a text
-			"C.json": `{"From":"","To":[{"Address":"c@example.com"}]}`, "C.eml": text,
-			"D.json": `{"To":7}`, "D.eml": text,
-			"E.eml": text, ".new-1": text, // of a submission that was never accepted
+			id("A", ".json"): "", id("A", ".eml"): text, // an empty file
+			id("B", ".json"): `{"From":"","To":[{"Address":"b@example.com"}]}`, // without a text
+			id("C", ".json"): `{"From":"","To":[{"Address":"c@example.com"}],"Tries":-9}`, id("C", ".eml"): text,
+			id("D", ".json"): `{"To":7}`, id("D", ".eml"): text,
+			id("E", ".eml"): text, ".new-1": text, // of a submission that was never accepted
+			".profile": "", "package.json": "{}", "saved.eml": text, // of somebody else
 		} {
 			if err := os.WriteFile(filepath.Join(r.dir, name), []byte(content), 0o600); err != nil {
 				t.Fatal(err)
@@ -146,12 +150,13 @@ func TestUnreadableEnvelope(t *testing.T) {
 		}
 		var names []string
 		for _, e := range entries {
-			names = append(names, e.Name())
+			id, rest, _ := strings.Cut(e.Name(), ".")
+			names = append(names, id[:min(len(id), 7)]+"."+rest)
 		}
-		if got, want := strings.Join(names, " "), "A.eml A.json.bad B.json.bad D.eml D.json.bad"; got != want {
+		if got, want := strings.Join(names, " "), ".profile AAAAAAA.eml AAAAAAA.json.bad BBBBBBB.json.bad DDDDDDD.eml DDDDDDD.json.bad package.json saved.eml"; got != want {
 			t.Errorf("the spool has %s, want %s", got, want)
 		}
-		if !r.log.has("A: the envelope is set aside") {
+		if !r.log.has("AAA: the envelope is set aside") {
 			t.Error("the log has no line about it")
 		}
 	})

@@ -15,7 +15,9 @@ import (
 // statusLimit is for one who asks for the status and does not read it.
 const statusLimit = 10 * time.Second
 
-func statusSocket(spool string) string { return filepath.Join(spool, ".status") }
+const statusName = ".status" // a socket in the spool
+
+func statusSocket(spool string) string { return filepath.Join(spool, statusName) }
 
 // askStatus copies the status of the relay that runs in a spool to w.
 func askStatus(spool string, w io.Writer) error {
