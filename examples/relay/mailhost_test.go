@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"io"
+	stdlog "log"
 	"net"
 	"slices"
 	"strings"
@@ -42,7 +43,7 @@ func newMailhost(certificates ...tls.Certificate) *mailhost {
 	h.server = smtp.NewServer(smtp.BackendFunc(func(*smtp.Conn) (smtp.Session, error) {
 		return &mailSession{host: h}, nil
 	}))
-	h.server.ErrorLog = logger(func(string, ...any) {})
+	h.server.ErrorLog = stdlog.New(io.Discard, "", 0)
 	if len(certificates) > 0 {
 		h.server.TLSConfig = &tls.Config{Certificates: certificates}
 	}

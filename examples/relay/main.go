@@ -7,18 +7,9 @@
 // delivers to the MX hosts of the recipients' domains, or to a smart host, tries again for five
 // days, and bounces what it cannot deliver. It can send TLS reports (RFC 8460).
 //
-// # What a kill can do
-//
-// A message that was accepted is neither lost nor bounced twice. It is delivered twice only if the
-// process is killed after the host has replied to the message, and before the reply is stored: some
-// milliseconds, of at most one message for each next hop. SMTP has no way to close this window
-// (RFC 1047). For the same reason a message is sent again if the host's reply does not arrive.
-//
-// # Where things are
-//
-// The delivery is in examples/internal/delivery: start there with deliver.go. Here, submit.go
-// accepts messages, spool.go stores them, queue.go decides what is tried when, attempt.go tries it
-// and stores the outcome, dsn.go writes bounces. main.go starts and stops all of it.
+// README.md says what it guarantees. The delivery is in examples/internal/delivery: start there with
+// deliver.go. Here, submit.go accepts messages, spool.go stores them, queue.go decides what is tried
+// when, attempt.go tries it and stores the outcome, dsn.go writes bounces.
 package main
 
 import (
@@ -43,16 +34,13 @@ import (
 	"github.com/mtasts/go-mtasts/mtasts/tlsrpt"
 )
 
-// How long a shutdown waits for a client to end its session, and for a host to reply to a message
-// in which DATA has begun.
-const (
-	submissionLimit = 10 * time.Second
-	deliveryLimit   = 2 * time.Minute
-)
+// submissionLimit is how long a shutdown waits for a client to end its session.
+const submissionLimit = 10 * time.Second
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	context.AfterFunc(ctx, stop) // a second signal ends the program even after DATA
 	cfg, err := parse(os.Args[1:], os.Stderr)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
@@ -70,17 +58,11 @@ func main() {
 	}
 }
 
-// A logger writes a line, in which it escapes untrusted text.
-type logger func(format string, args ...any)
-
-func (l logger) Printf(format string, args ...any) { l(format, args...) } // for smtp.Logger
-func (l logger) Println(args ...any)               { l("%s", fmt.Sprint(args...)) }
-
 // run is the relay until ctx ends.
 func run(ctx context.Context, cfg *config, stderr io.Writer) (err error) {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	var log logger = func(format string, args ...any) {
+	log := func(format string, args ...any) {
 		fmt.Fprintln(stderr, cli.Printable(fmt.Sprintf(format, args...)))
 	}
 	if err := os.MkdirAll(cfg.spool, 0o700); err != nil {
@@ -109,7 +91,6 @@ func run(ctx context.Context, cfg *config, stderr io.Writer) (err error) {
 	if err := q.load(); err != nil {
 		return err
 	}
-
 	status, err := net.Listen("unix", statusSocket(cfg.spool))
 	if err != nil {
 		return err
@@ -119,15 +100,14 @@ func run(ctx context.Context, cfg *config, stderr io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
+
 	log("listening on %s, %d messages in the queue", submissions.Addr(), len(q.messages))
 	server := newServer(ctx, q)
 	failed := make(chan error, 1)
 	go func() { failed <- server.Serve(submissions) }()
 	background.Go(func() { policies.Run(ctx) })
 	background.Go(func() { serveStatus(status, q) })
-	ended := make(chan struct{})
-	go func() { q.run(ctx); close(ended) }()
-
+	background.Go(func() { q.run(ctx) })
 	select {
 	case <-ctx.Done():
 	case err = <-failed:
@@ -137,14 +117,9 @@ func run(ctx context.Context, cfg *config, stderr io.Writer) (err error) {
 	limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), submissionLimit)
 	defer cancel()
 	server.Shutdown(limit) // a client that is too slow gets no reply, and sends its message again
-	select {
-	case <-ended:
-	case <-time.After(deliveryLimit):
-		err = errors.Join(err, errors.New("a host has not replied to a message, which may be delivered twice"))
-	}
-	sender.Close()
 	status.Close()
-	background.Wait()
+	background.Wait() // q sends what has begun
+	sender.Close()
 	return err
 }
 

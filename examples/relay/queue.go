@@ -29,7 +29,7 @@ type queue struct {
 	sender    *delivery.Sender
 	queueTime time.Duration // until a message is bounced
 	retry     time.Duration // from the first attempt to the second
-	log       logger
+	log       func(format string, args ...any)
 
 	mu       sync.Mutex // protects what follows, and changes of a message
 	messages map[string]*message
@@ -38,7 +38,7 @@ type queue struct {
 	wake chan struct{}
 }
 
-func newQueue(cfg *config, sender *delivery.Sender, log logger) *queue {
+func newQueue(cfg *config, sender *delivery.Sender, log func(string, ...any)) *queue {
 	return &queue{
 		spool: spool{cfg.spool, log}, sender: sender, queueTime: cfg.queueTime, retry: cfg.retry, log: log,
 		messages: make(map[string]*message), busy: make(map[string]bool), wake: make(chan struct{}, 1),

@@ -18,7 +18,7 @@ import (
 // directory could be the wrong one.
 type spool struct {
 	dir string
-	log logger
+	log func(format string, args ...any)
 }
 
 // A message is what an envelope has. All its recipients are at one domain, so that they share

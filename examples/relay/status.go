@@ -12,12 +12,7 @@ import (
 	"github.com/mtasts/go-mtasts/examples/internal/cli"
 )
 
-// statusLimit is for one who asks for the status and does not read it.
-const statusLimit = 10 * time.Second
-
-const statusName = ".status" // a socket in the spool
-
-func statusSocket(spool string) string { return filepath.Join(spool, statusName) }
+func statusSocket(spool string) string { return filepath.Join(spool, ".status") }
 
 // askStatus copies the status of the relay that runs in a spool to w.
 func askStatus(spool string, w io.Writer) error {
@@ -37,7 +32,7 @@ func serveStatus(l net.Listener, q *queue) {
 		if err != nil {
 			return
 		}
-		conn.SetDeadline(time.Now().Add(statusLimit))
+		conn.SetDeadline(time.Now().Add(10 * time.Second)) // since the other side may not read
 		q.status(conn)
 		conn.Close()
 	}
@@ -60,15 +55,14 @@ func (q *queue) status(w io.Writer) {
 			line("    <%s>  %s", r.Address, r.Error)
 		}
 	}
-	line("")
 	line("policies")
 	for c, err := range q.sender.Policies.All(context.Background()) {
 		if err != nil {
 			line("    %v", err)
 			continue
 		}
-		line("    %-30s  %-8s  until %s, next refresh %s, %d failures", c.Policy.Domain, c.Policy.Mode, stamp(c.Policy.Expires),
-			stamp(c.NextRefresh), c.Failures)
+		line("    %-30s  %-8s  until %s, next refresh %s, %d failures", c.Policy.Domain, c.Policy.Mode,
+			stamp(c.Policy.Expires), stamp(c.NextRefresh), c.Failures)
 	}
 }
 

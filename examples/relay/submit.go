@@ -39,7 +39,6 @@ func newServer(ctx context.Context, q *queue) *smtp.Server {
 	server.MaxMessageBytes = maxSize
 	server.ReadTimeout = submitLimit
 	server.WriteTimeout = submitLimit
-	server.ErrorLog = q.log
 	return server
 }
 
