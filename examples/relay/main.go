@@ -28,6 +28,8 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/net/netutil"
+
 	"github.com/mtasts/go-mtasts/cache"
 	"github.com/mtasts/go-mtasts/examples/internal/cli"
 	"github.com/mtasts/go-mtasts/mtasts"
@@ -104,7 +106,7 @@ func run(ctx context.Context, cfg *config, stderr io.Writer) (err error) {
 	log("listening on %s, %d messages in the queue", submissions.Addr(), len(q.messages))
 	server := newServer(ctx, q)
 	failed := make(chan error, 1)
-	go func() { failed <- server.Serve(submissions) }()
+	go func() { failed <- server.Serve(netutil.LimitListener(wholeListener{submissions}, maxSessions)) }()
 	background.Go(func() { policies.Run(ctx) })
 	background.Go(func() { serveStatus(status, q) })
 	background.Go(func() { q.run(ctx) })

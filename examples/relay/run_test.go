@@ -17,6 +17,7 @@ import (
 	"syscall"
 	"testing"
 	"testing/iotest"
+	"time"
 
 	gosmtp "github.com/emersion/go-smtp"
 
@@ -160,6 +161,7 @@ func TestSubmission(t *testing.T) {
 		"sender":              {"a@[192.0.2.1]", to, text, 501},
 		"too many recipients": {sender, many, text, 452},
 		"too large":           {sender, to, text + strings.Repeat(strings.Repeat("x", 998)+"\r\n", maxSize/1000+1), 552},
+		"line too long":       {sender, to, text + strings.Repeat("x", 3000), 554},
 		"loop":                {sender, to, strings.Repeat("Received: from a by b; now\r\n", maxReceived) + text, 554},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -173,6 +175,56 @@ func TestSubmission(t *testing.T) {
 	}
 	if left, err := filepath.Glob(filepath.Join(r.dir, ".new-*")); err != nil || len(left) > 0 {
 		t.Errorf("left in the spool: %q, %v", left, err)
+	}
+}
+
+// A message is only accepted whole, also in a BDAT command (RFC 3030).
+func TestClientHangsUp(t *testing.T) {
+	r := startRelay(t)
+	for _, command := range []string{"DATA", "BDAT 1000", "BDAT 1000 LAST"} {
+		conn, err := net.Dial("tcp", r.address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		fmt.Fprintf(conn, "EHLO a\r\nMAIL FROM:<%s>\r\nRCPT TO:<b@%s>\r\n%s\r\n%s", sender, domain, command, text)
+		conn.(*net.TCPConn).CloseWrite()
+		if replies, err := io.ReadAll(conn); err != nil || strings.Contains(string(replies), "queued") {
+			t.Errorf("%s: replies %q, %v", command, replies, err)
+		}
+	}
+	if got := r.status(t); !strings.HasPrefix(got, "0 messages\n") {
+		t.Errorf("the status begins %.30q, want no messages", got)
+	}
+}
+
+// A connection above the limit waits until another one ends.
+func TestConnectionLimit(t *testing.T) {
+	r := startRelay(t)
+	var conns []net.Conn
+	for range maxSessions + 1 {
+		conn, err := net.Dial("tcp", r.address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		conns = append(conns, conn)
+	}
+	greeting := make([]byte, 100)
+	for _, conn := range conns[:maxSessions] {
+		if _, err := conn.Read(greeting); err != nil {
+			t.Fatal(err)
+		}
+	}
+	last := conns[maxSessions]
+	last.SetReadDeadline(time.Now().Add(50 * time.Millisecond))
+	if _, err := last.Read(greeting); err == nil {
+		t.Error("a connection above the limit is served")
+	}
+	conns[0].Close()
+	last.SetReadDeadline(time.Now().Add(20 * time.Second))
+	if _, err := last.Read(greeting); err != nil {
+		t.Errorf("after the end of another connection: %v", err)
 	}
 }
 

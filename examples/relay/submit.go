@@ -5,9 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -23,16 +23,29 @@ const (
 	submitLimit   = 5 * time.Minute // for a command, or for a whole message
 )
 
+// A wholeListener accepts connections whose end is not io.EOF. To go-smtp, io.EOF in the middle of a BDAT
+// command would be the end of the message, which would be accepted.
+type wholeListener struct{ net.Listener }
+
+type wholeConn struct{ net.Conn }
+
+func (l wholeListener) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	return wholeConn{c}, err
+}
+
+func (c wholeConn) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	if err == io.EOF {
+		err = io.ErrUnexpectedEOF
+	}
+	return n, err
+}
+
 // newServer returns the server that accepts messages into q. It accepts none after the end of ctx.
 func newServer(ctx context.Context, q *queue) *smtp.Server {
-	sessions := new(atomic.Int32)
-	server := smtp.NewServer(smtp.BackendFunc(func(c *smtp.Conn) (smtp.Session, error) {
-		if sessions.Add(1) > maxSessions {
-			sessions.Add(-1)
-			c.Reject()
-			return nil, errTrouble // after the end of the connection
-		}
-		return &submission{ctx: ctx, queue: q, sessions: sessions}, nil
+	server := smtp.NewServer(smtp.BackendFunc(func(*smtp.Conn) (smtp.Session, error) {
+		return &submission{ctx: ctx, queue: q}, nil
 	}))
 	server.Domain = q.sender.Helo
 	server.MaxRecipients = maxRecipients
@@ -44,11 +57,10 @@ func newServer(ctx context.Context, q *queue) *smtp.Server {
 
 // A submission is a session of the server.
 type submission struct {
-	ctx      context.Context
-	queue    *queue
-	sessions *atomic.Int32
-	from     string
-	to       []string
+	ctx   context.Context
+	queue *queue
+	from  string
+	to    []string
 }
 
 var (
@@ -56,16 +68,13 @@ var (
 	errSender    = &smtp.SMTPError{Code: 501, EnhancedCode: smtp.EnhancedCode{5, 1, 7}, Message: "The sender must be an ASCII address at a domain"}
 	errRecipient = &smtp.SMTPError{Code: 501, EnhancedCode: smtp.EnhancedCode{5, 1, 3}, Message: "The recipient must be an ASCII address at a domain"}
 	errHops      = &smtp.SMTPError{Code: 554, EnhancedCode: smtp.EnhancedCode{5, 4, 6}, Message: "The message is in a loop"}
+	errLine      = &smtp.SMTPError{Code: 554, EnhancedCode: smtp.EnhancedCode{5, 6, 0}, Message: "A line is too long"}
 	errNoRoom    = &smtp.SMTPError{Code: 452, EnhancedCode: smtp.EnhancedCode{4, 3, 1}, Message: "No room now; try again later"}
 	errTrouble   = &smtp.SMTPError{Code: 451, EnhancedCode: smtp.EnhancedCode{4, 3, 0}, Message: "Not possible now; try again later"}
 )
 
-func (s *submission) Reset() { s.from, s.to = "", nil }
-
-func (s *submission) Logout() error {
-	s.sessions.Add(-1)
-	return nil
-}
+func (s *submission) Reset()        { s.from, s.to = "", nil }
+func (s *submission) Logout() error { return nil }
 
 func (s *submission) Mail(from string, _ *smtp.MailOptions) error {
 	if s.ctx.Err() != nil {
@@ -101,6 +110,8 @@ func (s *submission) Data(text io.Reader) error {
 		return reply
 	case errors.Is(err, errLoop):
 		return errHops
+	case errors.Is(err, smtp.ErrTooLongLine):
+		return errLine
 	}
 	s.queue.log("not accepted: %v", err)
 	if errors.Is(err, errFull) || errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
