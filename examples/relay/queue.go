@@ -113,15 +113,19 @@ func readHeader(file string) (received int, tlsOptional bool, err error) {
 }
 
 // load adds what is in the spool. Overdue messages are spread over a while, so that a relay with many
-// does not send them all at once.
+// does not send them all at once. Neither are those late whose times a wrong clock has set.
 func (q *queue) load() error {
 	messages, err := q.spool.load()
 	if err != nil {
 		return err
 	}
 	spread := min(q.retry, time.Duration(len(messages)+1)*100*time.Millisecond)
+	now := time.Now()
 	for _, m := range messages {
-		if soon := time.Now().Add(mathrand.N(spread)); m.Next.Before(soon) {
+		if m.Arrived.After(now) {
+			m.Arrived = now
+		}
+		if soon := now.Add(mathrand.N(spread)); m.Next.Before(soon) || m.Next.After(now.Add(q.retry<<7)) {
 			m.Next = soon
 		}
 	}

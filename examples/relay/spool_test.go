@@ -87,6 +87,32 @@ func TestRestart(t *testing.T) {
 // id returns the name of a file of a message.
 func id(letter, ext string) string { return strings.Repeat(letter, 26) + ext }
 
+// A message that came while the clock was wrong is delivered, or bounced, as any other.
+func TestClockWasWrong(t *testing.T) {
+	play(t, func(t *testing.T, r *rig) {
+		r.stop()
+		h := r.addHost(mx)
+		for letter, to := range map[string]string{"A": "a@example.com", "B": "b@dead.example"} {
+			envelope := `{"From":"alice@sender.example","To":[{"Address":"` + to + `"}],"Arrived":"2040-01-01T00:00:00Z","Next":"2040-01-01T00:00:00Z"}`
+			for name, content := range map[string]string{id(letter, ".json"): envelope, id(letter, ".eml"): text} {
+				if err := os.WriteFile(filepath.Join(r.dir, name), []byte(content), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		r.DNS.Set("dead.example", resolver.Records{Fail: resolver.ServFail})
+		r.start()
+		time.Sleep(time.Hour)
+		if got := h.received(); len(got) != 1 {
+			t.Errorf("%d messages delivered, want 1", len(got))
+		}
+		r.wantQueue("b@dead.example")
+		time.Sleep(week)
+		r.wantBounce("b@dead.example")
+		r.wantQueue()
+	})
+}
+
 // A bounce is delivered once, at whatever moment of its making the process was killed.
 func TestKilledWhileABounceIsMade(t *testing.T) {
 	for _, stored := range []struct {
