@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"context"
 	"crypto/rand"
-	"errors"
 	"io"
 	"maps"
 	mathrand "math/rand/v2"
@@ -44,11 +43,6 @@ func newQueue(cfg *config, sender *delivery.Sender, log func(string, ...any)) *q
 		messages: make(map[string]*message), busy: make(map[string]bool), wake: make(chan struct{}, 1),
 	}
 }
-
-var (
-	errFull = errors.New("the queue is full")
-	errLoop = errors.New("the message is in a loop")
-)
 
 // accept adds a message to the spool. When it returns nil, the message is on disk.
 func (q *queue) accept(from string, to []string, text io.Reader) error {
@@ -164,13 +158,11 @@ func (q *queue) run(ctx context.Context) {
 	var attempts sync.WaitGroup
 	defer attempts.Wait()
 	for ctx.Err() == nil {
-		timer := time.NewTimer(q.start(ctx, &attempts))
 		select {
 		case <-ctx.Done():
 		case <-q.wake:
-		case <-timer.C:
+		case <-time.After(q.start(ctx, &attempts)):
 		}
-		timer.Stop()
 	}
 }
 

@@ -198,7 +198,10 @@ func tryEach[T any](ctx context.Context, all []T, m Message, try func(T, Message
 			errs[to] = err
 		}
 		m.To = slices.DeleteFunc(slices.Clone(m.To), func(to string) bool { return settled(errs[to]) })
-		if ctx.Err() != nil || len(m.To) == 0 {
+		if ctx.Err() != nil {
+			maps.Copy(errs, m.each(context.Cause(ctx)))
+			break
+		} else if len(m.To) == 0 {
 			break
 		}
 	}
