@@ -6,7 +6,6 @@ import (
 	"crypto/rand"
 	"io"
 	"maps"
-	mathrand "math/rand/v2"
 	"os"
 	"slices"
 	"strings"
@@ -106,21 +105,19 @@ func readHeader(file string) (received int, tlsOptional bool, err error) {
 	return received, tlsOptional, nil // a line that is too long ends the header
 }
 
-// load adds what is in the spool. Overdue messages are spread over a while, so that a relay with many
-// does not send them all at once. Neither are those late whose times a wrong clock has set.
+// load adds what is in the spool. What a wrong clock has put off for longer than backoff does is due.
 func (q *queue) load() error {
 	messages, err := q.spool.load()
 	if err != nil {
 		return err
 	}
-	spread := min(q.retry, time.Duration(len(messages)+1)*100*time.Millisecond)
 	now := time.Now()
 	for _, m := range messages {
 		if m.Arrived.After(now) {
 			m.Arrived = now
 		}
-		if soon := now.Add(mathrand.N(spread)); m.Next.Before(soon) || m.Next.After(now.Add(q.retry<<7)) {
-			m.Next = soon
+		if m.Next.After(now.Add(q.retry << 7)) {
+			m.Next = now
 		}
 	}
 	q.add(messages...)
