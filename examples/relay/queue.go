@@ -17,7 +17,7 @@ import (
 
 const (
 	maxQueue      = 50_000 // messages, after which no more are accepted
-	maxDeliveries = 20     // at a time, one for each next hop
+	maxDeliveries = 100    // at a time, one for each next hop
 	maxReceived   = 50     // header fields Received, after which a message is in a loop
 )
 

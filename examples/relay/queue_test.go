@@ -1,7 +1,11 @@
 package main
 
 import (
+	"context"
+	"fmt"
 	"io"
+	"net"
+	"net/netip"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -221,6 +225,52 @@ func TestDomainsDoNotWaitForEachOther(t *testing.T) {
 		if !r.log.has("i/o timeout") {
 			t.Error("the session with a host that does not answer does not end")
 		}
+	})
+}
+
+// Hosts that are slow in every step do not hold back other mail for long.
+func TestTarpits(t *testing.T) {
+	play(t, func(t *testing.T, r *rig) {
+		r.q.queueTime = time.Hour
+		var hosts []net.MX
+		for i := range 40 {
+			host := fmt.Sprintf("mx%d.%s", i, domain)
+			r.addFaulty(host, mtaststest.MX{Replies: mtaststest.Replies{"": ""}}) // no greeting
+			hosts = append(hosts, net.MX{Host: host})
+		}
+		for i := range maxDeliveries {
+			tarpit := fmt.Sprintf("tarpit%d.example", i)
+			r.DNS.Set(tarpit, resolver.Records{MX: hosts})
+			r.accept("", "b@"+tarpit)
+		}
+		time.Sleep(time.Second)
+		h := r.addHost("mx.other.example")
+		r.setMX("other.example", "mx.other.example")
+		r.accept(sender, "c@other.example")
+		time.Sleep(time.Hour)
+		if got := h.received(); len(got) != 1 {
+			t.Errorf("%d messages delivered, want 1", len(got))
+		}
+	})
+	play(t, func(t *testing.T, r *rig) { // and they do not keep a message for ever
+		r.q.queueTime = time.Hour
+		r.q.sender.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
+			if strings.HasPrefix(address, "198.51.100.") {
+				<-ctx.Done()
+				return nil, ctx.Err()
+			}
+			return r.dial(ctx, network, address)
+		}
+		var many []netip.Addr
+		for i := range 200 {
+			many = append(many, netip.AddrFrom4([4]byte{198, 51, 100, byte(i)}))
+		}
+		r.DNS.Set(mx, resolver.Records{Addr: many})
+		r.accept(sender, "b@"+domain)
+		time.Sleep(24 * time.Hour)
+		r.wantQueue("b@" + domain)
+		time.Sleep(12 * time.Hour)
+		r.wantBounce("b@" + domain)
 	})
 }
 
