@@ -117,21 +117,12 @@ func (b *bounce) message() ([]byte, error) {
 	return bytes.ReplaceAll(text.Bytes(), []byte("\n"), []byte("\r\n")), err
 }
 
-// line returns v as one line, of less octets than are allowed (RFC 5322, Section 2.1.1).
-func line(v any) string { return fmt.Sprintf("%.900s", cli.Printable(fmt.Sprint(v))) }
-
-func date(t time.Time) string { return t.Format("Mon, 02 Jan 2006 15:04:05 -0700") }
-
-// QuotedHeader returns the header of the failed message, as much of it as a bounce may quote.
-func (b *bounce) QuotedHeader() string {
-	var quoted strings.Builder
-	w := quotedprintable.NewWriter(&quoted)
-	left := maxQuotedHeader
-	for lines := bufio.NewScanner(bytes.NewReader(b.Header)); lines.Scan() && len(lines.Bytes()) > 0; {
-		if left -= len(lines.Bytes()) + 2; left < 0 {
-			break
-		}
-		fmt.Fprintf(w, "%s\n", lines.Bytes())
+// quoted returns the header of the failed message, as much of it as a bounce may quote.
+func (b *bounce) quoted() []byte {
+	header := bytes.ReplaceAll(b.Header[:min(len(b.Header), maxQuotedHeader)], []byte("\r\n"), []byte("\n"))
+	header, _, whole := bytes.Cut(append([]byte("\n"), header...), []byte("\n\n"))
+	if !whole && len(b.Header) > maxQuotedHeader {
+		header = header[:bytes.LastIndexByte(header, '\n')]
 	}
 	w.Close()
 	return strings.ReplaceAll(quoted.String(), "\r\n", "\n")

@@ -300,6 +300,7 @@ func TestTheQuotedHeaderOfABounce(t *testing.T) {
 	for _, c := range []struct{ name, header, want string }{
 		{"CRLF", "A: 1\r\nB: 2\r\n\r\nbody\r\n\r\n", "A: 1\r\nB: 2\r\n"},
 		{"LF", "A: 1\nB: 2\n\nbody\n", "A: 1\r\nB: 2\r\n"},
+		{"long body", "A: 1\r\nB: 2\r\n\r\n" + strings.Repeat("body\r\n", 10_000), "A: 1\r\nB: 2\r\n"},
 		{"no body", "A: 1\r\n", "A: 1\r\n"},
 		{"8-bit", "Subject: gr\u00fc\u00dfe = \xfc\r\n\r\n", "Subject: gr\u00fc\u00dfe = \xfc\r\n"},
 		{"no header", "\r\nbody\r\n", ""},
