@@ -22,10 +22,7 @@ func (s *Sender) tryHost(ctx context.Context, policy *mtasts.Policy, mx string, 
 		return m.each(err)
 	}
 	return tryEach(ctx, addrs, m, func(addr netip.Addr, m Message) map[string]error {
-		session, err := s.reuse(ctx, policy, mx, addr), error(nil)
-		if session == nil {
-			session, err = s.open(ctx, policy, mx, addr)
-		}
+		session, err := s.open(ctx, policy, mx, addr)
 		if err != nil {
 			s.Log("not used: %s: %v", addr, err)
 			return m.each(err)
@@ -35,12 +32,25 @@ func (s *Sender) tryHost(ctx context.Context, policy *mtasts.Policy, mx string, 
 	})
 }
 
-// open opens a session that may carry a message: in TLS or, if TLS fails and the policy allows it,
-// in clear text.
+// open returns a session that may carry a message: an idle one or a new one, in TLS or, if TLS fails
+// and the policy allows it, in clear text.
 func (s *Sender) open(ctx context.Context, policy *mtasts.Policy, mx string, addr netip.Addr) (*session, error) {
 	host, err := policy.CheckMX(mx) // again for each address: a Host is one attempt
 	if err != nil {
 		return nil, err
+	}
+	if idle := s.take(ctx, peer{host.Name, addr}); idle != nil {
+		// It was opened under another policy or for another domain, so verify it again.
+		s.prepare(host, idle)
+		state, _ := idle.smtp.TLSConnectionState()
+		if host.Verify(state) == nil {
+			s.Log("%s: the session is used again, under mode %s", host.Name, policy.Mode)
+			return idle, nil
+		}
+		idle.close()
+		if host, err = policy.CheckMX(mx); err != nil {
+			return nil, err
+		}
 	}
 	session, err := s.connect(ctx, host.Name, addr)
 	if err != nil {
@@ -80,32 +90,6 @@ func (s *Sender) open(ctx context.Context, policy *mtasts.Policy, mx string, add
 		return s.connect(ctx, host.Name, addr)
 	}
 	return session, nil
-}
-
-// reuse returns an idle session with a host, or nil. The session was opened under another policy
-// or for another domain, so it is verified again.
-func (s *Sender) reuse(ctx context.Context, policy *mtasts.Policy, mx string, addr netip.Addr) *session {
-	host, err := policy.CheckMX(mx)
-	if err != nil {
-		return nil
-	}
-	session := s.take(peer{host.Name, addr})
-	if session == nil {
-		return nil
-	}
-	if err := session.resume(ctx); err != nil {
-		session.close()
-		return nil
-	}
-	s.prepare(host, session)
-	state, _ := session.smtp.TLSConnectionState()
-	if err := host.Verify(state); err != nil {
-		s.Log("%s: the session is not used again: %v", addr, err)
-		session.close()
-		return nil
-	}
-	s.Log("%s: the session is used again", host.Name)
-	return session
 }
 
 // prepare tells host what Verify and a TLS report need. It returns what the Sender demands of TLS:

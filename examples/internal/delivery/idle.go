@@ -1,6 +1,7 @@
 package delivery
 
 import (
+	"context"
 	"net/netip"
 	"time"
 )
@@ -11,10 +12,15 @@ type peer struct {
 	addr netip.Addr
 }
 
-// take returns the idle session with a host, or nil. The session belongs to the caller.
-func (s *Sender) take(p peer) *session {
+// take returns the idle session with a host for another message, or nil if there is none, or the
+// host has ended it.
+func (s *Sender) take(ctx context.Context, p peer) *session {
 	idle, _ := s.idle.LoadAndDelete(p)
 	session, _ := idle.(*session)
+	if session != nil && session.resume(ctx) != nil {
+		session.close()
+		return nil
+	}
 	return session
 }
 
@@ -40,8 +46,8 @@ func (s *Sender) leave(c *session) {
 // Close ends all sessions. Call it after the last Deliver has returned.
 func (s *Sender) Close() {
 	s.idle.Range(func(p, _ any) bool {
-		if c := s.take(p.(peer)); c != nil {
-			s.quitting.Go(c.close)
+		if idle, ok := s.idle.LoadAndDelete(p); ok {
+			s.quitting.Go(idle.(*session).close)
 		}
 		return true
 	})

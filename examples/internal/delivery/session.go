@@ -16,10 +16,11 @@ import (
 	"github.com/mtasts/go-mtasts/examples/internal/starttls"
 )
 
-// How long a host may take to reply: to a command or a block of the message, with TLS or without
-// (RFC 5321, Section 4.5.3.2), and to RSET or QUIT, on which no message depends.
+// How long a host may take to reply: to a command or a block of the message, to the whole message
+// (both RFC 5321, Section 4.5.3.2), and to RSET or QUIT, on which no message depends.
 const (
-	replyLimit = 10 * time.Minute
+	replyLimit = 5 * time.Minute
+	finalLimit = 10 * time.Minute
 	quitLimit  = 5 * time.Second
 )
 
@@ -116,6 +117,7 @@ func (c *session) data(message io.ReadSeeker) error {
 	if _, err := io.Copy(paced{c, body}, struct{ io.Reader }{message}); err != nil {
 		return c.refusal("message", err)
 	}
+	c.conn.limit = finalLimit
 	err = body.Close()
 	if err == nil {
 		return nil
