@@ -114,7 +114,7 @@ func startProcess(t *testing.T, c childConfig) *process {
 			if address, ok := strings.CutPrefix(lines.Text(), "listening on "); ok {
 				address, _, _ = strings.Cut(address, ",")
 				listening <- address
-			} else if strings.Contains(lines.Text(), "set aside") || strings.Contains(lines.Text(), "child:") {
+			} else if strings.Contains(lines.Text(), "not in the queue") || strings.Contains(lines.Text(), "child:") {
 				t.Error(lines.Text())
 			}
 		}

@@ -118,8 +118,8 @@ func (s *spool) sync() error {
 	return errors.Join(dir.Sync(), dir.Close())
 }
 
-// load returns all messages and removes what is unfinished. It renames an envelope that it cannot
-// read, and keeps the text.
+// load returns all messages and removes what is unfinished. It leaves alone an envelope that it cannot
+// read, and its text.
 func (s *spool) load() ([]*message, error) {
 	entries, err := os.ReadDir(s.dir)
 	if err != nil {
@@ -132,19 +132,15 @@ func (s *spool) load() ([]*message, error) {
 		switch {
 		case strings.HasPrefix(e.Name(), ".new-") || e.Name() == statusName:
 			err = errors.Join(err, os.Remove(filepath.Join(s.dir, e.Name())))
-		case !isID(id):
-		case ext == "json":
-			m, cause := s.read(id)
+		case ext == "json" && isID(id):
 			keep[id] = true
+			m, cause := s.read(id)
 			if cause != nil {
-				s.log("%s: the envelope is set aside: %v", id, cause)
-				err = errors.Join(err, os.Rename(s.path(id, ".json"), s.path(id, ".json.bad")))
+				s.log("%s: not in the queue: %v", id, cause)
 				continue
 			}
 			keep[m.Bounce] = true
 			messages = append(messages, m)
-		case ext == "json.bad":
-			keep[id] = true
 		}
 	}
 	for _, e := range entries {
