@@ -135,12 +135,10 @@ func (q *queue) writeBounce(m *message, text io.ReadSeeker, failed []failure) (i
 		q.log("%s: dropped: it is a bounce, and cannot be delivered", m.ID)
 		return "", nil
 	}
-	header := make([]byte, 2*maxQuotedHeader)
-	var n int
-	if _, err = text.Seek(0, io.SeekStart); err == nil {
-		n, _ = io.ReadFull(text, header) // mostly there is less
+	if _, err := text.Seek(0, io.SeekStart); err != nil {
+		return "", err
 	}
-	b := bounce{Hostname: q.sender.Helo, To: m.From, Arrived: m.Arrived, Header: header[:n], Failed: failed}
+	b := bounce{Hostname: q.sender.Helo, To: m.From, Arrived: m.Arrived, Text: text, Failed: failed}
 	notice, err := b.message()
 	if err != nil {
 		return "", err

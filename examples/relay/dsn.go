@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io"
 	"mime/quotedprintable"
 	"net/textproto"
 	"regexp"
@@ -23,7 +24,7 @@ type bounce struct {
 	Hostname string    // of this relay
 	To       string    // the sender of the failed message
 	Arrived  time.Time // of the failed message
-	Header   []byte    // of the failed message, up to its blank line
+	Text     io.Reader // of the failed message
 	Failed   []failure
 }
 
@@ -117,12 +118,21 @@ func (b *bounce) message() ([]byte, error) {
 	return bytes.ReplaceAll(text.Bytes(), []byte("\n"), []byte("\r\n")), err
 }
 
-// quoted returns the header of the failed message, as much of it as a bounce may quote.
-func (b *bounce) quoted() []byte {
-	header := bytes.ReplaceAll(b.Header[:min(len(b.Header), maxQuotedHeader)], []byte("\r\n"), []byte("\n"))
-	header, _, whole := bytes.Cut(append([]byte("\n"), header...), []byte("\n\n"))
-	if !whole && len(b.Header) > maxQuotedHeader {
-		header = header[:bytes.LastIndexByte(header, '\n')]
+// line returns v as one line, of less octets than are allowed (RFC 5322, Section 2.1.1).
+func line(v any) string { return fmt.Sprintf("%.900s", cli.Printable(fmt.Sprint(v))) }
+
+func date(t time.Time) string { return t.Format("Mon, 02 Jan 2006 15:04:05 -0700") }
+
+// QuotedHeader returns the header of the failed message, as much of it as a bounce may quote.
+func (b *bounce) QuotedHeader() string {
+	var quoted strings.Builder
+	w := quotedprintable.NewWriter(&quoted)
+	left := maxQuotedHeader
+	for lines := bufio.NewScanner(b.Text); lines.Scan() && len(lines.Bytes()) > 0; {
+		if left -= len(lines.Bytes()) + 2; left < 0 {
+			break
+		}
+		fmt.Fprintf(w, "%s\n", lines.Bytes())
 	}
 	w.Close()
 	return strings.ReplaceAll(quoted.String(), "\r\n", "\n")
