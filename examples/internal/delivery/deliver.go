@@ -25,32 +25,19 @@ import (
 	"github.com/mtasts/go-mtasts/mtasts"
 )
 
-// A Sender delivers messages. All fields but those that say otherwise must be set. It is safe for
-// concurrent use. Close it at the end.
+// A Sender delivers messages. It is safe for concurrent use. Close it at the end.
 type Sender struct {
-	// Policies has the policies of the recipients' domains.
-	Policies *mtasts.Client
-
-	// DNS has the MX hosts and their addresses.
-	DNS DNS
-
-	// Roots are the CAs for MX hosts whose policy requires a certificate. Nil means those of the
-	// system.
-	Roots *x509.CertPool
+	Policies  *mtasts.Client
+	DNS       DNS
+	Roots     *x509.CertPool // CAs for MX hosts under a policy; nil means those of the system
+	Port      string         // of the hosts, "25"
+	Helo      string         // the name of the Sender in EHLO
+	SmartHost string         // gets all messages; "" means the MX hosts of the recipients' domains
+	KeepIdle  time.Duration  // how long a session inside TLS waits for the next message; may be 0
 
 	// Dial connects to an address such as "192.0.2.1:25" or "[2001:db8::1]:25". It should have a
 	// time limit.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
-
-	Port string // of the hosts, "25"
-	Helo string // the name of the Sender in EHLO
-
-	// SmartHost is the name of a host that gets all messages. "" means the MX hosts of the
-	// recipients' domains.
-	SmartHost string
-
-	// KeepIdle is how long a session inside TLS waits for the next message. 0 ends it at once.
-	KeepIdle time.Duration
 
 	// Log logs each decision. Its arguments have untrusted text, which it must escape.
 	Log func(format string, args ...any)
@@ -61,16 +48,11 @@ type Sender struct {
 
 // A Message is a mail message for recipients with the same [Sender.NextHop].
 type Message struct {
-	From string        // "" for a bounce
-	To   []string      // each at a domain, not at an address literal
-	Data io.ReadSeeker // header, blank line, body; lines end in LF or CRLF
-
-	// TLSOptional is for a message with the header field "TLS-Required: No" (RFC 8689), such as
-	// a TLS report: no policy applies to it.
-	TLSOptional bool
-
-	// Last means that the message fails for good if this attempt does not deliver it.
-	Last bool
+	From        string        // "" for a bounce
+	To          []string      // each at a domain, not at an address literal
+	Data        io.ReadSeeker // header, blank line, body; lines end in LF or CRLF
+	TLSOptional bool          // it has the header field "TLS-Required: No" (RFC 8689): no policy applies
+	Last        bool          // it fails for good if this attempt does not deliver it
 }
 
 // each returns err for each recipient.
@@ -128,7 +110,7 @@ func (s *Sender) NextHop(to string) string {
 	return strings.ToLower(to[strings.LastIndexByte(to, '@')+1:])
 }
 
-// Deliver delivers m, to its recipients in one transaction if the hosts accept them all.
+// Deliver delivers m.
 func (s *Sender) Deliver(ctx context.Context, m Message) *Outcome {
 	domain := s.NextHop(m.To[0])
 	policy, err := mtasts.NoPolicy(domain), error(nil)
@@ -143,7 +125,10 @@ func (s *Sender) Deliver(ctx context.Context, m Message) *Outcome {
 
 	// RFC 8461, Section 5: before a message fails permanently because of a policy, the sender
 	// must check for a newer policy.
-	m.To = slices.DeleteFunc(slices.Clone(m.To), func(to string) bool { return !heldBack(outcome.Errors[to]) })
+	m.To = slices.DeleteFunc(slices.Clone(m.To), func(to string) bool {
+		_, held := errors.AsType[*mtasts.Error](outcome.Errors[to])
+		return !held || settled(outcome.Errors[to])
+	})
 	if !m.Last || len(m.To) == 0 || ctx.Err() != nil {
 		return outcome
 	}
@@ -159,12 +144,6 @@ func (s *Sender) Deliver(ctx context.Context, m Message) *Outcome {
 		outcome.Policy = newer
 	}
 	return outcome
-}
-
-// heldBack reports whether err is a deferral because of a policy.
-func heldBack(err error) bool {
-	_, held := errors.AsType[*mtasts.Error](err)
-	return held && !settled(err)
 }
 
 // settled reports whether err is final: another host would reply the same, or deliver a second
