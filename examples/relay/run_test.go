@@ -162,6 +162,7 @@ func TestSubmission(t *testing.T) {
 		"too many recipients": {sender, many, text, 452},
 		"too large":           {sender, to, text + strings.Repeat(strings.Repeat("x", 998)+"\r\n", maxSize/1000+1), 552},
 		"line too long":       {sender, to, text + strings.Repeat("x", 3000), 554},
+		"bare CR":             {sender, to, text + "x\r.\rMAIL FROM:<" + sender + ">\r\n", 554},
 		"loop":                {sender, to, strings.Repeat("Received: from a by b; now\r\n", maxReceived) + text, 554},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -64,13 +64,13 @@ type submission struct {
 }
 
 var (
-	errClosing   = refusal(421, "4.3.2", "Closing down")
-	errSender    = refusal(501, "5.1.7", "The sender must be an ASCII address at a domain")
-	errRecipient = refusal(501, "5.1.3", "The recipient must be an ASCII address at a domain")
-	errLoop      = refusal(554, "5.4.6", "The message is in a loop")
-	errLine      = refusal(554, "5.6.0", "A line is too long")
-	errFull      = refusal(452, "4.3.1", "No room now; try again later")
-	errTrouble   = refusal(451, "4.3.0", "Not possible now; try again later")
+	errClosing   = &smtp.SMTPError{Code: 421, EnhancedCode: smtp.EnhancedCode{4, 3, 2}, Message: "Closing down"}
+	errSender    = &smtp.SMTPError{Code: 501, EnhancedCode: smtp.EnhancedCode{5, 1, 7}, Message: "The sender must be an ASCII address at a domain"}
+	errRecipient = &smtp.SMTPError{Code: 501, EnhancedCode: smtp.EnhancedCode{5, 1, 3}, Message: "The recipient must be an ASCII address at a domain"}
+	errHops      = &smtp.SMTPError{Code: 554, EnhancedCode: smtp.EnhancedCode{5, 4, 6}, Message: "The message is in a loop"}
+	errLine      = &smtp.SMTPError{Code: 554, EnhancedCode: smtp.EnhancedCode{5, 6, 0}, Message: "A line is too long, or has a CR within"}
+	errNoRoom    = &smtp.SMTPError{Code: 452, EnhancedCode: smtp.EnhancedCode{4, 3, 1}, Message: "No room now; try again later"}
+	errTrouble   = &smtp.SMTPError{Code: 451, EnhancedCode: smtp.EnhancedCode{4, 3, 0}, Message: "Not possible now; try again later"}
 )
 
 func refusal(code int, status, text string) error {
@@ -101,11 +101,29 @@ func (s *submission) Rcpt(to string, _ *smtp.RcptOptions) error {
 	return nil
 }
 
+// strict fails at a CR without LF, which must not be sent (RFC 5321, Section 2.3.8). To some hosts it
+// ends a line, so that they would see commands in the message.
+type strict struct {
+	io.Reader
+	last byte
+}
+
+func (s *strict) Read(b []byte) (int, error) {
+	n, err := s.Reader.Read(b)
+	for _, c := range b[:n] {
+		if s.last == '\r' && c != '\n' {
+			return 0, errLine
+		}
+		s.last = c
+	}
+	return n, err
+}
+
 // Data returns only errors that go-smtp sends as they are. It would make a 554 with the whole text
 // of any other, such as that the disk is full.
 func (s *submission) Data(text io.Reader) error {
 	trace := fmt.Sprintf("Received: from localhost by %s with ESMTP; %s\r\n", s.queue.sender.Helo, date(time.Now()))
-	err := s.queue.accept(s.from, s.to, io.MultiReader(strings.NewReader(trace), text))
+	err := s.queue.accept(s.from, s.to, io.MultiReader(strings.NewReader(trace), &strict{Reader: text}))
 	reply, isReply := errors.AsType[*smtp.SMTPError](err)
 	switch {
 	case err == nil:
