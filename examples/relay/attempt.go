@@ -58,7 +58,8 @@ func (q *queue) attempt(ctx context.Context, m *message) {
 	last := now.Sub(m.Arrived) >= q.queueTime
 	limited, cancel := context.WithTimeoutCause(ctx, attemptLimit, errSlow)
 	defer cancel()
-	outcome := q.sender.Deliver(limited, delivery.Message{From: m.From, To: to, Data: text, TLSOptional: m.TLSOptional, Last: last})
+	outcome := q.sender.Deliver(limited,
+		delivery.Message{From: m.From, To: to, Data: text, TLSOptional: m.TLSOptional, Last: last})
 	q.settle(ctx, m, text, outcome, last)
 }
 

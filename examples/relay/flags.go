@@ -56,16 +56,14 @@ func parse(args []string, stderr io.Writer) (*config, error) {
 		fmt.Fprint(stderr, usage)
 		f.PrintDefaults()
 	}
-	f.StringVar(&c.spool, "spool", "", "`directory` for messages, policies and reports; it is made if\n"+
-		"there is none")
+	f.StringVar(&c.spool, "spool", "", "`directory` for messages, policies and reports")
 	f.StringVar(&c.listen, "listen", "127.0.0.1:2525", "loopback `address:port` for SMTP")
 	f.StringVar(&c.sender.Helo, "hostname", "", "`name` of this host in EHLO and bounces (default its host name)")
-	f.StringVar(&c.sender.SmartHost, "smarthost", "", "`host[:port]` that gets all mail; the policy is that of its name\n"+
-		"(default port 25)")
-	f.DurationVar(&c.queueTime, "queue-time", 5*24*time.Hour, "`time` until a message that cannot be delivered is\nbounced")
+	f.StringVar(&c.sender.SmartHost, "smarthost", "", "`host[:port]` that gets all mail, under the policy of its name")
+	f.DurationVar(&c.queueTime, "queue-time", 5*24*time.Hour, "`time` until a message is bounced")
 	network.Define(f)
-	f.StringVar(&c.reports.Organization, "report-organization", "", "`name` of who sends TLS reports (RFC 8460); without it none\n"+
-		"are sent")
+	f.StringVar(&c.reports.Organization, "report-organization", "",
+		"`name` of who sends TLS reports (RFC 8460); without it none\nare sent")
 	f.StringVar(&c.reports.Contact, "report-contact", "", "mail `address` of somebody responsible for the reports")
 	f.StringVar(&c.reports.From, "report-from", "", "mail `address` from which the reports come")
 	f.BoolVar(&c.status, "status", false, "print the queue and the policies of the running relay")
@@ -85,37 +83,39 @@ func parse(args []string, stderr io.Writer) (*config, error) {
 // check validates what the flag package does not, and sets the defaults that depend on the
 // machine.
 func (c *config) check(rest []string) error {
-	if len(rest) > 0 {
-		return fmt.Errorf("unexpected argument %q", rest[0])
-	}
-	if c.spool == "" {
-		return errors.New("-spool is missing")
-	}
-	if listen, err := netip.ParseAddrPort(c.listen); err != nil || !listen.Addr().IsLoopback() {
-		return fmt.Errorf("-listen %s: must be a loopback address and a port, such as 127.0.0.1:2525", c.listen)
-	}
-	if c.queueTime <= 0 {
-		return fmt.Errorf("-queue-time %s: must be more than 0", c.queueTime)
-	}
 	if c.sender.Helo == "" {
 		c.sender.Helo, _ = os.Hostname()
-	}
-	if err := cli.CheckAddress("postmaster@" + c.sender.Helo); err != nil {
-		return fmt.Errorf("-hostname %q: %w", c.sender.Helo, err)
 	}
 	if host, port, err := net.SplitHostPort(c.sender.SmartHost); err == nil {
 		c.sender.SmartHost, c.sender.Port = host, port
 	}
-	_, isAddress := netip.ParseAddr(c.sender.SmartHost)
-	if smart := c.sender.SmartHost; smart != "" && (isAddress == nil || cli.CheckAddress("postmaster@"+smart) != nil) {
-		return fmt.Errorf("-smarthost %q: must be the name of a host: an address has no policy", smart)
-	}
-	if port, err := strconv.ParseUint(c.sender.Port, 10, 16); err != nil || port == 0 {
+	listen, listenErr := netip.ParseAddrPort(c.listen)
+	port, portErr := strconv.ParseUint(c.sender.Port, 10, 16)
+	switch r := c.reports; {
+	case len(rest) > 0:
+		return fmt.Errorf("unexpected argument %q", rest[0])
+	case c.spool == "":
+		return errors.New("-spool is missing")
+	case listenErr != nil || !listen.Addr().IsLoopback():
+		return fmt.Errorf("-listen %s: must be a loopback address and a port, such as 127.0.0.1:2525", c.listen)
+	case c.queueTime <= 0:
+		return fmt.Errorf("-queue-time %s: must be more than 0", c.queueTime)
+	case !isHost(c.sender.Helo):
+		return fmt.Errorf("-hostname %q: must be a name", c.sender.Helo)
+	case c.sender.SmartHost != "" && !isHost(c.sender.SmartHost):
+		return fmt.Errorf("-smarthost %q: must be a name: an address has no policy", c.sender.SmartHost)
+	case portErr != nil || port == 0:
 		return fmt.Errorf("-smarthost: port %q: must be 1 to 65535", c.sender.Port)
-	}
-	if r := c.reports; r.Organization+r.Contact+r.From != "" &&
-		(r.Organization == "" || cli.CheckAddress(r.Contact) != nil || cli.CheckAddress(r.From) != nil) {
+	case r.Organization+r.Contact+r.From == "":
+		return nil
+	case r.Organization == "" || cli.CheckAddress(r.Contact) != nil || cli.CheckAddress(r.From) != nil:
 		return errors.New("reports need -report-organization, and mail addresses as -report-contact and -report-from")
 	}
 	return nil
+}
+
+// isHost reports whether s is the name of a host, and no address.
+func isHost(s string) bool {
+	_, err := netip.ParseAddr(s)
+	return err != nil && cli.CheckAddress("postmaster@"+s) == nil
 }
