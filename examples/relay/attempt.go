@@ -23,9 +23,6 @@ const recheckTime = 24 * time.Hour
 // Section 4.5.3.2): a domain may have any number of MX hosts, and all of them may be slow.
 const attemptLimit = time.Hour
 
-// errSlow keeps a message as long as delivery.ErrUnchecked, since the policy has not been checked.
-var errSlow = errors.New("the hosts are too slow")
-
 // attempt tries to deliver m. The attempt is on disk before it begins: a process that crashes each
 // time must not try again without a pause.
 func (q *queue) attempt(ctx context.Context, m *message) {
@@ -56,7 +53,7 @@ func (q *queue) attempt(ctx context.Context, m *message) {
 		to = append(to, r.Address)
 	}
 	last := now.Sub(m.Arrived) >= q.queueTime
-	limited, cancel := context.WithTimeoutCause(ctx, attemptLimit, errSlow)
+	limited, cancel := context.WithTimeout(ctx, attemptLimit)
 	defer cancel()
 	outcome := q.sender.Deliver(limited,
 		delivery.Message{From: m.From, To: to, Data: text, TLSOptional: m.TLSOptional, Last: last})
@@ -78,7 +75,7 @@ func (q *queue) settle(ctx context.Context, m *message, text io.ReadSeeker, outc
 		err := outcome.Errors[r.Address]
 		rejection, rejected := errors.AsType[*delivery.Rejection](err)
 		final := rejected || errors.Is(err, mtasts.ErrInvalidDomain)
-		keep := (errors.Is(err, delivery.ErrUnchecked) || errors.Is(err, errSlow)) && time.Since(m.Arrived) < q.queueTime+recheckTime
+		keep := errors.Is(err, delivery.ErrUnchecked) && time.Since(m.Arrived) < q.queueTime+recheckTime
 		switch {
 		case err == nil:
 			q.log("%s: delivered to <%s>", m.ID, r.Address)

@@ -252,26 +252,39 @@ func TestTarpits(t *testing.T) {
 			t.Errorf("%d messages delivered, want 1", len(got))
 		}
 	})
-	play(t, func(t *testing.T, r *rig) { // and they do not keep a message for ever
-		r.q.queueTime = time.Hour
-		r.q.sender.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
-			if strings.HasPrefix(address, "198.51.100.") {
-				<-ctx.Done()
-				return nil, ctx.Err()
+}
+
+// Slow hosts do not keep a message for ever. If a policy holds it too, there is a day for the check of
+// the policy, for which the last attempt has left no time.
+func TestTarpitsAtTheLastAttempt(t *testing.T) {
+	for _, held := range []bool{false, true} {
+		play(t, func(t *testing.T, r *rig) {
+			r.q.queueTime = time.Hour
+			r.q.sender.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
+				if strings.HasPrefix(address, "198.51.100.") {
+					<-ctx.Done()
+					return nil, ctx.Err()
+				}
+				return r.dial(ctx, network, address)
 			}
-			return r.dial(ctx, network, address)
-		}
-		var many []netip.Addr
-		for i := range 200 {
-			many = append(many, netip.AddrFrom4([4]byte{198, 51, 100, byte(i)}))
-		}
-		r.DNS.Set(mx, resolver.Records{Addr: many})
-		r.accept(sender, "b@"+domain)
-		time.Sleep(24 * time.Hour)
-		r.wantQueue("b@" + domain)
-		time.Sleep(12 * time.Hour)
-		r.wantBounce("b@" + domain)
-	})
+			var many []netip.Addr
+			for i := range 200 {
+				many = append(many, netip.AddrFrom4([4]byte{198, 51, 100, byte(i)}))
+			}
+			r.DNS.Set(mx, resolver.Records{Addr: many})
+			if held {
+				r.publish(domain, "1", mtasts.ModeEnforce, mx)
+				r.DNS.Set(domain, resolver.Records{MX: []net.MX{{Host: "mx.attacker.example", Pref: 1}, {Host: mx, Pref: 2}}})
+			}
+			r.accept(sender, "b@"+domain)
+			time.Sleep(6 * time.Hour)
+			if held {
+				r.wantQueue("b@" + domain)
+				time.Sleep(30 * time.Hour)
+			}
+			r.wantBounce("b@" + domain)
+		})
+	}
 }
 
 // RFC 8461, Section 3.4: the policy of a smart host is that of its own name.

@@ -129,7 +129,7 @@ func (s *Sender) Deliver(ctx context.Context, m Message) *Outcome {
 		_, held := errors.AsType[*mtasts.Error](outcome.Errors[to])
 		return !held || settled(outcome.Errors[to])
 	})
-	if !m.Last || len(m.To) == 0 || ctx.Err() != nil {
+	if !m.Last || len(m.To) == 0 {
 		return outcome
 	}
 	newer, err := s.Policies.Recheck(ctx, domain)
@@ -177,10 +177,7 @@ func tryEach[T any](ctx context.Context, all []T, m Message, try func(T, Message
 			errs[to] = err
 		}
 		m.To = slices.DeleteFunc(slices.Clone(m.To), func(to string) bool { return settled(errs[to]) })
-		if ctx.Err() != nil {
-			maps.Copy(errs, m.each(context.Cause(ctx)))
-			break
-		} else if len(m.To) == 0 {
+		if ctx.Err() != nil || len(m.To) == 0 {
 			break
 		}
 	}
