@@ -86,11 +86,11 @@ func (q *queue) settle(ctx context.Context, m *message, text io.ReadSeeker, outc
 				f.MX = rejection.Host
 			}
 			failed = append(failed, f)
-		case ctx.Err() == nil:
-			r.Error = describe(err)
-			q.log("%s: deferred for <%s>: %s", m.ID, r.Address, r.Error)
-			left = append(left, r)
-		default: // ctx has ended the attempt
+		default:
+			if ctx.Err() == nil {
+				r.Error = describe(err)
+				q.log("%s: deferred for <%s>: %s", m.ID, r.Address, r.Error)
+			}
 			left = append(left, r)
 		}
 	}
