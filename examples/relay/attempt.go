@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -141,15 +140,8 @@ func (q *queue) writeBounce(m *message, text io.ReadSeeker, failed []failure) (i
 	if err != nil {
 		return "", err
 	}
-	temp, err := q.spool.write(bytes.NewReader(notice))
-	if err != nil {
-		return "", err
-	}
 	id = rand.Text()
-	if err := os.Rename(temp, q.spool.path(id, ".eml")); err != nil {
-		return "", err
-	}
-	return id, q.spool.sync() // before an envelope names it
+	return id, q.spool.put(id, ".eml", notice) // before an envelope names it
 }
 
 // finish stores the outcome of an attempt and queues the bounce. On disk, m has the ID of the bounce

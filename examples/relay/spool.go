@@ -80,21 +80,26 @@ func (s *spool) add(temp string, messages ...*message) error {
 	return nil
 }
 
-// save replaces the envelope of m. It is on disk when save returns nil.
+// put writes a file, or replaces it. It is on disk when put returns nil.
+func (s *spool) put(id, ext string, content []byte) error {
+	temp, err := s.write(bytes.NewReader(content))
+	if err != nil {
+		return err
+	}
+	if err := os.Rename(temp, s.path(id, ext)); err != nil {
+		os.Remove(temp)
+		return err
+	}
+	return s.sync()
+}
+
+// save replaces the envelope of m.
 func (s *spool) save(m *message) error {
 	envelope, err := json.Marshal(m)
 	if err != nil {
 		return err
 	}
-	temp, err := s.write(bytes.NewReader(envelope))
-	if err != nil {
-		return err
-	}
-	if err := os.Rename(temp, s.path(m.ID, ".json")); err != nil {
-		os.Remove(temp)
-		return err
-	}
-	return s.sync()
+	return s.put(m.ID, ".json", envelope)
 }
 
 // remove removes m: first the envelope, without which it is not in the spool.
