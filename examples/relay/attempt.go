@@ -141,7 +141,10 @@ func (q *queue) writeBounce(m *message, text io.ReadSeeker, failed []failure) (i
 		return "", err
 	}
 	id = rand.Text()
-	return id, q.spool.put(id, ".eml", notice) // before an envelope names it
+	if err := q.spool.put(id, ".eml", notice); err != nil {
+		return "", err
+	}
+	return id, nil
 }
 
 // finish stores the outcome of an attempt and queues the bounce. On disk, m has the ID of the bounce

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -240,5 +241,27 @@ func TestFullQueue(t *testing.T) {
 		if err := r.q.accept(sender, []string{"b@" + domain}, strings.NewReader(text)); !errors.Is(err, errFull) {
 			t.Errorf("accept: %v, want %v", err, errFull)
 		}
+	})
+}
+
+// A bounce that cannot be stored is made at the next attempt, once.
+func TestABounceCannotBeStored(t *testing.T) {
+	play(t, func(t *testing.T, r *rig) {
+		away := r.dir + ".away"
+		hide := sync.OnceValue(func() error { return os.Rename(r.dir, away) })
+		r.addHost(mx).refuse = func(string) error {
+			if err := hide(); err != nil {
+				t.Error(err)
+			}
+			return reply(550, "No such user")
+		}
+		r.accept(sender, "b@"+domain)
+		time.Sleep(time.Minute)
+		if err := os.Rename(away, r.dir); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(3 * time.Hour)
+		r.wantBounce("No such user")
+		r.wantQueue()
 	})
 }
