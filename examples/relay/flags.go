@@ -36,10 +36,6 @@ Mtasts-relay accepts mail on this machine and delivers it to the MX hosts of the
 recipients, or to a smart host, under the MTA-STS policies of their domains.
 Standard error has a line for each decision.
 
-  mtasts-relay -spool /var/lib/mtasts-relay &
-  swaks --server 127.0.0.1:2525 --to you@example.com
-  mtasts-relay -spool /var/lib/mtasts-relay -status
-
 Flags:
 `
 

@@ -72,7 +72,7 @@ func run(ctx context.Context, cfg *config, stderr io.Writer) (err error) {
 	}
 	sender := &cfg.sender
 	sender.Log = log
-	q := newQueue(cfg, sender, log)
+	q := newQueue(cfg, sender)
 	var background sync.WaitGroup
 	if cfg.reports.Organization != "" {
 		reports, failure := openReports(cfg, q, stderr)

@@ -36,9 +36,9 @@ type queue struct {
 	wake chan struct{}
 }
 
-func newQueue(cfg *config, sender *delivery.Sender, log func(string, ...any)) *queue {
+func newQueue(cfg *config, sender *delivery.Sender) *queue {
 	return &queue{
-		spool: spool{cfg.spool, log}, sender: sender, queueTime: cfg.queueTime, retry: cfg.retry, log: log,
+		spool: spool{cfg.spool, sender.Log}, sender: sender, queueTime: cfg.queueTime, retry: cfg.retry, log: sender.Log,
 		messages: make(map[string]*message), busy: make(map[string]bool), wake: make(chan struct{}, 1),
 	}
 }

@@ -88,7 +88,7 @@ func (r *rig) start() {
 	policies := mtasts.New(new(cache.Memory), opts)
 	s := &delivery.Sender{Policies: policies, DNS: r.DNS, Roots: roots, Dial: r.dial, Port: "25", Helo: "relay.example",
 		KeepIdle: 10 * time.Second, Log: r.log.printf}
-	r.q = newQueue(&config{spool: r.dir, queueTime: 5 * 24 * time.Hour, retry: 5 * time.Minute}, s, r.log.printf)
+	r.q = newQueue(&config{spool: r.dir, queueTime: 5 * 24 * time.Hour, retry: 5 * time.Minute}, s)
 	if err := r.q.load(); err != nil {
 		r.t.Fatal(err)
 	}

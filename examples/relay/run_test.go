@@ -255,7 +255,7 @@ func TestRepliesToFailures(t *testing.T) {
 		gosmtp.ErrDataTooLarge: 552,
 		io.ErrUnexpectedEOF:    451,
 	} {
-		q := newQueue(&config{spool: t.TempDir()}, new(delivery.Sender), func(string, ...any) {})
+		q := newQueue(&config{spool: t.TempDir()}, &delivery.Sender{Log: func(string, ...any) {}})
 		s := &submission{ctx: t.Context(), queue: q, from: sender, to: []string{"b@" + domain}}
 		reply, ok := s.Data(iotest.ErrReader(cause)).(*gosmtp.SMTPError)
 		if !ok || reply.Code != want || strings.Contains(reply.Message, "secret") {
