@@ -69,20 +69,20 @@ Reason: {{line .Err}}
 {{if .Expired}}
 The relay has tried for as long as it keeps a message.
 {{end}}{{with .Violation}}
-The domain {{.Domain}} has a policy (MTA-STS, RFC 8461): mail may only go to
+The domain {{line .Domain}} has a policy (MTA-STS, RFC 8461): mail may only go to
 mail servers that the policy lists, over TLS with a valid certificate. The server
-{{.MX}} does not comply. Either it is set up wrongly, or somebody tries to
+{{line .MX}} does not comply. Either it is set up wrongly, or somebody tries to
 intercept the mail. The relay has not sent your message to it.
 
 What you can do: tell the recipient by other means. Send the message again when
-the operator of {{.Domain}} has corrected the fault.
+the operator of {{line .Domain}} has corrected the fault.
 
-What the operator of {{.Domain}} must do about
-the server {{.MX}}: {{cure .}}.
+What the operator of {{line .Domain}} must do about
+the server {{line .MX}}: {{cure .}}.
 {{with $failure.Policy}}
 The policy is of mode {{.Mode}}, with id {{line .ID}},
 fetched {{date .Fetched}}, valid until {{date .Expires}},
-from https://mta-sts.{{.Domain}}/.well-known/mta-sts.txt:
+from https://mta-sts.{{line .Domain}}/.well-known/mta-sts.txt:
 {{if .Override}}(The operator of this relay has changed its mode.)
 {{end}}
 {{range lines .Text}}    {{line .}}
@@ -191,9 +191,11 @@ func cure(e *mtasts.Error) string {
 		return "install a certificate with this name"
 	case mtasts.ResultCertificateExpired:
 		return "renew its certificate"
+	case mtasts.ResultCertificateNotTrusted:
+		return "install a certificate of a public CA, with all intermediate certificates"
 	}
 	if e.Reason == mtasts.ReasonMXNotListed {
 		return "list it in the policy and publish a new id, or remove its MX record"
 	}
-	return "make it accept TLS 1.2 or later, with a valid certificate of a public CA and all intermediate certificates"
+	return "make it accept TLS 1.2 or later with a valid certificate"
 }

@@ -12,7 +12,9 @@ import (
 	"github.com/mtasts/go-mtasts/examples/internal/cli"
 )
 
-func statusSocket(spool string) string { return filepath.Join(spool, ".status") }
+const statusName = ".status" // a socket in the spool
+
+func statusSocket(spool string) string { return filepath.Join(spool, statusName) }
 
 // askStatus copies the status of the relay that runs in a spool to w.
 func askStatus(spool string, w io.Writer) error {

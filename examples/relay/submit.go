@@ -64,13 +64,13 @@ type submission struct {
 }
 
 var (
-	errClosing   = &smtp.SMTPError{Code: 421, EnhancedCode: smtp.EnhancedCode{4, 3, 2}, Message: "Closing down"}
-	errSender    = &smtp.SMTPError{Code: 501, EnhancedCode: smtp.EnhancedCode{5, 1, 7}, Message: "The sender must be an ASCII address at a domain"}
-	errRecipient = &smtp.SMTPError{Code: 501, EnhancedCode: smtp.EnhancedCode{5, 1, 3}, Message: "The recipient must be an ASCII address at a domain"}
-	errHops      = &smtp.SMTPError{Code: 554, EnhancedCode: smtp.EnhancedCode{5, 4, 6}, Message: "The message is in a loop"}
-	errLine      = &smtp.SMTPError{Code: 554, EnhancedCode: smtp.EnhancedCode{5, 6, 0}, Message: "A line is too long, or has a CR within"}
-	errNoRoom    = &smtp.SMTPError{Code: 452, EnhancedCode: smtp.EnhancedCode{4, 3, 1}, Message: "No room now; try again later"}
-	errTrouble   = &smtp.SMTPError{Code: 451, EnhancedCode: smtp.EnhancedCode{4, 3, 0}, Message: "Not possible now; try again later"}
+	errClosing   = refusal(421, "4.3.2", "Closing down")
+	errSender    = refusal(501, "5.1.7", "The sender must be an ASCII address at a domain")
+	errRecipient = refusal(501, "5.1.3", "The recipient must be an ASCII address at a domain")
+	errLoop      = refusal(554, "5.4.6", "The message is in a loop")
+	errLine      = refusal(554, "5.6.0", "A line is too long, or has a CR within")
+	errFull      = refusal(452, "4.3.1", "No room now; try again later")
+	errTrouble   = refusal(451, "4.3.0", "Not possible now; try again later")
 )
 
 func refusal(code int, status, text string) error {

@@ -114,7 +114,7 @@ func (c *session) data(message io.ReadSeeker) error {
 	if err != nil {
 		return c.refusal("DATA", err)
 	}
-	if _, err := io.Copy(paced{c, body}, struct{ io.Reader }{message}); err != nil {
+	if _, err := io.Copy(body, message); err != nil {
 		return c.refusal("message", err)
 	}
 	c.conn.limit = finalLimit
