@@ -1,0 +1,116 @@
+package rediscache
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// health is what a Store knows about its servers.
+//
+// A server that was lost for a while may have lost entries: it was restarted without them, or a
+// replica that lacks the latest ones has taken its place. Then an absent key proves nothing
+// until other relays have had the time to write back what they have in memory.
+type health struct {
+	grace time.Duration
+	good  atomic.Bool // err is nil; readable without the lock
+
+	mu       sync.Mutex
+	err      error     // why a server cannot be reached, or nil
+	until    time.Time // until then an absent key proves nothing
+	returned bool      // servers have come back, and nobody has inspected them
+	eviction string
+}
+
+// Stats are the state of a [Store].
+type Stats struct {
+	// Connected is true if all servers answer.
+	Connected bool
+
+	// Eviction is empty, or the maxmemory-policy with which a server may evict policies before
+	// they expire: an attacker's tool. It was read when the connection was made.
+	Eviction string
+}
+
+// Stats returns the current state. It is cheap.
+func (s *Store) Stats() Stats {
+	h := &s.health
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return Stats{Connected: h.good.Load(), Eviction: h.eviction}
+}
+
+// down notes that a server cannot be reached because of err. It reports whether all could be
+// reached before.
+func (h *health) down(err error) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	first := h.good.Load() || h.err == nil
+	h.good.Store(false)
+	h.err = err
+	return first
+}
+
+// up notes that a server has answered.
+func (h *health) up() {
+	if h.good.Load() {
+		return
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if !h.good.Load() {
+		h.good.Store(true)
+		h.err = nil
+		h.returned = true
+		h.until = time.Now().Add(h.grace)
+	}
+}
+
+// takeReturned reports once whether servers have come back.
+func (h *health) takeReturned() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	returned := h.returned
+	h.returned = false
+	return returned
+}
+
+// reason returns why a server cannot be reached, or nil.
+func (h *health) reason() error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.err
+}
+
+func (h *health) setEviction(policy string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.eviction = policy
+}
+
+// trust ends the time in which an absent key proves nothing.
+func (h *health) trust() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.until = time.Time{}
+}
+
+// settle waits until an absent key proves something. It returns false at once if it does, and
+// true after a wait. The error is that of ctx.
+func (h *health) settle(ctx context.Context) (waited bool, err error) {
+	h.mu.Lock()
+	wait := time.Until(h.until)
+	h.mu.Unlock()
+	if wait <= 0 {
+		return false, nil
+	}
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true, nil
+	case <-ctx.Done():
+		return false, ctx.Err()
+	}
+}

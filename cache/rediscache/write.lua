@@ -1,0 +1,31 @@
+-- KEYS are the keys of the changes. ARGV[1] is the time of the client; then follow, for each
+-- key, the new entry and its life in milliseconds, 0 to remove the key. An entry begins with
+-- fetched and expires.
+
+-- later compares octets. The operators of Lua use the collation of the server, and its numbers
+-- have 53 bits.
+local function later(a, b)
+	for i = 1, 8 do
+		local x, y = a:byte(i), b:byte(i)
+		if x ~= y then
+			return x > y
+		end
+	end
+	return false
+end
+
+local now = ARGV[1]
+for i, key in ipairs(KEYS) do
+	local entry, life = ARGV[2 * i], ARGV[2 * i + 1]
+	local held = redis.call('GETRANGE', key, 0, 15)
+	-- An entry that has expired by the client's clock counts as absent.
+	local stays = #held == 16 and later(held, entry) and not later(now, held:sub(9))
+	if stays then
+		-- nothing
+	elseif life == '0' then
+		redis.call('DEL', key)
+	else
+		redis.call('SET', key, entry, 'PX', life)
+	end
+end
+return #KEYS
