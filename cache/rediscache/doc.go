@@ -19,12 +19,17 @@
 //
 // # On the server
 //
-// The keys begin with [Options].Prefix. An ACL user needs ~PREFIX:* and the commands of
-// [Commands]. In a Cluster, the keys spread over all slots.
+// The keys begin with [Options].Prefix. In a Cluster, they spread over all slots.
 //
 //	PREFIX:1:DOMAIN      an entry; 1 is the version of its format
 //	PREFIX:lease:NAME    a lease
 //	PREFIX:alert:DOMAIN  written and removed in one step, for the notice that this causes
+//
+// These are the rights that an ACL user needs. Without +info, the store finds out neither that
+// the server evicts policies nor that it has been up for long, and waits at its start:
+//
+//	~mtasts:* -@all +ping +hello +info +client +cluster|slots +cluster|shards
+//	+get +getrange +set +del +scan +eval +evalsha +script|load
 //
 // The server removes an entry a day after its policy has expired, by its own clock. The life is
 // sent as a duration, so it does not matter what the server's clock says.
