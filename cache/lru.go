@@ -120,6 +120,16 @@ func (l *LRU[V]) Len() (n int) {
 	return n
 }
 
+// Keys returns the keys in no order.
+func (l *LRU[V]) Keys() (keys []string) {
+	for _, s := range l.shards {
+		s.mu.RLock()
+		keys = append(keys, s.order.Keys()...)
+		s.mu.RUnlock()
+	}
+	return keys
+}
+
 // Evicted returns how many values have been evicted so far.
 func (l *LRU[V]) Evicted() uint64 { return l.evicted.Load() }
 

@@ -183,8 +183,16 @@ func (c *Client) violated(p *Policy) {
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	if e.violations == 0 {
+		c.sharing.alert(p.Domain)
+	}
+	e.due(c.since())
+}
+
+// due notes a violation. The next caller waits for a check. The lock is held.
+func (e *cacheEntry) due(now time.Duration) {
 	e.violations++
-	e.checkAt.Store(min(e.checkAt.Load(), int64(max(c.since(), e.quietUntil))))
+	e.checkAt.Store(min(e.checkAt.Load(), int64(max(now, e.quietUntil))))
 }
 
 // mustCheck reports whether a caller must wait for a check, because of a violation. It holds only
@@ -226,7 +234,7 @@ func (c *Client) endCheck(e *cacheEntry, violations int, changed bool, incomplet
 		interval = min(interval, max(e.quietUntil-now, 0))
 	}
 	if incomplete == nil {
-		e.violations -= violations
+		e.violations = max(e.violations-violations, 0)
 	}
 	e.checkAt.Store(int64(now + interval))
 }

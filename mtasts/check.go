@@ -30,6 +30,9 @@ func (c *Client) check(name string, l *lookup) {
 	switch {
 	case found.fetched != nil:
 		p, before := found.fetched, stored
+		if latest := e.valid(time.Now()); latest != nil && c.sharing != nil {
+			known = latest // of another client
+		}
 		if known != nil {
 			before = known
 			p.noteID(known, found.seenID)
@@ -41,6 +44,11 @@ func (c *Client) check(name string, l *lookup) {
 			c.emitChanges(known, p, found.seenID)
 		}
 		l.policy = p
+		return
+	case found.shared != nil:
+		c.adoptStored(e, found.shared, e.lastUsed())
+		c.endCheck(e, violations, known == nil || known.Text != found.shared.Text, nil)
+		l.policy = found.shared
 		return
 	case found.kept != nil:
 		// RFC 8461, Section 3.3: the sender MUST apply it. Nothing but a newer policy or
@@ -90,7 +98,7 @@ func (c *Client) needsNoCheck(l *lookup, e *cacheEntry, known *Policy, readErr e
 
 // read returns what memory holds about a domain. If memory has no valid policy, read puts that
 // of the store there. A refresh always reads the store, because another process may have stored
-// a newer policy.
+// a newer policy. If the store is shared, each check does.
 //
 // stored is the policy of the store, valid or expired. It is nil if the store was not read or
 // has none newer than memory. An error means that the store may have a policy, but cannot be
@@ -101,24 +109,32 @@ func (c *Client) read(name string, refresh bool) (e *cacheEntry, stored *Policy,
 		e = new(cacheEntry)
 	}
 	known := e.valid(time.Now())
-	if known != nil && !refresh {
+	if known != nil && !refresh && c.sharing == nil {
 		return e, nil, nil
 	}
 	stored, used, err := c.load(name)
 	if added := c.cached(name); added != nil && known == nil {
 		e = added // by a violation meanwhile
 	}
+	if known != nil && c.sharing != nil && err == nil {
+		c.sharing.compare(e, name, stored, used)
+	}
 	if known != nil && (err != nil || stored == nil || !stored.stamp.After(known.stamp)) {
 		return e, nil, nil
 	}
 	if stored.valid(time.Now()) && stored.lasts() {
-		e.setPolicy(stored)
+		c.adoptStored(e, stored, used)
 		e.checkAt.Store(0) // the next caller begins a check
-		e.storedUse.Store(used.Unix())
-		e.lastUse.Store(c.lastUse(name, used).Unix())
-		c.hold(name, e)
 	}
 	return e, stored, err
+}
+
+// adoptStored makes stored, which was last used at used, the policy of e.
+func (c *Client) adoptStored(e *cacheEntry, stored *Policy, used time.Time) {
+	e.setPolicy(stored)
+	e.storedUse.Store(used.Unix())
+	e.lastUse.Store(c.lastUse(stored.Domain, used).Unix())
+	c.hold(stored.Domain, e)
 }
 
 // adopt makes p, just fetched, the policy of e. replaces means that the store may have an older

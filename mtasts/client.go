@@ -54,6 +54,7 @@ type Client struct {
 
 	files         sharedFiles
 	writer        *writer
+	sharing       *sharing // nil unless the store is shared
 	alarms        alarms
 	stats         counters
 	refresher     atomic.Pointer[refresher] // nil unless Run runs
@@ -76,8 +77,8 @@ func Open(path string, opts *Options) (*Client, error) {
 	return New(store, opts), nil
 }
 
-// New returns a Client that stores policies in store. [Client.Close] closes the store if
-// it is an [io.Closer].
+// New returns a Client that stores policies in store, which may be a [SharedStore].
+// [Client.Close] closes the store if it is an [io.Closer].
 func New(store Store, opts *Options) *Client {
 	if opts == nil {
 		opts = &Options{}
@@ -115,6 +116,7 @@ func New(store Store, opts *Options) *Client {
 	c.alarms.client, c.alarms.failing = c, make(map[string]*failingPolicy)
 	c.writer = newWriter(c)
 	c.work.Go(func() { c.writer.run(c.ctx) })
+	c.share()
 	return c
 }
 

@@ -20,6 +20,7 @@ const lookupLimit = 20 * time.Second
 type finding struct {
 	fetched *Policy // nil if nothing was fetched
 	seenID  bool    // the id of fetched was fetched or cached before
+	shared  *Policy // fetched meanwhile by another client of a shared store
 	kept    *Policy // the cached policy, if nothing was fetched and it is valid
 	err     *Error  // why there is neither, or why kept could not be checked
 
@@ -79,6 +80,9 @@ func (c *Client) discover(domain string, e *cacheEntry, l *lookup) finding {
 		}
 	}
 
+	if p := c.sharing.elsewhere(domain, id, known, refresh); p != nil {
+		return finding{shared: p}
+	}
 	if !refresh { // Run bounds its own fetches
 		select {
 		case c.fetches <- struct{}{}:

@@ -79,9 +79,10 @@ func (c *Client) Forget(ctx context.Context, domain string) error {
 		return err
 	}
 	c.writer.forget(name)
-	c.memory.Remove(name)
 	latest := time.Unix(1<<33, 0) // later than any fetch, so that Write removes the entry
-	if err := c.remove(ctx, []cache.Change{{Key: name, Fetched: latest}}); err != nil {
+	removal := c.sharing.ending(name, cache.Change{Key: name, Fetched: latest})
+	c.memory.Remove(name)
+	if err := c.remove(ctx, []cache.Change{removal}); err != nil {
 		return &Error{Domain: name, Reason: ReasonStoreUnwritable, Temporary: true, Err: err}
 	}
 	c.memory.Remove(name) // a caller may have loaded it again meanwhile

@@ -73,15 +73,17 @@ func (c *Client) Run(ctx context.Context) error {
 
 	r := &refresher{
 		client:   c,
-		schedule: newSchedule(),
+		schedule: newSchedule(c.sharing != nil),
 		slots:    make(chan struct{}, maxRefreshes),
 		planned:  make(map[string]*time.Timer),
 	}
 	c.refresher.Store(r)
 	defer c.refresher.Store(nil)
 	for ctx.Err() == nil {
-		next := time.After(walkEvery)
-		r.walk(ctx)
+		next := time.After(r.interval())
+		if c.sharing.mayWalk(ctx) {
+			r.walk(ctx)
+		}
 		select {
 		case <-next:
 		case <-ctx.Done():
@@ -133,7 +135,7 @@ func (r *refresher) walk(ctx context.Context) {
 			if j, ok := r.plan(p, e.used, now); ok && j.at.Before(now.Add(walkEvery)) {
 				r.start(ctx, j)
 			}
-		case steady && now.Sub(p.storedUntil()) > removedAfter:
+		case c.sharing == nil && steady && now.Sub(p.storedUntil()) > removedAfter:
 			if expired = append(expired, e.removal()); len(expired) == maxBatch {
 				c.remove(ctx, expired) // what fails is tried again on the next walk
 				expired = nil
@@ -147,8 +149,21 @@ func (r *refresher) walk(ctx context.Context) {
 		c.stats.enforce.Store(byMode[ModeEnforce])
 		c.stats.testing.Store(byMode[ModeTesting])
 		c.stats.none.Store(byMode[ModeNone])
-		c.quota.enforce(ctx, octets)
+		if c.sharing == nil {
+			c.quota.enforce(ctx, octets)
+		} else {
+			c.quota.stored.Store(octets)
+		}
 	}
+}
+
+// interval returns the time until the next walk. It is random if the store is shared, so that the
+// clients take turns.
+func (r *refresher) interval() time.Duration {
+	if r.client.sharing == nil {
+		return walkEvery
+	}
+	return walkLease + rand.N(walkEvery-walkLease)
 }
 
 // plan says when p, last used at used, is to be refreshed, if it is.

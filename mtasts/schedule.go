@@ -1,6 +1,7 @@
 package mtasts
 
 import (
+	"crypto/sha256"
 	"encoding/binary"
 	"hash/maphash"
 	"math/rand/v2"
@@ -24,11 +25,12 @@ const (
 // interfere (RFC 8461, Section 10.2). Each walk asks again, so the time for a policy must stay
 // the same until it is overdue.
 type schedule struct {
-	seed  maphash.Seed
-	start time.Time // of Run
+	seed   maphash.Seed
+	start  time.Time // of Run
+	shared bool      // all clients of the store need the same times
 }
 
-func newSchedule() schedule { return schedule{maphash.MakeSeed(), time.Now()} }
+func newSchedule(shared bool) schedule { return schedule{maphash.MakeSeed(), time.Now(), shared} }
 
 // due returns when to fetch p again, no sooner than five minutes after its fetch (RFC 8461,
 // Section 3.3). If that is over, or p was fetched in the future by a clock that was ahead, the
@@ -59,11 +61,19 @@ func (s schedule) retry(p *Policy, now time.Time) time.Time {
 
 // random returns a number in [0, 1) that nobody outside can predict.
 func (s schedule) random(p *Policy) float64 {
-	var h maphash.Hash
-	h.SetSeed(s.seed)
-	h.WriteString(p.Domain)
 	var fetched [8]byte
-	binary.NativeEndian.PutUint64(fetched[:], uint64(p.Fetched.UnixNano()))
-	h.Write(fetched[:])
-	return float64(h.Sum64()>>11) / (1 << 53)
+	binary.BigEndian.PutUint64(fetched[:], uint64(p.Fetched.UnixNano()))
+	var sum uint64
+	if s.shared {
+		// Nobody outside knows the nanosecond of a fetch.
+		digest := sha256.Sum256(append(fetched[:], p.Domain...))
+		sum = binary.BigEndian.Uint64(digest[:])
+	} else {
+		var h maphash.Hash
+		h.SetSeed(s.seed)
+		h.WriteString(p.Domain)
+		h.Write(fetched[:])
+		sum = h.Sum64()
+	}
+	return float64(sum>>11) / (1 << 53)
 }
