@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -20,7 +21,19 @@ type fleet struct {
 	*mtaststest.World
 	t      *testing.T
 	store  *mtaststest.SharedMemory
+	scans  atomic.Int64
 	relays []*mtasts.Client
+}
+
+// A scanCounter counts the calls of Scan.
+type scanCounter struct {
+	mtasts.SharedStore
+	scans *atomic.Int64
+}
+
+func (s scanCounter) Scan(ctx context.Context, after string, limit int) (keys []string, values [][]byte, err error) {
+	s.scans.Add(1)
+	return s.SharedStore.Scan(ctx, after, limit)
 }
 
 func playFleet(t *testing.T, relays int, test func(t *testing.T, f *fleet)) {
@@ -40,7 +53,7 @@ func playFleet(t *testing.T, relays int, test func(t *testing.T, f *fleet)) {
 }
 
 func (f *fleet) add() *mtasts.Client {
-	relay := mtasts.New(f.store, f.Options())
+	relay := mtasts.New(scanCounter{f.store, &f.scans}, f.Options())
 	f.relays = append(f.relays, relay)
 	return relay
 }
@@ -329,6 +342,9 @@ func TestAFleetRefreshesEachPolicyOnceADay(t *testing.T) {
 		f.sleep(days * 24 * time.Hour)
 		cancel()
 		runs.Wait()
+		if n, most := f.scans.Load(), int64(days*24*8+relays); n > most || n < days*24*4 {
+			t.Errorf("%d walks through the store, want one each 7.5 to 15 minutes", n)
+		}
 		total, by := 0, make([]uint64, relays)
 		for n := range domains {
 			name := fmt.Sprintf("host%d.example", n)
@@ -343,6 +359,9 @@ func TestAFleetRefreshesEachPolicyOnceADay(t *testing.T) {
 			if by[i] < uint64(total/relays/4) {
 				t.Errorf("relay %d has fetched %d of %d", i, by[i], total)
 			}
+		}
+		if mean := float64(total) / domains / days; mean > 1.6 {
+			t.Errorf("each policy was refreshed %.2f times a day; one relay would do it 1.45 times", mean)
 		}
 		t.Logf("%d refreshes of %d policies in %d days, by relay: %d", total, domains, days, by)
 	})
