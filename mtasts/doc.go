@@ -155,6 +155,9 @@
 // who wants a policy to expire has to block this for max_age less one day. Meanwhile the
 // client reports each refresh that fails ([EventRefresh]).
 //
+// Relays that share a store share what they have cached: see [SharedStore]. Each policy is then
+// fetched and refreshed once for all of them.
+//
 // # What a caller may rely on
 //
 // Each guarantee has a test in this package:

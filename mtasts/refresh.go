@@ -41,7 +41,7 @@ const (
 // hours and no sooner than five minutes after its last fetch. A policy that was not asked for
 // in 30 days, or that lives for less than some 20 minutes, is left to expire and then removed.
 // What is overdue after a restart is spread over an hour, or longer if there is a lot.
-// Processes that share a store share the work.
+// Clients with a [SharedStore] share the work.
 //
 // A fetch that fails is tried again, and reported as [EventRefresh] with a Severity that rises
 // towards the end of the policy's life. Run also keeps the store within [Options].Quota.

@@ -326,6 +326,7 @@ func TestAFleetRefreshesEachPolicyOnceADay(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		var runs sync.WaitGroup
 		for i, relay := range f.relays {
+			f.sleep(time.Minute)
 			runs.Go(func() {
 				if err := relay.Run(ctx); err != nil {
 					t.Errorf("relay %d: %v", i, err)

@@ -40,6 +40,12 @@ func TestTheDocumentedRightsOfAnACLUserAreEnough(t *testing.T) {
 	if all := scanAll(t, store, 10); len(all) != 1 {
 		t.Errorf("Scan: %q", all)
 	}
+	if ok, err := store.Lease(t.Context(), "walk", time.Minute); !ok || err != nil {
+		t.Errorf("Lease = %v, %v", ok, err)
+	}
+	if err := store.Alert(t.Context(), "example.com"); err != nil {
+		t.Errorf("Alert: %v", err)
+	}
 	if !store.Stats().Connected {
 		t.Error("Stats: not connected")
 	}

@@ -10,7 +10,9 @@ import (
 	"time"
 
 	"github.com/mtasts/go-mtasts/cache"
+	"github.com/mtasts/go-mtasts/cache/rediscache"
 	"github.com/mtasts/go-mtasts/mtasts"
+	"github.com/mtasts/go-mtasts/mtasts/mtaststest"
 	"github.com/valkey-io/valkey-go"
 )
 
@@ -99,6 +101,16 @@ func TestAClusterHasEachEntryOnOneOfItsNodes(t *testing.T) {
 	}
 	want(t, store, "host1.example", "newer")
 	want(t, store, "host2.example", "(none)")
+}
+
+func TestAClusterIsASharedStore(t *testing.T) {
+	option := clusterOption(startCluster(t))
+	n := 0
+	mtaststest.TestShared(t, func(t *testing.T) (a, b mtasts.SharedStore) {
+		n++
+		opts := &rediscache.Options{Prefix: fmt.Sprint("test", n)}
+		return open(t, option, opts), open(t, option, opts)
+	})
 }
 
 // A walk must not take a part of the entries for all of them.

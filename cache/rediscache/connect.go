@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/mtasts/go-mtasts/mtasts"
 	"github.com/valkey-io/valkey-go"
 )
 
@@ -36,6 +37,8 @@ func (s *Store) prepare(option valkey.ClientOption) valkey.ClientOption {
 	// One connection to each server has all commands and notices, so NOLOOP leaves out the
 	// notices of this store's own changes.
 	option.PipelineMultiplex = -1
+	option.ClientTrackingOptions = []string{"BCAST", "NOLOOP", "PREFIX", s.entries, "PREFIX", s.alerts}
+	option.OnInvalidations = s.invalidate
 	return option
 }
 
@@ -112,6 +115,7 @@ func (s *Store) up(c valkey.Client) {
 		return
 	}
 	s.log.Info("rediscache: all servers answer")
+	s.watchers.notify(mtasts.Notice{})
 	eviction := ""
 	for _, info := range s.info(c) {
 		if policy := info["maxmemory_policy"]; policy != "noeviction" && info["maxmemory"] != "0" {

@@ -1,6 +1,7 @@
 package rediscache
 
 import (
+	"cmp"
 	"context"
 	"sync"
 	"sync/atomic"
@@ -41,14 +42,14 @@ func (s *Store) Stats() Stats {
 	return Stats{Connected: h.good.Load(), Eviction: h.eviction}
 }
 
-// down notes that a server cannot be reached because of err. It reports whether all could be
-// reached before.
+// down notes that a server cannot be reached because of err, or, if that is nil, that it may have
+// lost entries. It reports whether err is news.
 func (h *health) down(err error) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	first := h.good.Load() || h.err == nil
 	h.good.Store(false)
-	h.err = err
+	first := h.err == nil && err != nil
+	h.err = cmp.Or(err, h.err)
 	return first
 }
 

@@ -29,17 +29,19 @@ type Options struct {
 // Store is a store on a Redis or Valkey server. [Open] opens it. It must be closed. All methods
 // may be called concurrently.
 type Store struct {
-	option  valkey.ClientOption
-	entries string // the prefix of the entries' keys
-	log     *slog.Logger
+	option valkey.ClientOption
+	log    *slog.Logger
+
+	entries, leases, alerts string // prefixes of keys
 
 	ctx    context.Context // ends with Close
 	cancel context.CancelFunc
 	work   sync.WaitGroup
 	client atomic.Pointer[connection] // nil until the first connection
 
-	health health
-	runs   runs
+	health   health
+	runs     runs
+	watchers watchers
 }
 
 // connection is a pointer target for an interface.
@@ -71,6 +73,8 @@ func open(option valkey.ClientOption, opts *Options, grace time.Duration) (*Stor
 	}
 	s := &Store{
 		entries: prefix + ":" + formatVersion + ":",
+		leases:  prefix + ":lease:",
+		alerts:  prefix + ":alert:",
 		log:     cmp.Or(opts.Logger, slog.New(slog.DiscardHandler)),
 	}
 	s.health.grace = grace

@@ -26,6 +26,10 @@ func TestRedisIsAStore(t *testing.T) {
 		return store
 	}
 	mtaststest.TestStore(t, func(t *testing.T) mtasts.Store { n++; return reopen(t) }, reopen)
+	mtaststest.TestShared(t, func(t *testing.T) (a, b mtasts.SharedStore) {
+		n++
+		return reopen(t).(mtasts.SharedStore), reopen(t).(mtasts.SharedStore)
+	})
 }
 
 const hour = time.Hour

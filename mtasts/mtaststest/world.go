@@ -16,8 +16,9 @@
 // An [MX] can have any fault, and any replies. [World.Listen] gives it a TCP socket, for a mail
 // server that cannot use [World.Dial].
 //
-// [TestStore] tests an implementation of [mtasts.Store], and [TestResolver] one of
-// [mtasts.Resolver].
+// [TestStore] tests an implementation of [mtasts.Store], [TestShared] one of
+// [mtasts.SharedStore], and [TestResolver] one of [mtasts.Resolver]. [SharedMemory] is a store
+// for tests of several clients.
 package mtaststest
 
 import (
