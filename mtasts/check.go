@@ -113,6 +113,9 @@ func (c *Client) read(name string, refresh bool) (e *cacheEntry, stored *Policy,
 		return e, nil, nil
 	}
 	stored, used, err := c.load(name)
+	if known == nil && stored == nil && err == nil && c.sharing.settle() {
+		stored, used, err = c.load(name)
+	}
 	if added := c.cached(name); added != nil && known == nil {
 		e = added // by a violation meanwhile
 	}

@@ -38,6 +38,11 @@ type SharedStore interface {
 	// nothing of it, and a client that is not connected misses it.
 	Alert(ctx context.Context, key string) error
 
+	// Settle waits while an absent key proves nothing, because the store may have lost entries
+	// that other clients have not had the time to write back: for some seconds after it has
+	// given notice of all keys. waited is false, at once, if there was no need.
+	Settle(ctx context.Context) (waited bool, err error)
+
 	// Watch calls f with a Notice of each change that another client makes, until ctx ends. f
 	// returns at once. It may be called for changes of the same client too, more than once, and
 	// for keys that have not changed. If the store has no notices, Watch only waits for ctx.

@@ -154,6 +154,18 @@ func (s *sharing) compare(e *cacheEntry, domain string, stored *Policy, used tim
 	}
 }
 
+// settle waits while an absent key of the store proves nothing. It reports whether to read the
+// store again.
+func (s *sharing) settle() bool {
+	if s == nil {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(s.client.ctx, storeLimit)
+	defer cancel()
+	waited, err := s.store.Settle(ctx)
+	return waited || err != nil
+}
+
 // elsewhere returns the policy that another client has fetched for the id of the record. known
 // is the cached policy; refresh means that any newer one will do. If elsewhere returns nil, the
 // caller must fetch.

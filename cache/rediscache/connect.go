@@ -18,6 +18,9 @@ const (
 	// pingLimit is how long a server may take to answer one.
 	pingLimit = 3 * time.Second
 
+	// answerLimit is how long a server may take to answer a Get or Lease.
+	answerLimit = 3 * time.Second
+
 	// grace is how long other relays need, after the server is back, to notice that and to write
 	// back what the server has lost.
 	grace = 5 * time.Second
@@ -80,8 +83,13 @@ func (s *Store) tick() {
 	}
 	if err := s.ping(c); err != nil {
 		s.lost(err)
-	} else {
-		s.up(c)
+		return
+	}
+	s.up()
+	s.greet(c)
+	s.exchange(s.ctx)
+	if time.Since(s.synced) > syncEvery && s.sync(s.ctx) == nil { // what fails is tried again
+		s.synced = time.Now()
 	}
 }
 
@@ -108,14 +116,20 @@ func (s *Store) lost(err error) {
 	}
 }
 
-// up notes that all servers answer.
-func (s *Store) up(c valkey.Client) {
-	s.health.up()
+// up notes that a server has answered. If it was lost before, any key may have changed.
+func (s *Store) up() {
+	if s.health.up() {
+		s.watchers.notify(mtasts.Notice{})
+	}
+}
+
+// greet does what there is to do when all servers answer again.
+func (s *Store) greet(c valkey.Client) {
 	if !s.health.takeReturned() {
 		return
 	}
 	s.log.Info("rediscache: all servers answer")
-	s.watchers.notify(mtasts.Notice{})
+	s.synced = time.Time{}
 	eviction := ""
 	for _, info := range s.info(c) {
 		if policy := info["maxmemory_policy"]; policy != "noeviction" && info["maxmemory"] != "0" {

@@ -1,6 +1,8 @@
 package rediscache
 
 import (
+	"cmp"
+	"context"
 	_ "embed"
 	"encoding/binary"
 	"fmt"
@@ -45,30 +47,61 @@ var writeText string
 
 var writeScript = valkey.NewLuaScript(writeText)
 
-// arguments returns the keys and arguments of writeScript.
-func (s *Store) arguments(changes []cache.Change, now time.Time) (keys, args []string) {
-	args = append(args, string(appendTime(nil, now)))
-	for i := range changes {
-		c := &changes[i]
-		entry := make([]byte, 0, headerSize+len(c.Value))
-		entry = appendTime(appendTime(entry, c.Fetched), c.Expires)
-		entry = append(entry, c.Value...)
-		life := int64(0) // removes the key
-		if c.Value != nil {
-			kept := min(max(c.Expires.Sub(now), 0), maxLife) + keptAfter
-			life = kept.Milliseconds()
-		}
-		keys = append(keys, s.entries+c.Key)
-		args = append(args, valkey.BinaryString(entry), strconv.FormatInt(life, 10))
+// newEntry returns the entry that c sets.
+func newEntry(c *cache.Change) []byte {
+	entry := make([]byte, 0, headerSize+len(c.Value))
+	entry = appendTime(appendTime(entry, c.Fetched), c.Expires)
+	return append(entry, c.Value...)
+}
+
+// lifeOf returns for how many milliseconds the server is to keep an entry.
+func lifeOf(expires, now time.Time) string {
+	kept := min(max(expires.Sub(now), 0), maxLife) + keptAfter
+	return strconv.FormatInt(kept.Milliseconds(), 10)
+}
+
+// runScript runs writeScript for keys. args are those of all keys, two for each, after first.
+func (s *Store) runScript(ctx context.Context, c valkey.Client, first string, keys, args []string) error {
+	if len(keys) == 0 {
+		return nil
 	}
-	return keys, args
+	if c.Mode() != valkey.ClientModeCluster {
+		return writeScript.Exec(ctx, c, keys, append([]string{first}, args...)).Error()
+	}
+	var calls []valkey.LuaExec // the keys are in many slots
+	for i := range keys {
+		calls = append(calls, valkey.LuaExec{Keys: keys[i : i+1], Args: []string{first, args[2*i], args[2*i+1]}})
+	}
+	var err error
+	for _, result := range writeScript.ExecMulti(ctx, c, calls...) {
+		err = cmp.Or(err, result.Error())
+	}
+	return err
+}
+
+// restore puts entries of the fallback on the server, unless it has later ones, expired or not.
+func (s *Store) restore(ctx context.Context, entries map[string][]byte) error {
+	c, err := s.connected()
+	if err != nil {
+		return err
+	}
+	var keys, args []string
+	for key, entry := range entries {
+		keys = append(keys, s.entries+key)
+		args = append(args, valkey.BinaryString(entry), lifeOf(timeIn(entry[8:]), time.Now()))
+	}
+	return s.runScript(ctx, c, "", keys, args)
 }
 
 func valueOf(key string, entry []byte) ([]byte, error) {
 	if len(entry) < headerSize {
-		return nil, fmt.Errorf("the entry of %q has %d octets", key, len(entry))
+		return nil, damaged(key, entry)
 	}
 	return entry[headerSize:], nil
+}
+
+func damaged(key string, entry []byte) error {
+	return fmt.Errorf("the entry of %q is damaged: it has %d octets", key, len(entry))
 }
 
 // appendTime appends t, or the nearest time from 1677 to 2262.

@@ -53,19 +53,21 @@ func (h *health) down(err error) bool {
 	return first
 }
 
-// up notes that a server has answered.
-func (h *health) up() {
+// up notes that a server has answered. It reports whether that is news.
+func (h *health) up() bool {
 	if h.good.Load() {
-		return
+		return false
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if !h.good.Load() {
-		h.good.Store(true)
-		h.err = nil
-		h.returned = true
-		h.until = time.Now().Add(h.grace)
+	if h.good.Load() {
+		return false
 	}
+	h.good.Store(true)
+	h.err = nil
+	h.returned = true
+	h.until = time.Now().Add(h.grace)
+	return true
 }
 
 // takeReturned reports once whether servers have come back.

@@ -42,15 +42,23 @@ type run struct {
 // Scan returns at most limit entries with keys greater than after, in byte order of the keys. It
 // may leave out a key that was added since the walk began. In a Cluster it asks all nodes.
 //
-// Scan fails if ctx has ended or if a server cannot be reached. An entry that is too short is
-// left out, and is an error together with the others.
+// Scan fails if ctx has ended or if a server cannot be reached and there is no Fallback. An entry
+// that is too short is left out, and is an error together with the others.
 func (s *Store) Scan(ctx context.Context, after string, limit int) (keys []string, values [][]byte, err error) {
 	if err := ctx.Err(); err != nil {
 		return nil, nil, err
 	}
+	keys, values, err = s.scan(ctx, after, limit)
+	if err != nil && keys == nil && s.fallback != nil && ctx.Err() == nil && s.ctx.Err() == nil {
+		keys, values, err = s.fallback.scan(ctx, after, limit)
+	}
+	return keys, values, wrap(err)
+}
+
+func (s *Store) scan(ctx context.Context, after string, limit int) (keys []string, values [][]byte, err error) {
 	c, err := s.connected()
 	if err != nil {
-		return nil, nil, wrap(err)
+		return nil, nil, err
 	}
 	r, ok := s.runs.take(after)
 	var damaged error
@@ -60,7 +68,7 @@ func (s *Store) Scan(ctx context.Context, after string, limit int) (keys []strin
 				break
 			}
 			if r, err = s.collect(ctx, c, after); err != nil {
-				return nil, nil, wrap(err)
+				return nil, nil, err
 			}
 			if ok = true; len(r.keys) == 0 {
 				break
@@ -71,7 +79,7 @@ func (s *Store) Scan(ctx context.Context, after string, limit int) (keys []strin
 		r.keys, after = r.keys[len(batch):], batch[len(batch)-1]
 		found, got, err := s.getAll(ctx, c, batch)
 		if err != nil && found == nil {
-			return nil, nil, wrap(err)
+			return nil, nil, err
 		}
 		damaged = cmp.Or(damaged, err)
 		keys, values = append(keys, found...), append(values, got...)
@@ -79,7 +87,7 @@ func (s *Store) Scan(ctx context.Context, after string, limit int) (keys []strin
 	if len(keys) == limit && limit > 0 && (len(r.keys) > 0 || r.end) {
 		s.runs.put(keys[len(keys)-1], r)
 	}
-	return keys, values, wrap(damaged)
+	return keys, values, damaged
 }
 
 // getAll returns those of keys that are there, and their values. An error without keys means that

@@ -21,6 +21,8 @@ func (s *Store) Lease(ctx context.Context, name string, d time.Duration) (ok boo
 	if err != nil {
 		return false, wrap(err)
 	}
+	ctx, cancel := context.WithTimeout(ctx, answerLimit)
+	defer cancel()
 	err = c.Do(ctx, c.B().Set().Key(s.leases+name).Value("").Nx().Px(d).Build()).Error()
 	if valkey.IsValkeyNil(err) {
 		return false, nil
@@ -41,6 +43,11 @@ func (s *Store) Alert(ctx context.Context, key string) error {
 		return wrap(err)
 	}
 	return wrap(alertScript.Exec(ctx, c, []string{s.alerts + key}, nil).Error())
+}
+
+// Settle waits for the rest of the five seconds after the server came back, or was started.
+func (s *Store) Settle(ctx context.Context) (waited bool, err error) {
+	return s.health.settle(ctx)
 }
 
 // Watch calls f with what the server says about changes (client-side caching). If the connection

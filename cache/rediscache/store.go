@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/mtasts/go-mtasts/cache"
+	"github.com/mtasts/go-mtasts/mtasts"
 	"github.com/valkey-io/valkey-go"
 )
 
@@ -21,6 +22,13 @@ type Options struct {
 	// Prefix begins all keys on the server: letters, digits, '-', '_' and '.'. Fleets that
 	// share a server need different ones. Empty: "mtasts".
 	Prefix string
+
+	// Fallback is a store of this relay alone, such as a [cache.Bolt] with a file of its own,
+	// for the time when the server cannot be reached. It holds a copy of all that this relay
+	// has read and written. While the server is gone, the relay works with the copy and looks
+	// unknown domains up. Then what it has learnt is written to the server. Nil: while the
+	// server is gone, mail for domains that are not in memory is deferred.
+	Fallback mtasts.Store
 
 	// Logger logs what an operator can do something about. Nil: no log.
 	Logger *slog.Logger
@@ -42,6 +50,8 @@ type Store struct {
 	health   health
 	runs     runs
 	watchers watchers
+	fallback *fallback // nil if there is none
+	synced   time.Time // when sync last came to its end; for run only
 }
 
 // connection is a pointer target for an interface.
@@ -78,6 +88,7 @@ func open(option valkey.ClientOption, opts *Options, grace time.Duration) (*Stor
 		log:     cmp.Or(opts.Logger, slog.New(slog.DiscardHandler)),
 	}
 	s.health.grace = grace
+	s.fallback = newFallback(opts.Fallback)
 	s.option = s.prepare(option)
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.tick()
@@ -86,40 +97,50 @@ func open(option valkey.ClientOption, opts *Options, grace time.Duration) (*Stor
 }
 
 // Get returns the value under key. It fails if ctx has ended, if key is invalid, or if the server
-// cannot be reached.
-//
-// For five seconds after the server came back, or was started, an absent key may be one that the
-// server has lost. Get then waits for the rest of that time before it says that there is none.
-// Other relays use it to write back what they have in memory.
+// does not answer within three seconds and there is no Fallback.
 func (s *Store) Get(ctx context.Context, key string) (value []byte, ok bool, err error) {
 	if err := cmp.Or(ctx.Err(), checkKey(key)); err != nil {
 		return nil, false, err
 	}
-	value, ok, err = s.get(ctx, key)
-	if err == nil && !ok {
-		var waited bool
-		if waited, err = s.health.settle(ctx); waited {
-			value, ok, err = s.get(ctx, key)
-		}
-	}
-	return value, ok, wrap(err)
-}
-
-func (s *Store) get(ctx context.Context, key string) (value []byte, ok bool, err error) {
-	c, err := s.connected()
+	local, err := s.fallback.get(ctx, key)
 	if err != nil {
-		return nil, false, err
+		return nil, false, wrap(err)
 	}
-	raw, err := c.Do(ctx, c.B().Get().Key(s.entries+key).Build()).AsBytes()
-	if valkey.IsValkeyNil(err) {
-		s.health.up()
+	held, err := s.get(ctx, key)
+	switch {
+	case err == nil:
+		held = s.fallback.newer(key, held, local)
+	case s.fallback != nil && ctx.Err() == nil && s.ctx.Err() == nil:
+		held = local
+	default:
+		return nil, false, wrap(err)
+	}
+	if held == nil {
 		return nil, false, nil
 	}
+	value, err = valueOf(key, held)
+	return value, err == nil, wrap(err)
+}
+
+// get returns the entry of the server, or nil.
+func (s *Store) get(ctx context.Context, key string) ([]byte, error) {
+	c, err := s.connected()
 	if err != nil {
-		return nil, false, err
+		return nil, err
 	}
-	value, err = valueOf(key, raw)
-	return value, err == nil, err
+	ctx, cancel := context.WithTimeout(ctx, answerLimit)
+	defer cancel()
+	entry, err := c.Do(ctx, c.B().Get().Key(s.entries+key).Build()).AsBytes()
+	switch {
+	case valkey.IsValkeyNil(err):
+		s.up()
+		return nil, nil
+	case err != nil:
+		return nil, err
+	case len(entry) < headerSize:
+		return nil, damaged(key, entry)
+	}
+	return entry, nil
 }
 
 // Write makes all changes in order. Without a Cluster, it makes all or none. In a Cluster, each
@@ -127,40 +148,52 @@ func (s *Store) get(ctx context.Context, key string) (value []byte, ok bool, err
 // error.
 //
 // Write fails if ctx has ended, if a [cache.Change] is invalid, or if the server cannot be
-// reached. Then it is not known whether the changes were made.
+// reached and there is no Fallback. Then it is not known whether the changes were made. With a
+// Fallback, it makes the changes there too, and also fails if it cannot.
 func (s *Store) Write(ctx context.Context, changes []cache.Change) error {
-	if err := cmp.Or(ctx.Err(), checkChanges(changes)); err != nil || len(changes) == 0 {
+	if err := cmp.Or(ctx.Err(), checkChanges(changes)); err != nil {
 		return err
 	}
-	c, err := s.connected()
-	if err != nil {
-		return wrap(err)
+	localErr := s.fallback.write(ctx, changes)
+	err := s.write(ctx, changes)
+	if _, reply := valkey.IsValkeyErr(err); err != nil && !reply && s.fallback != nil && s.ctx.Err() == nil {
+		s.lost(err) // what the copy has now is restored when the server is back
+		err = nil
 	}
-	now := time.Now()
-	if c.Mode() != valkey.ClientModeCluster {
-		keys, args := s.arguments(changes, now)
-		return wrap(writeScript.Exec(ctx, c, keys, args).Error())
-	}
-	var calls []valkey.LuaExec
-	for i := range changes {
-		keys, args := s.arguments(changes[i:i+1], now)
-		calls = append(calls, valkey.LuaExec{Keys: keys, Args: args})
-	}
-	for _, result := range writeScript.ExecMulti(ctx, c, calls...) {
-		err = cmp.Or(err, result.Error())
-	}
-	return wrap(err)
+	return wrap(errors.Join(localErr, err))
 }
 
-// Close ends the connection. Later calls of other methods return an error that wraps
-// [fs.ErrClosed]. Later calls of Close do nothing.
+func (s *Store) write(ctx context.Context, changes []cache.Change) error {
+	c, err := s.connected()
+	if err != nil {
+		return err
+	}
+	now := time.Now()
+	var keys, args []string
+	for i := range changes {
+		change := &changes[i]
+		life := "0" // removes the key
+		if change.Value != nil {
+			life = lifeOf(change.Expires, now)
+		}
+		keys = append(keys, s.entries+change.Key)
+		args = append(args, valkey.BinaryString(newEntry(change)), life)
+	}
+	return s.runScript(ctx, c, string(appendTime(nil, now)), keys, args)
+}
+
+// Close ends the connection, and closes the Fallback if it is an [io.Closer]. Later calls of
+// other methods return an error that wraps [fs.ErrClosed]. Later calls of Close do nothing.
 func (s *Store) Close() error {
+	if s.ctx.Err() != nil {
+		return nil
+	}
 	s.cancel()
 	s.work.Wait()
 	if c := s.client.Load(); c != nil {
 		c.Close()
 	}
-	return nil
+	return s.fallback.close()
 }
 
 // connected returns the client, or why there is none.
@@ -168,10 +201,15 @@ func (s *Store) connected() (valkey.Client, error) {
 	if s.ctx.Err() != nil {
 		return nil, fs.ErrClosed
 	}
-	if c := s.client.Load(); c != nil {
-		return c, nil
+	c := s.client.Load()
+	if c == nil {
+		return nil, cmp.Or(s.health.reason(), errNotConnected)
 	}
-	return nil, cmp.Or(s.health.reason(), errNotConnected)
+	// Do not wait for a server that does not answer pings. In a Cluster it may be another one.
+	if err := s.health.reason(); err != nil && c.Mode() != valkey.ClientModeCluster {
+		return nil, err
+	}
+	return c, nil
 }
 
 func wrap(err error) error {

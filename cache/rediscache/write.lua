@@ -1,6 +1,6 @@
--- KEYS are the keys of the changes. ARGV[1] is the time of the client; then follow, for each
--- key, the new entry and its life in milliseconds, 0 to remove the key. An entry begins with
--- fetched and expires.
+-- KEYS are the keys of the changes. ARGV[1] is the time of the client, or empty if an entry that
+-- has expired counts like any other. Then follow, for each key, the new entry and its life in
+-- milliseconds, 0 to remove the key. An entry begins with fetched and expires.
 
 -- later compares octets. The operators of Lua use the collation of the server, and its numbers
 -- have 53 bits.
@@ -19,7 +19,7 @@ for i, key in ipairs(KEYS) do
 	local entry, life = ARGV[2 * i], ARGV[2 * i + 1]
 	local held = redis.call('GETRANGE', key, 0, 15)
 	-- An entry that has expired by the client's clock counts as absent.
-	local stays = #held == 16 and later(held, entry) and not later(now, held:sub(9))
+	local stays = #held == 16 and later(held, entry) and not (now ~= '' and later(now, held:sub(9)))
 	if stays then
 		-- nothing
 	elseif life == '0' then

@@ -18,6 +18,7 @@ type SharedMemory struct {
 
 	mu       sync.Mutex
 	entries  *cache.Memory
+	settled  time.Time            // until then an absent key proves nothing
 	leases   map[string]time.Time // when they end
 	watchers map[*func(mtasts.Notice)]bool
 }
@@ -59,6 +60,7 @@ func (m *SharedMemory) Lose(keys ...string) {
 	if len(keys) == 0 {
 		m.mu.Lock()
 		m.entries, m.leases = nil, nil
+		m.settled = time.Now().Add(settleTime)
 		m.mu.Unlock()
 		m.notify(mtasts.Notice{})
 	}
@@ -94,6 +96,27 @@ func (m *SharedMemory) Alert(ctx context.Context, key string) error {
 	}
 	m.notify(mtasts.Notice{Key: key, Alert: true})
 	return nil
+}
+
+// settleTime is how long clients have to write back what Lose has taken away.
+const settleTime = time.Second
+
+// Settle waits for up to a second after a Lose of everything.
+func (m *SharedMemory) Settle(ctx context.Context) (waited bool, err error) {
+	m.mu.Lock()
+	wait := time.Until(m.settled)
+	m.mu.Unlock()
+	if wait <= 0 {
+		return false, nil
+	}
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true, nil
+	case <-ctx.Done():
+		return false, ctx.Err()
+	}
 }
 
 // Watch calls f with each Notice until ctx ends.

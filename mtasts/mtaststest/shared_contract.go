@@ -217,6 +217,9 @@ func (s *sharedTest) testContext() {
 	if err := s.a.Alert(ctx, "example.com"); err == nil {
 		s.Error("Alert: no error")
 	}
+	if waited, err := s.a.Settle(ctx); waited {
+		s.Errorf("Settle = %v, %v; want no wait", waited, err)
+	}
 }
 
 // noticeLimit is how long a test waits for what is to come at once.

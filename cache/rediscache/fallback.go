@@ -1,0 +1,173 @@
+package rediscache
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/binary"
+	"io"
+	"sync"
+	"time"
+
+	"github.com/mtasts/go-mtasts/cache"
+	"github.com/mtasts/go-mtasts/mtasts"
+)
+
+// A fallback is a local copy of what this relay has read and written on the server. Its values
+// are entries, with their times. A nil fallback holds nothing.
+type fallback struct {
+	store mtasts.Store
+
+	mu       sync.Mutex
+	toLocal  map[string][]byte // entries that the server has and the copy lacks
+	toServer map[string][]byte // and the reverse
+}
+
+const (
+	// syncEvery is the time between two walks through the copy. A walk removes what has expired.
+	syncEvery = 24 * time.Hour
+	syncBatch = 500
+
+	// maxNoted bounds the memory for toLocal and toServer.
+	maxNoted = 10_000
+)
+
+func newFallback(store mtasts.Store) *fallback {
+	if store == nil {
+		return nil
+	}
+	return &fallback{store: store, toLocal: make(map[string][]byte), toServer: make(map[string][]byte)}
+}
+
+func (f *fallback) close() error {
+	if f == nil {
+		return nil
+	}
+	if c, ok := f.store.(io.Closer); ok {
+		return c.Close()
+	}
+	return nil
+}
+
+// get returns the entry of the copy, or nil.
+func (f *fallback) get(ctx context.Context, key string) ([]byte, error) {
+	if f == nil {
+		return nil, nil
+	}
+	entry, _, err := f.store.Get(ctx, key)
+	return entry, err
+}
+
+// newer returns the entry that was fetched later: held, of the server, or local, of the copy. It
+// notes the other one to be replaced. Expired entries count too: they say that a policy has
+// ended.
+func (f *fallback) newer(key string, held, local []byte) []byte {
+	if f == nil || bytes.Equal(held, local) {
+		return held
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if len(f.toLocal)+len(f.toServer) > maxNoted {
+		clear(f.toLocal) // they are noted again when they are read again
+		clear(f.toServer)
+	}
+	if local == nil || held != nil && bytes.Compare(held[:8], local[:8]) >= 0 {
+		f.toLocal[key] = bytes.Clone(held)
+		return held
+	}
+	f.toServer[key] = bytes.Clone(local)
+	return local
+}
+
+// write makes changes in the copy.
+func (f *fallback) write(ctx context.Context, changes []cache.Change) error {
+	if f == nil || len(changes) == 0 {
+		return nil
+	}
+	local := make([]cache.Change, len(changes))
+	for i, c := range changes {
+		local[i] = c
+		if c.Value != nil {
+			local[i].Value = newEntry(&c)
+		}
+	}
+	return f.store.Write(ctx, local)
+}
+
+// scan is [Store.Scan] of the copy.
+func (f *fallback) scan(ctx context.Context, after string, limit int) (keys []string, values [][]byte, err error) {
+	keys, entries, err := f.store.Scan(ctx, after, limit)
+	for i, entry := range entries {
+		value, damage := valueOf(keys[i], entry)
+		err = cmp.Or(err, damage)
+		values = append(values, value)
+	}
+	return keys, values, err
+}
+
+// exchange makes the changes that newer has noted. What fails is noted again when it is read
+// again.
+func (s *Store) exchange(ctx context.Context) {
+	f := s.fallback
+	if f == nil {
+		return
+	}
+	f.mu.Lock()
+	toLocal, toServer := f.toLocal, f.toServer
+	f.toLocal, f.toServer = make(map[string][]byte), make(map[string][]byte)
+	f.mu.Unlock()
+	var changes []cache.Change
+	for key, entry := range toLocal {
+		changes = append(changes, cache.Change{Key: key, Value: entry, Fetched: timeIn(entry), Expires: timeIn(entry[8:])})
+	}
+	if len(changes) > 0 {
+		if err := f.store.Write(ctx, changes); err != nil {
+			s.log.Error("rediscache: the fallback cannot be written", "error", err)
+		}
+	}
+	if len(toServer) > 0 {
+		_ = s.restore(ctx, toServer)
+	}
+}
+
+// sync walks through the copy, restores on the server what is newer in the copy, and removes from
+// the copy what has expired.
+func (s *Store) sync(ctx context.Context) error {
+	f := s.fallback
+	if f == nil {
+		return nil
+	}
+	for after := ""; ; {
+		keys, entries, err := f.store.Scan(ctx, after, syncBatch)
+		if err != nil && len(keys) == 0 {
+			return err
+		}
+		valid := make(map[string][]byte)
+		var expired []cache.Change
+		for i, entry := range entries {
+			if len(entry) < headerSize || time.Since(timeIn(entry[8:])) > keptAfter {
+				expired = append(expired, cache.Change{Key: keys[i], Fetched: timeIn(entry)})
+			} else {
+				valid[keys[i]] = entry
+			}
+		}
+		if err := s.restore(ctx, valid); err != nil {
+			return err
+		}
+		if err := f.store.Write(ctx, expired); err != nil {
+			return err
+		}
+		if len(keys) < syncBatch {
+			return nil
+		}
+		after = keys[len(keys)-1]
+	}
+}
+
+// timeIn returns the time in the first 8 octets of b, or the zero time if there are none.
+func timeIn(b []byte) time.Time {
+	if len(b) < 8 {
+		return time.Time{}
+	}
+	return time.Unix(0, int64(binary.BigEndian.Uint64(b)-1<<63))
+}
