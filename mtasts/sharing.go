@@ -2,7 +2,11 @@ package mtasts
 
 import (
 	"context"
+	"errors"
+	"maps"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/mtasts/go-mtasts/cache"
@@ -18,8 +22,10 @@ const (
 	// walkLease is half the time between two walks of a client, so that the clients take turns.
 	walkLease = walkEvery / 2
 
-	// maxRereads is how many entries are read again at a time.
-	maxRereads = 16
+	// maxRereads is how many entries are read again at a time. If one cannot be read, all that
+	// are left wait for rereadRetry.
+	maxRereads  = 16
+	rereadRetry = time.Second
 )
 
 // A sharing is what a Client does because others use the same store. It is nil if none do.
@@ -105,27 +111,39 @@ func (s *sharing) run() {
 				changed[domain] = true
 			}
 		}
-		places := make(chan struct{}, maxRereads)
-		var work sync.WaitGroup
-		for domain := range changed {
-			places <- struct{}{}
-			work.Go(func() {
-				s.reread(domain)
-				<-places
-			})
-		}
-		work.Wait()
+		s.reread(changed)
 	}
 }
 
-// reread reads an entry of memory again, of which a notice has said that it may have changed.
-func (s *sharing) reread(domain string) {
-	e := s.client.cached(domain)
-	if e == nil || s.client.ctx.Err() != nil {
-		return
+// reread reads entries of memory again, of which notices have said that they may have changed.
+// After a failure it leaves the rest for later.
+func (s *sharing) reread(domains map[string]bool) {
+	var failed atomic.Bool
+	var work sync.WaitGroup
+	places := make(chan struct{}, maxRereads)
+	for _, domain := range slices.Collect(maps.Keys(domains)) {
+		if failed.Load() {
+			break
+		}
+		places <- struct{}{}
+		work.Go(func() {
+			defer func() { <-places }()
+			if e := s.client.cached(domain); e != nil {
+				stored, used, err := s.client.loadStored(domain)
+				if err != nil && !errors.Is(err, errDamaged) {
+					failed.Store(true)
+					return
+				}
+				s.compare(e, domain, stored, used)
+			}
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			delete(domains, domain)
+		})
 	}
-	if stored, used, err := s.client.load(domain); err == nil { // or else the next check reads it
-		s.compare(e, domain, stored, used)
+	work.Wait()
+	if len(domains) > 0 && s.client.ctx.Err() == nil {
+		time.AfterFunc(rereadRetry, func() { s.do(func() { maps.Copy(s.changed, domains) }) })
 	}
 }
 

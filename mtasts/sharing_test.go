@@ -21,19 +21,27 @@ type fleet struct {
 	*mtaststest.World
 	t      *testing.T
 	store  *mtaststest.SharedMemory
-	scans  atomic.Int64
+	scans  atomic.Int64 // calls of Scan
+	fails  atomic.Bool  // Get fails
 	relays []*mtasts.Client
 }
 
-// A scanCounter counts the calls of Scan.
-type scanCounter struct {
+// A fleetStore is the store of a relay.
+type fleetStore struct {
 	mtasts.SharedStore
-	scans *atomic.Int64
+	fleet *fleet
 }
 
-func (s scanCounter) Scan(ctx context.Context, after string, limit int) (keys []string, values [][]byte, err error) {
-	s.scans.Add(1)
+func (s fleetStore) Scan(ctx context.Context, after string, limit int) (keys []string, values [][]byte, err error) {
+	s.fleet.scans.Add(1)
 	return s.SharedStore.Scan(ctx, after, limit)
+}
+
+func (s fleetStore) Get(ctx context.Context, key string) (value []byte, ok bool, err error) {
+	if s.fleet.fails.Load() {
+		return nil, false, errors.New("the store is not ready")
+	}
+	return s.SharedStore.Get(ctx, key)
 }
 
 func playFleet(t *testing.T, relays int, test func(t *testing.T, f *fleet)) {
@@ -53,7 +61,7 @@ func playFleet(t *testing.T, relays int, test func(t *testing.T, f *fleet)) {
 }
 
 func (f *fleet) add() *mtasts.Client {
-	relay := mtasts.New(scanCounter{f.store, &f.scans}, f.Options())
+	relay := mtasts.New(fleetStore{f.store, f}, f.Options())
 	f.relays = append(f.relays, relay)
 	return relay
 }
@@ -232,6 +240,25 @@ func TestAStoreThatLosesPoliciesTalksNoRelayDown(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A server that has just come back may refuse reads for some seconds.
+func TestALossIsMadeGoodOnceTheStoreCanBeRead(t *testing.T) {
+	playFleet(t, 1, func(t *testing.T, f *fleet) {
+		f.publish("1", mtasts.ModeEnforce, week, "mx.example.com")
+		f.want(0, mtasts.ModeEnforce, "1")
+		f.forgeNoRecord()
+		f.fails.Store(true)
+		f.store.Lose()
+		f.sleep(time.Minute)
+		f.fails.Store(false)
+		f.sleep(2 * time.Second)
+		f.add()
+		f.want(1, mtasts.ModeEnforce, "1")
+		for _, e := range f.Events() {
+			t.Errorf("event %q: %v", e.Kind, e.Err)
+		}
+	})
 }
 
 // Without notices, the relay that has the policy notices the loss at its next check.

@@ -53,12 +53,7 @@ func (c *Client) load(name string) (p *Policy, used time.Time, err error) {
 	if p, used := c.writer.get(name); p != nil {
 		return p.afterClockChange(time.Now()), used, nil
 	}
-	ctx, cancel := context.WithTimeout(c.ctx, storeLimit)
-	defer cancel()
-	value, ok, err := c.store.Get(ctx, name)
-	if err == nil && ok {
-		p, used, err = decodeEntry(name, value, c.files.parse)
-	}
+	p, used, err = c.loadStored(name)
 	switch {
 	case err != nil && c.ctx.Err() != nil:
 		return nil, used, closedError(name)
@@ -68,8 +63,19 @@ func (c *Client) load(name string) (p *Policy, used time.Time, err error) {
 		return nil, used, failure
 	}
 	c.readable(name)
-	if p == nil {
-		return nil, used, nil
+	return p, used, nil
+}
+
+// loadStored returns the stored policy of a domain. Its error is not reported yet.
+func (c *Client) loadStored(name string) (p *Policy, used time.Time, err error) {
+	ctx, cancel := context.WithTimeout(c.ctx, storeLimit)
+	defer cancel()
+	value, ok, err := c.store.Get(ctx, name)
+	if err == nil && ok {
+		p, used, err = decodeEntry(name, value, c.files.parse)
+	}
+	if err != nil || p == nil {
+		return nil, used, err
 	}
 	p.client = c
 	if plain := p.withoutUntil(time.Now()); plain != nil {

@@ -22,8 +22,9 @@ const (
 	answerLimit = 3 * time.Second
 
 	// grace is how long other relays need, after the server is back, to notice that and to write
-	// back what the server has lost.
-	grace = 5 * time.Second
+	// back what the server has lost. A node of a Cluster refuses all commands for the first two
+	// seconds.
+	grace = 8 * time.Second
 )
 
 // prepare returns the options of the client.

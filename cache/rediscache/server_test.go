@@ -2,12 +2,14 @@ package rediscache_test
 
 import (
 	"bytes"
+	"context"
 	"flag"
 	"fmt"
 	"net"
 	"os"
 	"os/exec"
 	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -126,17 +128,32 @@ func (s *server) option() valkey.ClientOption {
 // do runs a command on the server, and returns its result as text.
 func (s *server) do(args ...string) string {
 	s.t.Helper()
-	c, err := valkey.NewClient(valkey.ClientOption{InitAddress: []string{s.addr}, DisableCache: true, ForceSingleClient: true})
+	reply, err := s.try(args...)
 	if err != nil {
-		s.t.Fatal(err)
-	}
-	defer c.Close()
-	result := c.Do(s.t.Context(), c.B().Arbitrary(args...).Build())
-	reply, err := result.ToAny()
-	if err != nil && !valkey.IsValkeyNil(err) {
 		s.t.Fatalf("%q: %v", args, err)
 	}
-	return fmt.Sprint(reply)
+	return reply
+}
+
+// says reports whether the reply to a command has text. If the command fails, it has not.
+func (s *server) says(text string, args ...string) bool {
+	reply, err := s.try(args...)
+	return err == nil && strings.Contains(reply, text)
+}
+
+func (s *server) try(args ...string) (string, error) {
+	c, err := valkey.NewClient(valkey.ClientOption{InitAddress: []string{s.addr}, DisableCache: true, ForceSingleClient: true})
+	if err != nil {
+		return "", err
+	}
+	defer c.Close()
+	ctx, cancel := context.WithTimeout(s.t.Context(), 5*time.Second)
+	defer cancel()
+	reply, err := c.Do(ctx, c.B().Arbitrary(args...).Build()).ToAny()
+	if valkey.IsValkeyNil(err) {
+		err = nil
+	}
+	return fmt.Sprint(reply), err
 }
 
 // open opens a store that takes an absent key for absent at once.
