@@ -256,7 +256,9 @@ func TestALossIsMadeGoodOnceTheStoreCanBeRead(t *testing.T) {
 		f.add()
 		f.want(1, mtasts.ModeEnforce, "1")
 		for _, e := range f.Events() {
-			t.Errorf("event %q: %v", e.Kind, e.Err)
+			if e.Kind == mtasts.EventStore {
+				t.Errorf("event: %v", e.Err) // nobody waited for these reads
+			}
 		}
 	})
 }
