@@ -64,6 +64,7 @@ func scanAll(t *testing.T, store mtasts.Store, limit int) map[string]string {
 }
 
 func TestAClusterHasEachEntryOnOneOfItsNodes(t *testing.T) {
+	t.Parallel()
 	nodes := startCluster(t)
 	store := open(t, clusterOption(nodes), nil)
 	var changes []cache.Change
@@ -104,6 +105,7 @@ func TestAClusterHasEachEntryOnOneOfItsNodes(t *testing.T) {
 }
 
 func TestAClusterIsASharedStore(t *testing.T) {
+	t.Parallel()
 	option := clusterOption(startCluster(t))
 	n := 0
 	mtaststest.TestShared(t, func(t *testing.T) (a, b mtasts.SharedStore) {
@@ -115,6 +117,7 @@ func TestAClusterIsASharedStore(t *testing.T) {
 
 // A walk must not take a part of the entries for all of them.
 func TestAScanWithoutOneNodeOfAClusterIsAnError(t *testing.T) {
+	t.Parallel()
 	nodes := startCluster(t)
 	store := open(t, clusterOption(nodes), nil)
 	for i := range 30 {

@@ -29,6 +29,7 @@ func startSentinel(t *testing.T, master *server) *server {
 }
 
 func TestASentinelFailoverTalksNoRelayDown(t *testing.T) {
+	t.Parallel()
 	master := startServer(t)
 	_, port, _ := net.SplitHostPort(master.addr)
 	replica := startServer(t, "--replicaof", "127.0.0.1 "+port)
@@ -71,6 +72,7 @@ func TestASentinelFailoverTalksNoRelayDown(t *testing.T) {
 }
 
 func TestANodeOfAClusterThatIsRestartedEmptyTalksNoRelayDown(t *testing.T) {
+	t.Parallel()
 	nodes := startCluster(t)
 	f := newFleet(t, clusterOption(nodes))
 	relay, other := f.relay(nil), f.relay(nil)

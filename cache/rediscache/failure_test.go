@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -78,6 +79,7 @@ func (f *fleet) deferred(relay *mtasts.Client, name string) {
 }
 
 func TestRelaysOnOneServerBehaveLikeOne(t *testing.T) {
+	t.Parallel()
 	f := newFleet(t, startServer(t).option())
 	f.publish(domain, "1", "mx.example.com")
 	f.SetPolicyHost(domain, mtaststest.PolicyHost{Body: mtaststest.Policy(mtasts.ModeEnforce, week, "old.example.com"), Delay: 200 * time.Millisecond})
@@ -123,6 +125,7 @@ func TestRelaysOnOneServerBehaveLikeOne(t *testing.T) {
 }
 
 func TestWithoutTheServerMemoryServes(t *testing.T) {
+	t.Parallel()
 	s := startServer(t)
 	f := newFleet(t, s.option())
 	relay := f.relay(nil)
@@ -142,15 +145,8 @@ func TestWithoutTheServerMemoryServes(t *testing.T) {
 	f.enforced(f.relay(nil), "example.net", "1")
 }
 
-func bolt(t *testing.T, name string) *cache.Bolt {
-	b, err := cache.OpenBolt(filepath.Join(t.TempDir(), name))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return b
-}
-
 func TestWithAFallbackARelayWorksWithoutTheServer(t *testing.T) {
+	t.Parallel()
 	s := startServer(t)
 	f := newFleet(t, s.option())
 	f.publish(domain, "1", "mx.example.com")
@@ -161,18 +157,14 @@ func TestWithAFallbackARelayWorksWithoutTheServer(t *testing.T) {
 
 	path := filepath.Join(t.TempDir(), "copy.db")
 	open := func() *mtasts.Client {
-		b, err := cache.OpenBolt(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return f.relay(&rediscache.Options{Fallback: b})
+		return f.relay(&rediscache.Options{Fallback: openCopy(t, path)})
 	}
 	relay := open()
 	f.enforced(relay, domain, "1") // from the server
 	if n := f.Requests(domain); n != 1 {
 		t.Errorf("%d requests", n)
 	}
-	time.Sleep(2 * time.Second)
+	<-time.After(2 * time.Second) // the copy is written once a second
 	if err := relay.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -192,13 +184,23 @@ func TestWithAFallbackARelayWorksWithoutTheServer(t *testing.T) {
 	if !eventually(func() bool { return strings.Contains(s.do("KEYS", "*"), "example.net") }) {
 		t.Fatal("the server is back, and the relay does not write what it has learnt")
 	}
+	s.kill() // once more
+	f.publish("example.org", "1", "mx.example.org")
+	f.enforced(relay, "example.org", "1")
+	f.forge("example.org")
+	s.start()
+	if !eventually(func() bool { return s.says("example.org", "KEYS", "*") && s.says("example.net", "KEYS", "*") }) {
+		t.Fatal("after a second outage, the relay does not write what it has learnt")
+	}
 	fresh := f.relay(nil)
-	f.enforced(fresh, domain, "1")
-	f.enforced(fresh, "example.net", "1")
+	for _, name := range []string{domain, "example.net", "example.org"} {
+		f.enforced(fresh, name, "1")
+	}
 }
 
 // RFC 8461, Section 3.3: a policy holds until it expires, also if the server has lost it.
 func TestAServerThatIsRestartedEmptyTalksNoRelayDown(t *testing.T) {
+	t.Parallel()
 	s := startServer(t)
 	f := newFleet(t, s.option())
 	relay := f.relay(nil)
@@ -236,33 +238,71 @@ func TestAServerThatIsRestartedEmptyTalksNoRelayDown(t *testing.T) {
 	f.enforced(started, names[2], "1")
 }
 
+// flood writes to a server of 20 MB until done.
+func flood(t *testing.T, s *server, done func() bool) {
+	t.Helper()
+	store := open(t, s.option(), &rediscache.Options{Prefix: "flood"})
+	for i := 0; i < 1000 && !done(); i++ {
+		var changes []cache.Change
+		for j := range 50 {
+			changes = append(changes, cache.Change{Key: fmt.Sprintf("host%d-%d.example", i, j), Value: make([]byte, 2<<10), Expires: time.Now().Add(hour)})
+		}
+		if err := store.Write(t.Context(), changes); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !done() {
+		t.Fatal("a flood has no effect")
+	}
+}
+
 func TestAnEvictedPolicyIsWrittenBack(t *testing.T) {
-	s := startServer(t, "--maxmemory", "20mb", "--maxmemory-policy", "allkeys-random")
+	t.Parallel()
+	s := startServer(t, "--maxmemory", "20mb", "--maxmemory-policy", "allkeys-lru")
 	f := newFleet(t, s.option())
-	relay := f.relay(nil)
 	f.publish(domain, "1", "mx.example.com")
+	relay := f.relay(nil)
 	f.enforced(relay, domain, "1")
 	f.saved(relay)
 	f.forge(domain)
-	flood := open(t, s.option(), nil)
-	evicted := func() bool { return !strings.Contains(s.do("INFO", "stats"), "evicted_keys:0\r\n") }
-	for i := 0; i < 2000 && !evicted(); i++ {
-		var changes []cache.Change
-		for j := range 20 {
-			changes = append(changes, cache.Change{Key: fmt.Sprintf("host%d-%d.example", i, j), Value: make([]byte, 60<<10), Expires: time.Now().Add(hour)})
+
+	watched := open(t, s.option(), nil)
+	var evictions atomic.Int64
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	go watched.Watch(ctx, func(n mtasts.Notice) {
+		if n.Key == domain {
+			evictions.Add(1)
 		}
-		flood.Write(t.Context(), changes)
-	}
-	// Which keys go is chance, so have this one go too.
-	s.do("DEL", "mtasts:1:example.com")
-	if !eventually(func() bool { return s.do("EXISTS", "mtasts:1:example.com") == "1" }) {
+	})
+	flood(t, s, func() bool { return evictions.Load() > 0 })
+	if !eventually(func() bool { return s.says("1", "EXISTS", "mtasts:1:"+domain) }) {
 		t.Fatal("an evicted policy is not written back")
 	}
 	f.enforced(f.relay(nil), domain, "1")
 }
 
+// A full server that does not evict refuses what is new. The relay keeps that in memory.
+func TestAFullServerLosesNothing(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, "--maxmemory", "100kb", "--maxmemory-policy", "noeviction") // it takes more when empty
+	f := newFleet(t, s.option())
+	f.publish(domain, "1", "mx.example.com")
+	relay := f.relay(nil)
+	f.enforced(relay, domain, "1")
+	if !eventually(func() bool { return relay.Stats().StoreErrors > 0 }) {
+		t.Error("Stats do not tell that the server is full")
+	}
+	f.forge(domain)
+	f.enforced(relay, domain, "1")
+	s.do("CONFIG", "SET", "maxmemory", "0")
+	f.saved(relay)
+	f.enforced(f.relay(nil), domain, "1")
+}
+
 // A server that is cut off, or slow, delays no answer that memory has.
 func TestAFrozenServerDelaysNoCachedAnswer(t *testing.T) {
+	t.Parallel()
 	s := startServer(t)
 	f := newFleet(t, s.option())
 	f.publish(domain, "1", "mx.example.com")

@@ -1,0 +1,101 @@
+package rediscache_test
+
+import (
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/mtasts/go-mtasts/cache"
+	"github.com/mtasts/go-mtasts/cache/rediscache"
+	"github.com/mtasts/go-mtasts/mtasts"
+)
+
+// openCopy opens the local copy of a relay.
+func openCopy(t *testing.T, path string) *cache.Bolt {
+	t.Helper()
+	b, err := cache.OpenBolt(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// A copy that is older than what the server has brings nothing back.
+func TestACopyDoesNotUndoForget(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t, startServer(t).option())
+	f.publish(domain, "1", "mx.example.com")
+	path := filepath.Join(t.TempDir(), "copy.db")
+	relay := f.relay(&rediscache.Options{Fallback: openCopy(t, path)})
+	f.enforced(relay, domain, "1")
+	f.saved(relay)
+	if err := relay.Close(); err != nil {
+		t.Fatal(err)
+	}
+	f.forge(domain)
+	other := f.relay(nil)
+	f.enforced(other, domain, "1")
+	if err := other.Forget(t.Context(), domain); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		relay = f.relay(&rediscache.Options{Fallback: openCopy(t, path)})
+		for _, relay := range []*mtasts.Client{relay, other} {
+			if p, err := relay.PolicyFor(t.Context(), domain); err != nil || p.Mode != mtasts.ModeNone {
+				t.Errorf("after Forget: %+v, %v", p, err)
+			}
+		}
+		<-time.After(2 * time.Second) // the copy is written once a second
+		if err := relay.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestWhatHasExpiredIsRemovedFromTheCopy(t *testing.T) {
+	t.Parallel()
+	s := startServer(t)
+	path := filepath.Join(t.TempDir(), "copy.db")
+	store, err := rediscache.Open(s.option(), &rediscache.Options{Fallback: openCopy(t, path)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	fetched := time.Now().Add(-week)
+	for key, ago := range map[string]time.Duration{"long.example": 25 * hour, "just.example": hour, "valid.example": -hour} {
+		change := cache.Change{Key: key, Value: []byte(key), Fetched: fetched, Expires: time.Now().Add(-ago)}
+		if err := store.Write(t.Context(), []cache.Change{change}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	store.Close()
+	store, err = rediscache.Open(s.option(), &rediscache.Options{Fallback: openCopy(t, path)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	store.Close()
+	b := openCopy(t, path)
+	defer b.Close()
+	keys, _, err := b.Scan(t.Context(), "", 10)
+	if err != nil || len(keys) != 2 || keys[0] != "just.example" || keys[1] != "valid.example" {
+		t.Errorf("the copy has %q, %v", keys, err)
+	}
+}
+
+func TestTheCopyRestoresWhatTheServerHasLost(t *testing.T) {
+	t.Parallel()
+	s := startServer(t)
+	store := open(t, s.option(), &rediscache.Options{Fallback: openCopy(t, filepath.Join(t.TempDir(), "copy.db"))})
+	put(t, store, "before.example", "value", time.Now())
+	s.kill()
+	put(t, store, "meanwhile.example", "value", time.Now())
+	want(t, store, "meanwhile.example", "value")
+	if all := scanAll(t, store, 1); len(all) != 2 {
+		t.Errorf("without the server, Scan finds %q", all)
+	}
+	s.start()
+	for _, key := range []string{"before.example", "meanwhile.example"} {
+		if !eventually(func() bool { return s.says("1", "EXISTS", "mtasts:1:"+key) }) {
+			t.Errorf("%s is not restored", key)
+		}
+	}
+}
