@@ -88,10 +88,6 @@ func (s *Store) tick() {
 	}
 	s.up()
 	s.greet(c)
-	s.exchange(s.ctx)
-	if time.Since(s.synced) > syncEvery && s.sync(s.ctx) == nil { // what fails is tried again
-		s.synced = time.Now()
-	}
 }
 
 // ping returns the error of a server that does not answer, or nil.
@@ -130,7 +126,7 @@ func (s *Store) greet(c valkey.Client) {
 		return
 	}
 	s.log.Info("rediscache: all servers answer")
-	s.synced = time.Time{}
+	s.fallback.returned()
 	eviction := ""
 	for _, info := range s.info(c) {
 		if policy := info["maxmemory_policy"]; policy != "noeviction" && info["maxmemory"] != "0" {

@@ -21,6 +21,7 @@ type fallback struct {
 	mu       sync.Mutex
 	toLocal  map[string][]byte // entries that the server has and the copy lacks
 	toServer map[string][]byte // and the reverse
+	behind   bool              // the server has been away since the last walk through the copy
 }
 
 const (
@@ -105,13 +106,46 @@ func (f *fallback) scan(ctx context.Context, after string, limit int) (keys []st
 	return keys, values, err
 }
 
+// returned notes that the server is back, and may lack what the copy has.
+func (f *fallback) returned() {
+	if f != nil {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		f.behind = true
+	}
+}
+
+// runCopy keeps copy and server the same until the store is closed.
+func (s *Store) runCopy() {
+	f := s.fallback
+	ticker := time.NewTicker(pingInterval)
+	defer ticker.Stop()
+	for synced := (time.Time{}); ; {
+		s.exchange(s.ctx)
+		f.mu.Lock()
+		behind := f.behind
+		f.behind = false
+		f.mu.Unlock()
+		if behind || time.Since(synced) > syncEvery {
+			if synced = time.Now(); s.sync(s.ctx) != nil {
+				synced = time.Time{} // try again
+			}
+		}
+		select {
+		case <-ticker.C:
+		case <-s.ctx.Done():
+			ctx, cancel := context.WithTimeout(context.Background(), answerLimit)
+			defer cancel()
+			s.exchange(ctx)
+			return
+		}
+	}
+}
+
 // exchange makes the changes that newer has noted. What fails is noted again when it is read
 // again.
 func (s *Store) exchange(ctx context.Context) {
 	f := s.fallback
-	if f == nil {
-		return
-	}
 	f.mu.Lock()
 	toLocal, toServer := f.toLocal, f.toServer
 	f.toLocal, f.toServer = make(map[string][]byte), make(map[string][]byte)
@@ -134,9 +168,6 @@ func (s *Store) exchange(ctx context.Context) {
 // the copy what has expired.
 func (s *Store) sync(ctx context.Context) error {
 	f := s.fallback
-	if f == nil {
-		return nil
-	}
 	for after := ""; ; {
 		keys, entries, err := f.store.Scan(ctx, after, syncBatch)
 		if err != nil && len(keys) == 0 {

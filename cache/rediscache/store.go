@@ -51,7 +51,6 @@ type Store struct {
 	runs     runs
 	watchers watchers
 	fallback *fallback // nil if there is none
-	synced   time.Time // when sync last came to its end; for run only
 }
 
 // connection is a pointer target for an interface.
@@ -93,6 +92,9 @@ func open(option valkey.ClientOption, opts *Options, grace time.Duration) (*Stor
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.tick()
 	s.work.Go(s.run)
+	if s.fallback != nil {
+		s.work.Go(s.runCopy)
+	}
 	return s, nil
 }
 
