@@ -108,7 +108,9 @@ func (s *sharing) run() {
 		}
 		if all {
 			for _, domain := range c.memory.Keys() {
-				changed[domain] = true
+				if c.cached(domain).valid(time.Now()) != nil { // without a policy, the next check is soon enough
+					changed[domain] = true
+				}
 			}
 		}
 		s.reread(changed)
