@@ -18,7 +18,8 @@ import (
 //     notice of it, or else at the next check. A violation makes the domain due in all clients.
 //   - A client that has a valid policy in memory writes it back if the store has lost it.
 //
-// The store itself removes what has expired, and [Options].Quota does not apply.
+// The store itself removes what has expired, and [Options].Quota does not apply. What [Stats] says
+// of the store is from the last walk of this client.
 //
 // A SharedStore keeps an entry longer than its policy lives, best for a day. A client that sees
 // an expired entry knows that the policy has ended. One that finds none writes its own back.

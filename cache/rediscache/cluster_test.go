@@ -16,12 +16,12 @@ import (
 	"github.com/valkey-io/valkey-go"
 )
 
-// startCluster starts a Cluster of three masters.
-func startCluster(t *testing.T) []*server {
+// startCluster starts a Cluster of three masters, each with so many replicas.
+func startCluster(t *testing.T, replicas int) []*server {
 	cli := needs(t, "redis-cli")
 	var nodes []*server
-	create := []string{"--cluster", "create"}
-	for range 3 {
+	create := []string{"--cluster", "create", "--cluster-replicas", fmt.Sprint(replicas)}
+	for range 3 * (1 + replicas) {
 		s := startServer(t, "--cluster-enabled", "yes", "--cluster-node-timeout", "2000", "--cluster-port", fmt.Sprint(freePort(t)))
 		nodes = append(nodes, s)
 		create = append(create, s.addr)
@@ -65,7 +65,7 @@ func scanAll(t *testing.T, store mtasts.Store, limit int) map[string]string {
 
 func TestAClusterHasEachEntryOnOneOfItsNodes(t *testing.T) {
 	t.Parallel()
-	nodes := startCluster(t)
+	nodes := startCluster(t, 0)
 	store := open(t, clusterOption(nodes), nil)
 	var changes []cache.Change
 	all := make(map[string]string)
@@ -106,7 +106,7 @@ func TestAClusterHasEachEntryOnOneOfItsNodes(t *testing.T) {
 
 func TestAClusterIsASharedStore(t *testing.T) {
 	t.Parallel()
-	option := clusterOption(startCluster(t))
+	option := clusterOption(startCluster(t, 0))
 	n := 0
 	mtaststest.TestShared(t, func(t *testing.T) (a, b mtasts.SharedStore) {
 		n++
@@ -118,7 +118,7 @@ func TestAClusterIsASharedStore(t *testing.T) {
 // A walk must not take a part of the entries for all of them.
 func TestAScanWithoutOneNodeOfAClusterIsAnError(t *testing.T) {
 	t.Parallel()
-	nodes := startCluster(t)
+	nodes := startCluster(t, 0)
 	store := open(t, clusterOption(nodes), nil)
 	for i := range 30 {
 		put(t, store, fmt.Sprintf("host%d.example", i), "value", time.Now())

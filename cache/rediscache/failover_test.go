@@ -73,7 +73,7 @@ func TestASentinelFailoverTalksNoRelayDown(t *testing.T) {
 
 func TestANodeOfAClusterThatIsRestartedEmptyTalksNoRelayDown(t *testing.T) {
 	t.Parallel()
-	nodes := startCluster(t)
+	nodes := startCluster(t, 0)
 	f := newFleet(t, clusterOption(nodes))
 	relay, other := f.relay(nil), f.relay(nil)
 	var names []string
@@ -98,4 +98,45 @@ func TestANodeOfAClusterThatIsRestartedEmptyTalksNoRelayDown(t *testing.T) {
 			t.Errorf("%s: the relay does not work with the node that is back", name)
 		}
 	}
+}
+
+func TestAFailoverInAClusterTalksNoRelayDown(t *testing.T) {
+	t.Parallel()
+	nodes := startCluster(t, 1)
+	f := newFleet(t, clusterOption(nodes))
+	relay, other := f.relay(nil), f.relay(nil)
+	var names []string
+	for i := range 30 {
+		name := fmt.Sprintf("host%d.example", i)
+		f.publish(name, "1", "mx."+name)
+		f.enforced(relay, name, "1")
+		f.forge(name)
+		names = append(names, name)
+	}
+	f.saved(relay)
+	if all := scanAll(t, open(t, clusterOption(nodes), nil), 7); len(all) != 30 {
+		t.Errorf("Scan finds %d of 30 entries", len(all))
+	}
+	for _, s := range nodes {
+		if s.says("master", "ROLE") {
+			s.kill()
+			break
+		}
+	}
+	for _, name := range names {
+		if !eventually(func() bool {
+			p, err := other.PolicyFor(t.Context(), name)
+			if err == nil && p.ID != "1" {
+				t.Fatalf("%s: mode %q: %v", name, p.Mode, p.Cause)
+			}
+			return err == nil
+		}) {
+			t.Errorf("%s: the relay does not work with the new master", name)
+		}
+	}
+	f.publish("new.example", "1", "mx.new.example")
+	if !eventually(func() bool { p, err := other.PolicyFor(t.Context(), "new.example"); return err == nil && p.ID == "1" }) {
+		t.Error("a new domain is an error")
+	}
+	f.saved(other)
 }
