@@ -1,7 +1,6 @@
 package cache
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"fmt"
@@ -32,8 +31,14 @@ type Bolt struct {
 // is invalid, if the store is closed, or if the entry is damaged. If key is absent, it fails if
 // an entry next to its place is damaged.
 func (b *Bolt) Get(ctx context.Context, key string) (value []byte, ok bool, err error) {
+	c, ok, err := b.Entry(ctx, key)
+	return c.Value, ok, err
+}
+
+// Entry is [Bolt.Get] with the times of the entry.
+func (b *Bolt) Entry(ctx context.Context, key string) (c Change, ok bool, err error) {
 	if err := cmp.Or(ctx.Err(), checkKey(key)); err != nil {
-		return nil, false, err
+		return Change{}, false, err
 	}
 	err = b.view(func(tx *bolt.Tx) error {
 		k := []byte(key)
@@ -42,10 +47,10 @@ func (b *Bolt) Get(ctx context.Context, key string) (value []byte, ok bool, err 
 			return err
 		}
 		rec, err := decode(k, raw)
-		value, ok = bytes.Clone(rec.value), err == nil
+		c, ok = rec.change(key), err == nil
 		return err
 	})
-	return value, ok, b.wrap(err)
+	return c, ok, b.wrap(err)
 }
 
 // Write makes all changes in order, in one transaction, and returns when they are on the
@@ -104,17 +109,29 @@ func apply(entries *bolt.Bucket, cursor *bolt.Cursor, c *Change, now time.Time) 
 // them together with the others. An error without entries means that nothing after that key
 // can be read, that ctx has ended, or that the store is closed.
 func (b *Bolt) Scan(ctx context.Context, after string, limit int) (keys []string, values [][]byte, err error) {
-	room := min(max(limit, 0), 1000)
-	keys, values = make([]string, 0, room), make([][]byte, 0, room)
+	entries, err := b.Entries(ctx, after, limit)
+	if entries == nil {
+		return nil, nil, err
+	}
+	keys, values = make([]string, len(entries)), make([][]byte, len(entries))
+	for i := range entries {
+		keys[i], values[i] = entries[i].Key, entries[i].Value
+	}
+	return keys, values, err
+}
+
+// Entries is [Bolt.Scan] with the times of the entries.
+func (b *Bolt) Entries(ctx context.Context, after string, limit int) (entries []Change, err error) {
+	entries = make([]Change, 0, min(max(limit, 0), 1000))
 	var damaged error
 	err = b.view(func(tx *bolt.Tx) error {
 		cursor, last := entriesOf(tx).Cursor(), max(after, lowKey)
 		move := func() (key, raw []byte) { return cursor.Seek([]byte(last)) }
-		for len(keys) < limit && last < highKey {
+		for len(entries) < limit && last < highKey {
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			key, value, err := b.step(move)
+			key, rec, err := b.step(move)
 			move = cursor.Next
 			switch {
 			case err == nil && key == nil:
@@ -123,7 +140,7 @@ func (b *Bolt) Scan(ctx context.Context, after string, limit int) (keys []string
 				err = damagef("%+.80q is out of order", key)
 			case err == nil && string(key) > last:
 				if last = string(key); last < highKey {
-					keys, values = append(keys, last), append(values, bytes.Clone(value))
+					entries = append(entries, rec.change(last))
 				}
 			}
 			if damaged == nil {
@@ -133,9 +150,9 @@ func (b *Bolt) Scan(ctx context.Context, after string, limit int) (keys []string
 		return nil
 	})
 	if err != nil {
-		return nil, nil, b.wrap(err)
+		return nil, b.wrap(err)
 	}
-	return keys, values, b.wrap(damaged)
+	return entries, b.wrap(damaged)
 }
 
 // Backup writes a copy of the store as it is now to w, while the store is in use. OpenBolt

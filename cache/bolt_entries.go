@@ -90,12 +90,12 @@ func find(cursor *bolt.Cursor, key []byte) ([]byte, error) {
 
 // step moves a cursor and returns the entry there, or a nil key at the end. After an error,
 // the next step moves on past what could not be read.
-func (b *Bolt) step(move func() (key, raw []byte)) (key, value []byte, err error) {
+func (b *Bolt) step(move func() (key, raw []byte)) (key []byte, rec record, err error) {
 	defer b.contain(&err)
 	key, raw := move()
 	if key == nil {
-		return nil, nil, nil
+		return nil, record{}, nil
 	}
-	rec, err := decode(key, raw)
-	return key, rec.value, err
+	rec, err = decode(key, raw)
+	return key, rec, err
 }

@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"bytes"
 	"encoding/binary"
 	"hash/crc32"
 	"math"
@@ -23,6 +24,11 @@ type record struct {
 const sumSize, headerSize = 4, 4 + 8 + 8
 
 func (c *Change) record() record { return record{nanos(c.Fetched), nanos(c.Expires), c.Value} }
+
+// change returns the change that sets rec, with a copy of the value.
+func (rec record) change(key string) Change {
+	return Change{Key: key, Value: bytes.Clone(rec.value), Fetched: time.Unix(0, rec.fetched), Expires: time.Unix(0, rec.expires)}
+}
 
 func (rec record) encode(key []byte) []byte {
 	b := make([]byte, headerSize, headerSize+len(rec.value))

@@ -2,21 +2,18 @@ package rediscache
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"encoding/binary"
-	"io"
 	"sync"
 	"time"
 
 	"github.com/mtasts/go-mtasts/cache"
-	"github.com/mtasts/go-mtasts/mtasts"
 )
 
-// A fallback is a local copy of what this relay has read and written on the server. Its values
-// are entries, with their times. A nil fallback holds nothing.
+// A fallback is a local copy of what this relay has read and written on the server. A nil
+// fallback holds nothing.
 type fallback struct {
-	store mtasts.Store
+	store *cache.Bolt
 
 	mu       sync.Mutex
 	toLocal  map[string][]byte // entries that the server has and the copy lacks
@@ -33,7 +30,7 @@ const (
 	maxNoted = 10_000
 )
 
-func newFallback(store mtasts.Store) *fallback {
+func newFallback(store *cache.Bolt) *fallback {
 	if store == nil {
 		return nil
 	}
@@ -44,10 +41,7 @@ func (f *fallback) close() error {
 	if f == nil {
 		return nil
 	}
-	if c, ok := f.store.(io.Closer); ok {
-		return c.Close()
-	}
-	return nil
+	return f.store.Close()
 }
 
 // get returns the entry of the copy, or nil.
@@ -55,8 +49,11 @@ func (f *fallback) get(ctx context.Context, key string) ([]byte, error) {
 	if f == nil {
 		return nil, nil
 	}
-	entry, _, err := f.store.Get(ctx, key)
-	return entry, err
+	c, ok, err := f.store.Entry(ctx, key)
+	if !ok {
+		return nil, err
+	}
+	return newEntry(&c), nil
 }
 
 // newer returns the entry that was fetched later: held, of the server, or local, of the copy. It
@@ -85,25 +82,7 @@ func (f *fallback) write(ctx context.Context, changes []cache.Change) error {
 	if f == nil || len(changes) == 0 {
 		return nil
 	}
-	local := make([]cache.Change, len(changes))
-	for i, c := range changes {
-		local[i] = c
-		if c.Value != nil {
-			local[i].Value = newEntry(&c)
-		}
-	}
-	return f.store.Write(ctx, local)
-}
-
-// scan is [Store.Scan] of the copy.
-func (f *fallback) scan(ctx context.Context, after string, limit int) (keys []string, values [][]byte, err error) {
-	keys, entries, err := f.store.Scan(ctx, after, limit)
-	for i, entry := range entries {
-		value, damage := valueOf(keys[i], entry)
-		err = cmp.Or(err, damage)
-		values = append(values, value)
-	}
-	return keys, values, err
+	return f.store.Write(ctx, changes)
 }
 
 // returned notes that the server is back, and may lack what the copy has.
@@ -152,7 +131,7 @@ func (s *Store) exchange(ctx context.Context) {
 	f.mu.Unlock()
 	var changes []cache.Change
 	for key, entry := range toLocal {
-		changes = append(changes, cache.Change{Key: key, Value: entry, Fetched: timeIn(entry), Expires: timeIn(entry[8:])})
+		changes = append(changes, cache.Change{Key: key, Value: entry[headerSize:], Fetched: timeIn(entry), Expires: timeIn(entry[8:])})
 	}
 	if len(changes) > 0 {
 		if err := f.store.Write(ctx, changes); err != nil {
@@ -169,17 +148,17 @@ func (s *Store) exchange(ctx context.Context) {
 func (s *Store) sync(ctx context.Context) error {
 	f := s.fallback
 	for after := ""; ; {
-		keys, entries, err := f.store.Scan(ctx, after, syncBatch)
-		if err != nil && len(keys) == 0 {
+		entries, err := f.store.Entries(ctx, after, syncBatch)
+		if err != nil && len(entries) == 0 {
 			return err
 		}
 		valid := make(map[string][]byte)
 		var expired []cache.Change
-		for i, entry := range entries {
-			if len(entry) < headerSize || time.Since(timeIn(entry[8:])) > keptAfter {
-				expired = append(expired, cache.Change{Key: keys[i], Fetched: timeIn(entry)})
+		for _, c := range entries {
+			if time.Since(c.Expires) > keptAfter {
+				expired = append(expired, cache.Change{Key: c.Key, Fetched: c.Fetched})
 			} else {
-				valid[keys[i]] = entry
+				valid[c.Key] = newEntry(&c)
 			}
 		}
 		if err := s.restore(ctx, valid); err != nil {
@@ -188,17 +167,14 @@ func (s *Store) sync(ctx context.Context) error {
 		if err := f.store.Write(ctx, expired); err != nil {
 			return err
 		}
-		if len(keys) < syncBatch {
+		if len(entries) < syncBatch {
 			return nil
 		}
-		after = keys[len(keys)-1]
+		after = entries[len(entries)-1].Key
 	}
 }
 
-// timeIn returns the time in the first 8 octets of b, or the zero time if there are none.
+// timeIn returns the time in the first 8 octets of b.
 func timeIn(b []byte) time.Time {
-	if len(b) < 8 {
-		return time.Time{}
-	}
 	return time.Unix(0, int64(binary.BigEndian.Uint64(b)-1<<63))
 }

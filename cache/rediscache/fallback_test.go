@@ -55,8 +55,8 @@ func TestACopyDoesNotUndoForget(t *testing.T) {
 func TestWhatHasExpiredIsRemovedFromTheCopy(t *testing.T) {
 	t.Parallel()
 	s := startServer(t)
-	copied := new(cache.Memory)
-	store := open(t, s.option(), &rediscache.Options{Fallback: copied})
+	path := filepath.Join(t.TempDir(), "copy.db")
+	store := open(t, s.option(), &rediscache.Options{Fallback: openCopy(t, path)})
 	fetched := time.Now().Add(-week)
 	for key, ago := range map[string]time.Duration{"long.example": 25 * hour, "just.example": hour, "valid.example": -hour} {
 		change := cache.Change{Key: key, Value: []byte(key), Fetched: fetched, Expires: time.Now().Add(-ago)}
@@ -65,6 +65,7 @@ func TestWhatHasExpiredIsRemovedFromTheCopy(t *testing.T) {
 		}
 	}
 	store.Close()
+	copied := openCopy(t, path)
 	open(t, s.option(), &rediscache.Options{Fallback: copied})
 	if !eventually(func() bool {
 		keys, _, err := copied.Scan(t.Context(), "", 10)
@@ -72,6 +73,47 @@ func TestWhatHasExpiredIsRemovedFromTheCopy(t *testing.T) {
 	}) {
 		t.Error("the copy keeps what expired a day ago, or not the rest")
 	}
+}
+
+// A file of a relay that worked alone is the copy of one in a fleet, and the reverse.
+func TestARelayJoinsAFleetWithItsFileAndLeavesWithIt(t *testing.T) {
+	t.Parallel()
+	s := startServer(t)
+	f := newFleet(t, s.option())
+	path := filepath.Join(t.TempDir(), "policies.db")
+	alone := func() *mtasts.Client {
+		client, err := mtasts.Open(path, f.Options())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return client
+	}
+	end := func(client *mtasts.Client) {
+		if err := client.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f.publish(domain, "1", "mx.example.com")
+	relay := alone()
+	f.enforced(relay, domain, "1")
+	end(relay)
+	f.forge(domain)
+
+	relay = f.relay(&rediscache.Options{Fallback: openCopy(t, path)})
+	other := f.relay(nil) // it has no file, and reads the server
+	if !eventually(func() bool { return s.says("1", "EXISTS", "mtasts:1:"+domain) }) {
+		t.Fatal("the relay does not bring its policies along")
+	}
+	f.enforced(other, domain, "1")
+	f.publish("example.net", "1", "mx.example.net")
+	f.enforced(relay, "example.net", "1")
+	end(relay)
+	f.forge("example.net")
+
+	relay = alone()
+	f.enforced(relay, domain, "1")
+	f.enforced(relay, "example.net", "1")
+	end(relay)
 }
 
 func TestTheCopyRestoresWhatTheServerHasLost(t *testing.T) {

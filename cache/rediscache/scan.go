@@ -50,7 +50,7 @@ func (s *Store) Scan(ctx context.Context, after string, limit int) (keys []strin
 	}
 	keys, values, err = s.scan(ctx, after, limit)
 	if err != nil && keys == nil && s.fallback != nil && ctx.Err() == nil && s.ctx.Err() == nil {
-		keys, values, err = s.fallback.scan(ctx, after, limit)
+		keys, values, err = s.fallback.store.Scan(ctx, after, limit)
 	}
 	return keys, values, wrap(err)
 }

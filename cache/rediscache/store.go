@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/mtasts/go-mtasts/cache"
-	"github.com/mtasts/go-mtasts/mtasts"
 	"github.com/valkey-io/valkey-go"
 )
 
@@ -23,12 +22,13 @@ type Options struct {
 	// share a server need different ones. Empty: "mtasts".
 	Prefix string
 
-	// Fallback is a store of this relay alone, such as a [cache.Bolt] with a file of its own,
-	// for the time when the server cannot be reached. It holds a copy of all that this relay
-	// has read and written. While the server is gone, the relay works with the copy and looks
-	// unknown domains up. Then what it has learnt is written to the server. Nil: while the
-	// server is gone, mail for domains that are not in memory is deferred.
-	Fallback mtasts.Store
+	// Fallback is a file of this relay alone, for the time when the server cannot be reached.
+	// It holds a copy of all that this relay has read and written. While the server is gone,
+	// the relay works with the copy and looks unknown domains up. Then what the copy has is
+	// written to the server. The file is the same as that of [mtasts.Open]: a relay that joins
+	// a fleet brings its policies along, and one that leaves keeps them. Nil: while the server
+	// is gone, mail for domains that are not in memory is deferred.
+	Fallback *cache.Bolt
 
 	// Logger logs what an operator can do something about. Nil: no log.
 	Logger *slog.Logger
@@ -184,7 +184,7 @@ func (s *Store) write(ctx context.Context, changes []cache.Change) error {
 	return s.runScript(ctx, c, string(appendTime(nil, now)), keys, args)
 }
 
-// Close ends the connection, and closes the Fallback if it is an [io.Closer]. Later calls of
+// Close ends the connection, and closes the Fallback. Later calls of
 // other methods return an error that wraps [fs.ErrClosed]. Later calls of Close do nothing.
 func (s *Store) Close() error {
 	if s.ctx.Err() != nil {
