@@ -3,6 +3,7 @@ package rediscache
 import (
 	"time"
 
+	"github.com/mtasts/go-mtasts/cache"
 	"github.com/valkey-io/valkey-go"
 )
 
@@ -10,3 +11,6 @@ import (
 func OpenWithGrace(option valkey.ClientOption, opts *Options, grace time.Duration) (*Store, error) {
 	return open(option, opts, grace)
 }
+
+// Copy is the Fallback.
+func (s *Store) Copy() *cache.Bolt { return s.fallback.store }

@@ -30,11 +30,12 @@ const (
 	maxNoted = 10_000
 )
 
-func newFallback(store *cache.Bolt) *fallback {
-	if store == nil {
-		return nil
+func openFallback(path string) (*fallback, error) {
+	if path == "" {
+		return nil, nil
 	}
-	return &fallback{store: store, toLocal: make(map[string][]byte), toServer: make(map[string][]byte)}
+	store, err := cache.OpenBolt(path)
+	return &fallback{store: store, toLocal: make(map[string][]byte), toServer: make(map[string][]byte)}, err
 }
 
 func (f *fallback) close() error {

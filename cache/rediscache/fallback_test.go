@@ -11,23 +11,13 @@ import (
 	"github.com/mtasts/go-mtasts/mtasts"
 )
 
-// openCopy opens the local copy of a relay.
-func openCopy(t *testing.T, path string) *cache.Bolt {
-	t.Helper()
-	b, err := cache.OpenBolt(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return b
-}
-
 // A copy that is older than what the server has brings nothing back.
 func TestACopyDoesNotUndoForget(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, startServer(t).option())
 	f.publish(domain, "1", "mx.example.com")
 	path := filepath.Join(t.TempDir(), "copy.db")
-	relay := f.relay(&rediscache.Options{Fallback: openCopy(t, path)})
+	relay := f.relay(&rediscache.Options{Fallback: path})
 	f.enforced(relay, domain, "1")
 	f.saved(relay)
 	if err := relay.Close(); err != nil {
@@ -40,7 +30,7 @@ func TestACopyDoesNotUndoForget(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 2 {
-		relay = f.relay(&rediscache.Options{Fallback: openCopy(t, path)})
+		relay = f.relay(&rediscache.Options{Fallback: path})
 		for _, relay := range []*mtasts.Client{relay, other} {
 			if p, err := relay.PolicyFor(t.Context(), domain); err != nil || p.Mode != mtasts.ModeNone {
 				t.Errorf("after Forget: %+v, %v", p, err)
@@ -56,7 +46,7 @@ func TestWhatHasExpiredIsRemovedFromTheCopy(t *testing.T) {
 	t.Parallel()
 	s := startServer(t)
 	path := filepath.Join(t.TempDir(), "copy.db")
-	store := open(t, s.option(), &rediscache.Options{Fallback: openCopy(t, path)})
+	store := open(t, s.option(), &rediscache.Options{Fallback: path})
 	fetched := time.Now().Add(-week)
 	for key, ago := range map[string]time.Duration{"long.example": 25 * hour, "just.example": hour, "valid.example": -hour} {
 		change := cache.Change{Key: key, Value: []byte(key), Fetched: fetched, Expires: time.Now().Add(-ago)}
@@ -65,10 +55,9 @@ func TestWhatHasExpiredIsRemovedFromTheCopy(t *testing.T) {
 		}
 	}
 	store.Close()
-	copied := openCopy(t, path)
-	open(t, s.option(), &rediscache.Options{Fallback: copied})
+	store = open(t, s.option(), &rediscache.Options{Fallback: path})
 	if !eventually(func() bool {
-		keys, _, err := copied.Scan(t.Context(), "", 10)
+		keys, _, err := store.Copy().Scan(t.Context(), "", 10)
 		return err == nil && slices.Equal(keys, []string{"just.example", "valid.example"})
 	}) {
 		t.Error("the copy keeps what expired a day ago, or not the rest")
@@ -99,7 +88,7 @@ func TestARelayJoinsAFleetWithItsFileAndLeavesWithIt(t *testing.T) {
 	end(relay)
 	f.forge(domain)
 
-	relay = f.relay(&rediscache.Options{Fallback: openCopy(t, path)})
+	relay = f.relay(&rediscache.Options{Fallback: path})
 	other := f.relay(nil) // it has no file, and reads the server
 	if !eventually(func() bool { return s.says("1", "EXISTS", "mtasts:1:"+domain) }) {
 		t.Fatal("the relay does not bring its policies along")
@@ -119,7 +108,7 @@ func TestARelayJoinsAFleetWithItsFileAndLeavesWithIt(t *testing.T) {
 func TestTheCopyRestoresWhatTheServerHasLost(t *testing.T) {
 	t.Parallel()
 	s := startServer(t)
-	store := open(t, s.option(), &rediscache.Options{Fallback: openCopy(t, filepath.Join(t.TempDir(), "copy.db"))})
+	store := open(t, s.option(), &rediscache.Options{Fallback: filepath.Join(t.TempDir(), "copy.db")})
 	put(t, store, "before.example", "value", time.Now())
 	s.kill()
 	put(t, store, "meanwhile.example", "value", time.Now())

@@ -22,13 +22,14 @@ type Options struct {
 	// share a server need different ones. Empty: "mtasts".
 	Prefix string
 
-	// Fallback is a file of this relay alone, for the time when the server cannot be reached.
-	// It holds a copy of all that this relay has read and written. While the server is gone,
-	// the relay works with the copy and looks unknown domains up. Then what the copy has is
-	// written to the server. The file is the same as that of [mtasts.Open]: a relay that joins
-	// a fleet brings its policies along, and one that leaves keeps them. Nil: while the server
-	// is gone, mail for domains that are not in memory is deferred.
-	Fallback *cache.Bolt
+	// Fallback is the path of a file of this relay alone, for the time when the server cannot
+	// be reached. It holds a copy of all that this relay has read and written. While the
+	// server is gone, the relay works with the copy and looks unknown domains up. Then what
+	// the copy has is written to the server. The file may be one of [mtasts.Open], and the
+	// reverse: a relay that joins a fleet brings its policies along, and one that leaves keeps
+	// them. Empty: while the server is gone, mail for domains that are not in memory is
+	// deferred.
+	Fallback string
 
 	// Logger logs what an operator can do something about. Nil: no log.
 	Logger *slog.Logger
@@ -61,7 +62,8 @@ var errNotConnected = errors.New("not connected to the server yet")
 
 // Open returns a store on the server of option. It tries to connect, which takes two seconds at
 // most unless option says otherwise. If that fails, it goes on trying in the background, and
-// methods return errors. Open fails only if the options are invalid.
+// methods return errors. Open fails only if the options are invalid or the Fallback cannot be
+// opened.
 //
 // Where option has no value, the store sets shorter timeouts than valkey-go: 2 seconds to
 // connect, 5 for a server that does not answer, and about one to try a read again. It sets
@@ -80,14 +82,18 @@ func open(option valkey.ClientOption, opts *Options, grace time.Duration) (*Stor
 		// A hash tag would put all keys into one slot of a Cluster, and SCAN takes a pattern.
 		return nil, fmt.Errorf("rediscache: the prefix %+q: only letters, digits, '-', '_' and '.' are allowed", prefix)
 	}
+	fallback, err := openFallback(opts.Fallback)
+	if err != nil {
+		return nil, err
+	}
 	s := &Store{
-		entries: prefix + ":" + formatVersion + ":",
-		leases:  prefix + ":lease:",
-		alerts:  prefix + ":alert:",
-		log:     cmp.Or(opts.Logger, slog.New(slog.DiscardHandler)),
+		fallback: fallback,
+		entries:  prefix + ":" + formatVersion + ":",
+		leases:   prefix + ":lease:",
+		alerts:   prefix + ":alert:",
+		log:      cmp.Or(opts.Logger, slog.New(slog.DiscardHandler)),
 	}
 	s.health.grace = grace
-	s.fallback = newFallback(opts.Fallback)
 	s.option = s.prepare(option)
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.tick()
