@@ -6,6 +6,9 @@ import (
 	"io"
 	"net/netip"
 	"strings"
+
+	"github.com/mtasts/go-mtasts/cache/rediscache"
+	"github.com/valkey-io/valkey-go"
 )
 
 // config is the parsed command line.
@@ -13,11 +16,12 @@ type config struct {
 	listen   []string // host:port or unix:/path
 	http     string   // host:port; "" for none
 	db       string
-	dns      string // address:port; "" for the system's
-	signed   string // "" for no DANE
-	settings string // file
-	allow    bool   // changes on the status page
-	log      bool   // debug
+	redis    *valkey.ClientOption // nil for none
+	dns      string               // address:port; "" for the system's
+	signed   string               // "" for no DANE
+	settings string               // file
+	allow    bool                 // changes on the status page
+	log      bool                 // debug
 }
 
 const usage = `usage: mtasts-postfix [flags]
@@ -55,6 +59,12 @@ func parseFlags(args []string, stderr io.Writer) (*config, error) {
 	f.StringVar(&c.http, "http", "", "`host:port` for metrics, health and the status page (default none)")
 	f.BoolVar(&c.allow, "allow-forget", false, "let the status page remove policies")
 	f.StringVar(&c.db, "db", "/var/lib/mtasts-postfix/policies.db", "`file` for cached policies")
+	f.Func("redis", "Redis or Valkey `server` that relays share: host:port, a URL,\n"+
+		"or the /path of a file that has one (default none)", func(s string) error {
+		option, err := rediscache.ParseAddress(s)
+		c.redis = &option
+		return err
+	})
 	f.StringVar(&c.settings, "config", "", "`file` with exemptions and other settings (default none)")
 	f.StringVar(&c.signed, "dane", "org", "signed `name` in the DNS, which shows that the resolver of -dns\n"+
 		"validates; \"off\" does without DANE")

@@ -4,7 +4,8 @@ go 1.26.0
 
 require (
 	github.com/mtasts/go-mtasts v0.0.0
-	golang.org/x/net v0.62.0
+	github.com/mtasts/go-mtasts/cache/rediscache v0.0.0
+	github.com/valkey-io/valkey-go v1.0.79
 	golang.org/x/sys v0.49.0
 )
 
@@ -14,4 +15,7 @@ require (
 	golang.org/x/text v0.43.0 // indirect
 )
 
-replace github.com/mtasts/go-mtasts => ../..
+replace (
+	github.com/mtasts/go-mtasts => ../..
+	github.com/mtasts/go-mtasts/cache/rediscache => ../../cache/rediscache
+)

@@ -19,8 +19,10 @@ import (
 	"sync/atomic"
 	"syscall"
 
+	"github.com/mtasts/go-mtasts/cache/rediscache"
 	"github.com/mtasts/go-mtasts/mtasts"
 	"github.com/mtasts/go-mtasts/resolver"
+	"github.com/valkey-io/valkey-go"
 )
 
 func main() {
@@ -96,7 +98,7 @@ func (d *daemon) run(ctx context.Context, hangUp <-chan os.Signal) error {
 		return err
 	}
 	dns := resolver.System{Server: d.cfg.dns}
-	client, err := mtasts.Open(d.cfg.db, &mtasts.Options{
+	client, err := openPolicies(d.cfg.db, d.cfg.redis, &mtasts.Options{
 		Resolver:  dns,
 		RootCAs:   d.started.pool,
 		AllowNets: d.started.networks,
@@ -104,7 +106,7 @@ func (d *daemon) run(ctx context.Context, hangUp <-chan os.Signal) error {
 		Override:  func(domain string) (mtasts.Action, bool) { return d.settings.Load().action(domain) },
 		Report:    d.events.add,
 		Logger:    d.log,
-	})
+	}, d.log)
 	if err != nil {
 		return err
 	}
@@ -139,6 +141,21 @@ func (d *daemon) run(ctx context.Context, hangUp <-chan os.Signal) error {
 	stopWeb()
 	stop()
 	return errors.Join(err, client.Close())
+}
+
+// openPolicies opens the client. With -redis, the file is the local copy of what the server has.
+func openPolicies(file string, redis *valkey.ClientOption, opts *mtasts.Options, log *slog.Logger) (*mtasts.Client, error) {
+	if redis == nil {
+		return mtasts.Open(file, opts)
+	}
+	if redis.TLSConfig != nil {
+		redis.TLSConfig.RootCAs = opts.RootCAs
+	}
+	store, err := rediscache.Open(*redis, &rediscache.Options{Fallback: file, Logger: log})
+	if err != nil {
+		return nil, err
+	}
+	return mtasts.New(store, opts), nil
 }
 
 // listeners returns the sockets for Postfix and for HTTP: those of the command line, or of

@@ -235,7 +235,7 @@ func TestExitStatus(t *testing.T) {
 			t.Errorf("%q: %d, want %d", args, got, want)
 		}
 	}
-	for _, args := range [][]string{{"-nonsense"}, {"argument"}, {"-dns", "localhost"}, {"-config", "/nonexistent"}} {
+	for _, args := range [][]string{{"-nonsense"}, {"argument"}, {"-dns", "localhost"}, {"-config", "/nonexistent"}, {"-redis", "localhost"}} {
 		if got := run(t.Context(), nil, args, io.Discard); got != 2 {
 			t.Errorf("%q: %d, want 2", args, got)
 		}

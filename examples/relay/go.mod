@@ -2,12 +2,16 @@ module github.com/mtasts/go-mtasts/examples/relay
 
 go 1.26.0
 
-replace github.com/mtasts/go-mtasts => ../..
+replace (
+	github.com/mtasts/go-mtasts => ../..
+	github.com/mtasts/go-mtasts/cache/rediscache => ../../cache/rediscache
+)
 
 require (
 	github.com/emersion/go-smtp v0.25.1
 	github.com/mtasts/go-mtasts v0.0.0
-	golang.org/x/net v0.62.0
+	github.com/mtasts/go-mtasts/cache/rediscache v0.0.0
+	github.com/valkey-io/valkey-go v1.0.79
 )
 
 require (

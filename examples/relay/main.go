@@ -31,9 +31,11 @@ import (
 	"golang.org/x/net/netutil"
 
 	"github.com/mtasts/go-mtasts/cache"
+	"github.com/mtasts/go-mtasts/cache/rediscache"
 	"github.com/mtasts/go-mtasts/examples/internal/cli"
 	"github.com/mtasts/go-mtasts/mtasts"
 	"github.com/mtasts/go-mtasts/mtasts/tlsrpt"
+	"github.com/valkey-io/valkey-go"
 )
 
 // submissionLimit is how long a shutdown waits for a client to end its session.
@@ -84,7 +86,7 @@ func run(ctx context.Context, cfg *config, stderr io.Writer) (err error) {
 		background.Go(func() { reports.Run(ctx) })
 	}
 	// The file of the policies is locked, so that no two relays have one spool.
-	policies, err := mtasts.Open(filepath.Join(cfg.spool, "policies.db"), &cfg.policies)
+	policies, err := openPolicies(filepath.Join(cfg.spool, "policies.db"), cfg.redis, &cfg.policies, slog.New(slog.NewTextHandler(stderr, nil)))
 	if err != nil {
 		return err
 	}
@@ -123,6 +125,21 @@ func run(ctx context.Context, cfg *config, stderr io.Writer) (err error) {
 	background.Wait() // q sends what has begun
 	sender.Close()
 	return err
+}
+
+// openPolicies opens the client. With -redis, the file is the local copy of what the server has.
+func openPolicies(file string, redis *valkey.ClientOption, opts *mtasts.Options, log *slog.Logger) (*mtasts.Client, error) {
+	if redis == nil {
+		return mtasts.Open(file, opts)
+	}
+	if redis.TLSConfig != nil {
+		redis.TLSConfig.RootCAs = opts.RootCAs
+	}
+	store, err := rediscache.Open(*redis, &rediscache.Options{Fallback: file, Logger: log})
+	if err != nil {
+		return nil, err
+	}
+	return mtasts.New(store, opts), nil
 }
 
 // openReports returns what counts outcomes and mails the reports, through q.

@@ -321,6 +321,7 @@ func TestFlags(t *testing.T) {
 		{"-spool", "x", "-dns", "localhost"},
 		{"-spool", "x", "-roots", empty},
 		{"-spool", "x", "-allow", "192.0.2.1"},
+		{"-spool", "x", "-redis", "localhost"},
 		{"-spool", "x", "-report-from", "a@sender.example"},
 		{"-spool", "x", "-report-organization", "Sender"},
 		{"-spool", "x", "-report-organization", "Sender", "-report-contact", "a@sender.example"},
