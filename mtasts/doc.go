@@ -156,7 +156,8 @@
 // client reports each refresh that fails ([EventRefresh]).
 //
 // Relays that share a store share what they have cached: see [SharedStore]. Each policy is then
-// fetched and refreshed once for all of them.
+// fetched and refreshed once for all of them. Module cache/rediscache has such a store on a Redis
+// or Valkey server.
 //
 // # What a caller may rely on
 //
@@ -197,6 +198,9 @@
 //	the loop above bounces only on a rejection           TestTheDeliveryLoopBouncesOnNothingButARejection
 //	a session is verified again before it is reused      TestASessionIsVerifiedAgainBeforeItIsReused
 //	an attempt has one outcome                           TestAnAttemptHasOneOutcome
+//	relays with a SharedStore fetch a policy once        TestAFleetFetchesAPolicyOnce
+//	a shared store that loses policies takes none from   TestAStoreThatLosesPoliciesTalksNoRelayDown
+//	  a relay that has them, nor from those that ask it
 //	errors are one short line of printable ASCII         TestErrorsHoldNoUntrustedOctets
 //
 // # Which way it fails

@@ -64,7 +64,8 @@ type Options struct {
 	// Quota is how many octets of policies the store may hold before [Client.Run]
 	// evicts entries: first those of mode none, then those of mode testing, then those
 	// that have been idle longest. It never evicts a policy of mode enforce that was used
-	// within a day. Each eviction is an [EventEvicted]. 0: 1 GiB.
+	// within a day. Each eviction is an [EventEvicted]. It does not apply to a
+	// [SharedStore]. 0: 1 GiB.
 	Quota int64
 
 	// Override exempts domains from their policies, or only observes what enforcing

@@ -23,12 +23,14 @@ import (
 const rights = "~mtasts:* -@all +ping +hello +info +client +cluster|slots +cluster|shards +get +getrange +set +del +scan +eval +evalsha +script|load"
 
 func TestTheDocumentedRightsOfAnACLUserAreEnough(t *testing.T) {
-	documentation, err := os.ReadFile("doc.go")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !strings.Contains(strings.Join(strings.Fields(strings.ReplaceAll(string(documentation), "//", "")), " "), rights) {
-		t.Errorf("the package documentation does not list %q", rights)
+	for _, name := range []string{"doc.go", "README.md"} {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(strings.Join(strings.Fields(strings.ReplaceAll(string(text), "//", "")), " "), rights) {
+			t.Errorf("%s does not list %q", name, rights)
+		}
 	}
 	s := startServer(t)
 	s.do(append([]string{"ACL", "SETUSER", "mtasts", "on", ">secret"}, strings.Fields(rights)...)...)

@@ -39,5 +39,7 @@
 // A policy must not be lost before it expires (RFC 8461, Section 3.3), so set maxmemory-policy
 // noeviction. With any other, an attacker who publishes many policies makes the server evict
 // those of others. The store then logs a warning, and [Stats].Eviction names the policy.
-// Persistence (RDB or AOF) is advisable. [mtasts.Options].Quota does not apply.
+// Set maxmemory too, since [mtasts.Options].Quota does not apply: a full server refuses new
+// policies, and they live in memory only. Persistence (RDB or AOF) is advisable. A Write is as
+// durable as the server makes it.
 package rediscache
