@@ -62,7 +62,7 @@ func (f *fleet) enforced(relay *mtasts.Client, name, id string) {
 	}
 }
 
-// saved waits until a relay has written all that it has learnt.
+// saved waits until a relay has written all that it has fetched.
 func (f *fleet) saved(relay *mtasts.Client) {
 	f.t.Helper()
 	if !eventually(func() bool { return relay.Stats().Unsaved == 0 }) {
@@ -181,7 +181,7 @@ func TestWithAFallbackARelayWorksWithoutTheServer(t *testing.T) {
 
 	s.start() // empty
 	if !eventually(func() bool { return strings.Contains(s.do("KEYS", "*"), "example.net") }) {
-		t.Fatal("the server is back, and the relay does not write what it has learnt")
+		t.Fatal("the server is back, and the relay does not write what it has fetched")
 	}
 	s.kill() // once more
 	f.publish("example.org", "1", "mx.example.org")
@@ -189,7 +189,7 @@ func TestWithAFallbackARelayWorksWithoutTheServer(t *testing.T) {
 	f.forge("example.org")
 	s.start()
 	if !eventually(func() bool { return s.says("example.org", "KEYS", "*") && s.says("example.net", "KEYS", "*") }) {
-		t.Fatal("after a second outage, the relay does not write what it has learnt")
+		t.Fatal("after a second outage, the relay does not write what it has fetched")
 	}
 	fresh := f.relay(nil)
 	for _, name := range []string{domain, "example.net", "example.org"} {
@@ -218,7 +218,7 @@ func TestAServerThatIsRestartedEmptyTalksNoRelayDown(t *testing.T) {
 	for _, name := range names {
 		f.forge(name)
 	}
-	connected := f.relay(nil) // knows nothing yet
+	connected := f.relay(nil) // with an empty memory
 	f.enforced(connected, names[0], "1")
 	s.kill()
 	s.start()

@@ -102,7 +102,7 @@ func runRelay(server string) {
 		}
 		work.Wait()
 		for client.Stats().Unsaved > 0 && !r.Forged {
-			<-time.After(10 * time.Millisecond) // until the store has what this relay has learnt
+			<-time.After(10 * time.Millisecond) // until the store has what this relay has fetched
 		}
 		fetches := int(client.Stats().FetchesOK + client.Stats().FetchesFailed)
 		if err := out.Encode(tally{int(enforced.Load()), int(deferred.Load()), int(none.Load()), fetches}); err != nil {
@@ -198,7 +198,7 @@ func TestFourRelaysFetchEachPolicyOnce(t *testing.T) {
 	}
 }
 
-// An attacker has removed the TXT records after the fleet has learnt the policies. Whatever dies,
+// An attacker has removed the TXT records after the fleet has fetched the policies. Whatever dies,
 // no relay may take a domain for one without a policy.
 func TestAFleetIsNotTalkedDownWhateverDies(t *testing.T) {
 	s := startServer(t)

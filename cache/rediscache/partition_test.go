@@ -116,6 +116,6 @@ func TestARelayOnASlowLinkThatIsCutIsNotTalkedDown(t *testing.T) {
 		}
 		return err == nil && p.ID == "2"
 	}) {
-		t.Error("the link is back, and the relay does not hear of what has changed")
+		t.Error("the link is back, and the relay has not the new policy")
 	}
 }

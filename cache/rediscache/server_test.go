@@ -154,7 +154,7 @@ func (s *server) try(args ...string) (string, error) {
 	return fmt.Sprint(reply), err
 }
 
-// open opens a store that takes an absent key for absent at once.
+// open opens a store for which an absent key proves something at once.
 func open(t testing.TB, option valkey.ClientOption, opts *rediscache.Options) *rediscache.Store {
 	t.Helper()
 	store, err := rediscache.OpenWithGrace(option, opts, 0)

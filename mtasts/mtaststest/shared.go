@@ -53,8 +53,8 @@ func (m *SharedMemory) Write(ctx context.Context, changes []cache.Change) error 
 	return nil
 }
 
-// Lose makes the store forget keys, or everything if there are none, as a server does that
-// evicts entries or is restarted without them. It gives notice of that.
+// Lose removes keys, or everything if there are none, as a server does that evicts entries or is
+// restarted without them. It gives notice of that.
 func (m *SharedMemory) Lose(keys ...string) {
 	memory := m.memory()
 	if len(keys) == 0 {
