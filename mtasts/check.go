@@ -126,8 +126,8 @@ func (c *Client) read(name string, refresh bool) (e *cacheEntry, stored *Policy,
 		return e, nil, nil
 	}
 	if stored.valid(time.Now()) && stored.lasts() {
-		c.adoptStored(e, stored, used)
 		e.checkAt.Store(0) // the next caller begins a check
+		c.adoptStored(e, stored, used)
 	}
 	return e, stored, err
 }

@@ -56,17 +56,15 @@ func (c *Client) share() {
 func (s *sharing) notice(n Notice) {
 	e := s.client.cached(n.Key)
 	switch {
-	case n.Key != "" && e == nil:
-		return // the next look-up reads the store
+	case n.Key == "":
+		s.do(func() { s.all = true })
+	case e == nil: // the next look-up reads the store
 	case n.Alert:
 		e.mu.Lock()
 		defer e.mu.Unlock()
 		e.due(s.client.since())
 	default:
-		s.do(func() {
-			s.all = s.all || n.Key == ""
-			s.changed[n.Key] = true
-		})
+		s.do(func() { s.changed[n.Key] = true })
 	}
 }
 
