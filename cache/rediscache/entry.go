@@ -93,16 +93,29 @@ func (s *Store) restore(ctx context.Context, entries map[string][]byte) error {
 	return s.runScript(ctx, c, "", keys, args)
 }
 
-func valueOf(key string, entry []byte) ([]byte, error) {
-	if len(entry) < headerSize {
-		return nil, damaged(key, entry)
-	}
-	return entry[headerSize:], nil
+// readCommand reads the entry of a key. It is not GET: somebody else may have put 512 MB there.
+func (s *Store) readCommand(c valkey.Client, key string) valkey.Completed {
+	return c.B().Getrange().Key(s.entries + key).Start(0).End(headerSize + maxValue).Build()
 }
 
-func damaged(key string, entry []byte) error {
-	return fmt.Errorf("the entry of %q is damaged: it has %d octets", key, len(entry))
+// entryIn returns the entry in the reply to readCommand, or nil if there is none. If the key holds
+// something else, such as a list, that is an entry without a value.
+func entryIn(reply valkey.ValkeyResult) ([]byte, error) {
+	entry, err := reply.AsBytes()
+	failure, ok := valkey.IsValkeyErr(err)
+	switch {
+	case ok && strings.HasPrefix(failure.Error(), "WRONGTYPE "):
+		return make([]byte, headerSize), nil
+	case err != nil || len(entry) == 0:
+		return nil, err
+	case len(entry) < headerSize:
+		return make([]byte, headerSize), nil
+	}
+	return entry, nil
 }
+
+// valueOf returns the value of an entry. If the entry is damaged, the client will see that.
+func valueOf(entry []byte) []byte { return entry[min(headerSize, len(entry)):] }
 
 // appendTime appends t, or the nearest time from 1677 to 2262.
 func appendTime(b []byte, t time.Time) []byte {

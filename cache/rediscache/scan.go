@@ -1,7 +1,6 @@
 package rediscache
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -42,8 +41,7 @@ type run struct {
 // Scan returns at most limit entries with keys greater than after, in byte order of the keys. It
 // may leave out a key that was added since the walk began. In a Cluster it asks all nodes.
 //
-// Scan fails if ctx has ended or if a server cannot be reached and there is no Fallback. An entry
-// that is too short is left out, and is an error together with the others.
+// Scan fails if ctx has ended or if a server cannot be reached and there is no Fallback.
 func (s *Store) Scan(ctx context.Context, after string, limit int) (keys []string, values [][]byte, err error) {
 	if err := ctx.Err(); err != nil {
 		return nil, nil, err
@@ -61,7 +59,6 @@ func (s *Store) scan(ctx context.Context, after string, limit int) (keys []strin
 		return nil, nil, err
 	}
 	r, ok := s.runs.take(after)
-	var damaged error
 	for len(keys) < limit {
 		if len(r.keys) == 0 {
 			if ok && r.end {
@@ -78,42 +75,34 @@ func (s *Store) scan(ctx context.Context, after string, limit int) (keys []strin
 		batch := r.keys[:min(len(r.keys), limit-len(keys))]
 		r.keys, after = r.keys[len(batch):], batch[len(batch)-1]
 		found, got, err := s.getAll(ctx, c, batch)
-		if err != nil && found == nil {
+		if err != nil {
 			return nil, nil, err
 		}
-		damaged = cmp.Or(damaged, err)
 		keys, values = append(keys, found...), append(values, got...)
 	}
 	if len(keys) == limit && limit > 0 && (len(r.keys) > 0 || r.end) {
 		s.runs.put(keys[len(keys)-1], r)
 	}
-	return keys, values, damaged
+	return keys, values, nil
 }
 
-// getAll returns those of keys that are there, and their values. An error without keys means that
-// none could be read; with keys, that an entry is damaged.
+// getAll returns those of keys that are there, and their values.
 func (s *Store) getAll(ctx context.Context, c valkey.Client, keys []string) (found []string, values [][]byte, err error) {
 	commands := make(valkey.Commands, len(keys))
 	for i, key := range keys {
-		commands[i] = c.B().Get().Key(s.entries + key).Build()
+		commands[i] = s.readCommand(c, key)
 	}
 	found = make([]string, 0, len(keys))
 	for i, result := range c.DoMulti(ctx, commands...) {
-		raw, failure := result.AsBytes()
-		switch {
-		case valkey.IsValkeyNil(failure):
-			continue
-		case failure != nil:
-			return nil, nil, failure
+		entry, err := entryIn(result)
+		if err != nil {
+			return nil, nil, err
 		}
-		value, damage := valueOf(keys[i], raw)
-		if damage != nil {
-			err = cmp.Or(err, damage)
-			continue
+		if entry != nil {
+			found, values = append(found, keys[i]), append(values, valueOf(entry))
 		}
-		found, values = append(found, keys[i]), append(values, value)
 	}
-	return found, values, err
+	return found, values, nil
 }
 
 // collect returns the first maxRun keys after a key.

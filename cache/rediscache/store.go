@@ -110,24 +110,19 @@ func (s *Store) Get(ctx context.Context, key string) (value []byte, ok bool, err
 	if err := cmp.Or(ctx.Err(), checkKey(key)); err != nil {
 		return nil, false, err
 	}
-	local, err := s.fallback.get(ctx, key)
-	if err != nil {
-		return nil, false, wrap(err)
-	}
+	local, localErr := s.fallback.get(ctx, key)
 	held, err := s.get(ctx, key)
 	switch {
-	case err == nil:
+	case err == nil && localErr == nil:
 		held = s.fallback.newer(key, held, local)
-	case s.fallback != nil && ctx.Err() == nil && s.ctx.Err() == nil:
-		held = local
-	default:
+	case err == nil && held != nil: // the copy is not needed
+	case err == nil || s.fallback != nil && ctx.Err() == nil && s.ctx.Err() == nil:
+		held, err = local, localErr
+	}
+	if err != nil || held == nil {
 		return nil, false, wrap(err)
 	}
-	if held == nil {
-		return nil, false, nil
-	}
-	value, err = valueOf(key, held)
-	return value, err == nil, wrap(err)
+	return valueOf(held), true, nil
 }
 
 // get returns the entry of the server, or nil.
@@ -138,17 +133,11 @@ func (s *Store) get(ctx context.Context, key string) ([]byte, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, answerLimit)
 	defer cancel()
-	entry, err := c.Do(ctx, c.B().Get().Key(s.entries+key).Build()).AsBytes()
-	switch {
-	case valkey.IsValkeyNil(err):
+	entry, err := entryIn(c.Do(ctx, s.readCommand(c, key)))
+	if err == nil && entry == nil {
 		s.up()
-		return nil, nil
-	case err != nil:
-		return nil, err
-	case len(entry) < headerSize:
-		return nil, damaged(key, entry)
 	}
-	return entry, nil
+	return entry, err
 }
 
 // Write makes all changes in order. Without a Cluster, it makes all or none. In a Cluster, each

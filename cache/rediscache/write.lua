@@ -17,7 +17,13 @@ end
 local now = ARGV[1]
 for i, key in ipairs(KEYS) do
 	local entry, life = ARGV[2 * i], ARGV[2 * i + 1]
-	local held = redis.call('GETRANGE', key, 0, 15)
+	local held = redis.pcall('GETRANGE', key, 0, 15)
+	if type(held) == 'table' then
+		if held.err:sub(1, 9) ~= 'WRONGTYPE' then
+			return held
+		end
+		held = '' -- somebody has put something else there, such as a list
+	end
 	-- An entry that has expired by the client's clock counts as absent.
 	local stays = #held == 16 and later(held, entry) and not (now ~= '' and later(now, held:sub(9)))
 	if stays then
