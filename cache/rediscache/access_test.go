@@ -20,7 +20,7 @@ import (
 )
 
 // rights are those that the package documentation lists for an ACL user.
-const rights = "~mtasts:* -@all +ping +hello +info +client +cluster|slots +cluster|shards +getrange +set +del +scan +eval +evalsha +script|load"
+const rights = "~mtasts:* -@all +ping +hello +info +client +cluster|slots +cluster|shards +getrange +set +pttl +del +scan +eval +evalsha +script|load"
 
 func TestTheDocumentedRightsOfAnACLUserAreEnough(t *testing.T) {
 	for _, name := range []string{"doc.go", "README.md"} {

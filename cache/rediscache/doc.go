@@ -29,7 +29,7 @@
 // the server evicts policies nor that it has been up for long, and waits at its start:
 //
 //	~mtasts:* -@all +ping +hello +info +client +cluster|slots +cluster|shards
-//	+getrange +set +del +scan +eval +evalsha +script|load
+//	+getrange +set +pttl +del +scan +eval +evalsha +script|load
 //
 // The server removes an entry a day after its policy has expired, by its own clock. The life is
 // sent as a duration, so it does not matter what the server's clock says.

@@ -54,9 +54,10 @@ func newEntry(c *cache.Change) []byte {
 	return append(entry, c.Value...)
 }
 
-// lifeOf returns for how many milliseconds the server is to keep an entry.
-func lifeOf(expires, now time.Time) string {
-	kept := min(max(expires.Sub(now), 0), maxLife) + keptAfter
+// lifeOf returns for how many milliseconds the server is to keep an entry. That is never less than
+// the policy's max_age, because the clock of this relay may be ahead.
+func lifeOf(fetched, expires, now time.Time) string {
+	kept := min(max(expires.Sub(now), expires.Sub(fetched), 0), maxLife) + keptAfter
 	return strconv.FormatInt(kept.Milliseconds(), 10)
 }
 
@@ -88,7 +89,7 @@ func (s *Store) restore(ctx context.Context, entries map[string][]byte) error {
 	var keys, args []string
 	for key, entry := range entries {
 		keys = append(keys, s.entries+key)
-		args = append(args, valkey.BinaryString(entry), lifeOf(timeIn(entry[8:]), time.Now()))
+		args = append(args, valkey.BinaryString(entry), lifeOf(timeIn(entry), timeIn(entry[8:]), time.Now()))
 	}
 	return s.runScript(ctx, c, "", keys, args)
 }

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"runtime"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -83,5 +84,40 @@ func TestACopyThatCannotBeReadIsNotNeededForWhatTheServerHas(t *testing.T) {
 	want(t, store, domain, "value")
 	if _, ok, err := store.Get(t.Context(), "example.net"); err == nil {
 		t.Errorf("the copy may have it: %v, no error", ok)
+	}
+}
+
+// A lease that outlives its time would end all refreshes: no relay would walk.
+func TestALeaseThatDoesNotEndIsTaken(t *testing.T) {
+	t.Parallel()
+	s := startServer(t)
+	store := open(t, s.option(), nil)
+	for name, command := range map[string][]string{
+		"the clock of the server was ahead": {"SET", "mtasts:lease:walk", "", "EX", "31536000"},
+		"it has no end":                     {"SET", "mtasts:lease:walk", ""},
+		"it is a list":                      {"RPUSH", "mtasts:lease:walk", "x"},
+	} {
+		s.do("DEL", "mtasts:lease:walk")
+		s.do(command...)
+		if ok, err := store.Lease(t.Context(), "walk", time.Minute); !ok || err != nil {
+			t.Errorf("%s: %v, %v", name, ok, err)
+		}
+		if ok, err := store.Lease(t.Context(), "walk", time.Minute); ok || err != nil {
+			t.Errorf("%s: two have the lease (%v)", name, err)
+		}
+	}
+}
+
+// Each relay notes the last use of a policy once a day. Its clock may be ahead.
+func TestARelayWhoseClockIsAheadDoesNotShortenTheLifeOfAnEntry(t *testing.T) {
+	t.Parallel()
+	s := startServer(t)
+	fetched := time.Now().Add(-week) // by the clock of that relay
+	change := cache.Change{Key: domain, Value: []byte("value"), Fetched: fetched, Expires: fetched.Add(week)}
+	if err := open(t, s.option(), nil).Write(t.Context(), []cache.Change{change}); err != nil {
+		t.Fatal(err)
+	}
+	if ms, err := strconv.ParseInt(s.do("PTTL", "mtasts:1:"+domain), 10, 64); err != nil || ms < week.Milliseconds() {
+		t.Errorf("the server keeps a policy of a week for %d ms (%v)", ms, err)
 	}
 }

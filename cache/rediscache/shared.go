@@ -12,7 +12,8 @@ import (
 
 var _ mtasts.SharedStore = (*Store)(nil)
 
-// Lease takes a lease. It ends earlier if the server loses it.
+// Lease takes a lease. It ends earlier if the server loses it. One that has longer to live than d
+// does not count: the clock of the server was set back, or nobody has set an end.
 func (s *Store) Lease(ctx context.Context, name string, d time.Duration) (ok bool, err error) {
 	if err := ctx.Err(); err != nil {
 		return false, err
@@ -23,9 +24,15 @@ func (s *Store) Lease(ctx context.Context, name string, d time.Duration) (ok boo
 	}
 	ctx, cancel := context.WithTimeout(ctx, answerLimit)
 	defer cancel()
-	err = c.Do(ctx, c.B().Set().Key(s.leases+name).Value("").Nx().Px(d).Build()).Error()
+	key := s.leases + name
+	err = c.Do(ctx, c.B().Set().Key(key).Value("").Nx().Px(d).Build()).Error()
 	if valkey.IsValkeyNil(err) {
-		return false, nil
+		left, err := c.Do(ctx, c.B().Pttl().Key(key).Build()).AsInt64()
+		if err != nil || left != -1 && left <= d.Milliseconds() {
+			return false, wrap(err)
+		}
+		err = c.Do(ctx, c.B().Set().Key(key).Value("").Px(d).Build()).Error()
+		return err == nil, wrap(err)
 	}
 	return err == nil, wrap(err)
 }

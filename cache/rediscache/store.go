@@ -171,7 +171,7 @@ func (s *Store) write(ctx context.Context, changes []cache.Change) error {
 		change := &changes[i]
 		life := "0" // removes the key
 		if change.Value != nil {
-			life = lifeOf(change.Expires, now)
+			life = lifeOf(change.Fetched, change.Expires, now)
 		}
 		keys = append(keys, s.entries+change.Key)
 		args = append(args, valkey.BinaryString(newEntry(change)), life)
