@@ -107,6 +107,9 @@ func (c *Client) read(name string, refresh bool) (e *cacheEntry, stored *Policy,
 	e = c.cached(name)
 	if e == nil {
 		e = new(cacheEntry)
+		if c.sharing != nil && !refresh {
+			c.hold(name, e) // so that sharing.notice finds it
+		}
 	}
 	known := e.valid(time.Now())
 	if known != nil && !refresh && c.sharing == nil {
