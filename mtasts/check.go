@@ -116,8 +116,11 @@ func (c *Client) read(name string, refresh bool) (e *cacheEntry, stored *Policy,
 		return e, nil, nil
 	}
 	stored, used, err := c.load(name)
-	if known == nil && stored == nil && err == nil && c.sharing.settle() {
-		stored, used, err = c.load(name)
+	if known == nil && stored == nil && err == nil {
+		var waited bool
+		if waited, err = c.sharing.settle(name); waited {
+			stored, used, err = c.load(name)
+		}
 	}
 	if added := c.cached(name); added != nil && known == nil {
 		e = added // by a violation meanwhile

@@ -172,16 +172,18 @@ func (s *sharing) compare(e *cacheEntry, domain string, stored *Policy, used tim
 	}
 }
 
-// settle waits while an absent key of the store proves nothing. It reports whether to read the
-// store again.
-func (s *sharing) settle() bool {
+// settle waits while an absent key of the store proves nothing. waited means that the store must
+// be read again. The error means that name may have a policy.
+func (s *sharing) settle(name string) (waited bool, err error) {
 	if s == nil {
-		return false
+		return false, nil
 	}
 	ctx, cancel := context.WithTimeout(s.client.ctx, storeLimit)
 	defer cancel()
-	waited, err := s.store.Settle(ctx)
-	return waited || err != nil
+	if waited, err = s.store.Settle(ctx); err != nil {
+		return false, readError(name, err)
+	}
+	return waited, nil
 }
 
 // elsewhere returns the policy that another client has fetched for the id of the record. known

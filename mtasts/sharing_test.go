@@ -424,3 +424,25 @@ func TestACheckDoesNotHideAPolicyThatArrivesMeanwhile(t *testing.T) {
 		})
 	}
 }
+
+// A store that loses its entries again and again never proves that a domain has no policy.
+func TestAStoreThatDoesNotSettleHidesNoPolicy(t *testing.T) {
+	playFleet(t, 0, func(t *testing.T, f *fleet) {
+		ctx, cancel := context.WithCancel(t.Context())
+		f.store.Lose()
+		relay := mtasts.New(f.store, f.Options())
+		f.relays = append(f.relays, relay)
+		go func() {
+			for ctx.Err() == nil {
+				time.Sleep(900 * time.Millisecond)
+				f.store.Lose()
+			}
+		}()
+		if p, err := relay.PolicyFor(t.Context(), domain); err == nil {
+			t.Errorf("the answer is %q (%v)", p.Mode, p.Cause)
+		}
+		cancel()
+		f.sleep(time.Minute)
+		f.want(0, mtasts.ModeNone, "")
+	})
+}

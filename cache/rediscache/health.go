@@ -102,18 +102,19 @@ func (h *health) trust() {
 // settle waits until an absent key proves something. It returns false at once if it does, and
 // true after a wait. The error is that of ctx.
 func (h *health) settle(ctx context.Context) (waited bool, err error) {
-	h.mu.Lock()
-	wait := time.Until(h.until)
-	h.mu.Unlock()
-	if wait <= 0 {
-		return false, nil
-	}
-	timer := time.NewTimer(wait)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true, nil
-	case <-ctx.Done():
-		return false, ctx.Err()
+	for ; ; waited = true {
+		h.mu.Lock()
+		wait := time.Until(h.until)
+		h.mu.Unlock()
+		if wait <= 0 {
+			return waited, nil
+		}
+		timer := time.NewTimer(wait)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return false, ctx.Err()
+		}
 	}
 }

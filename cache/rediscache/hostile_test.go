@@ -121,3 +121,23 @@ func TestARelayWhoseClockIsAheadDoesNotShortenTheLifeOfAnEntry(t *testing.T) {
 		t.Errorf("the server keeps a policy of a week for %d ms (%v)", ms, err)
 	}
 }
+
+func TestASecondLossProlongsTheTimeInWhichAnAbsentKeyProvesNothing(t *testing.T) {
+	t.Parallel()
+	s := startServer(t)
+	store, err := rediscache.OpenWithGrace(s.option(), nil, 2*time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer store.Close()
+	second := make(chan time.Time)
+	time.AfterFunc(time.Second, func() {
+		s.do("FLUSHALL")
+		store.Get(t.Context(), domain)
+		second <- time.Now()
+	})
+	waited, err := store.Settle(t.Context())
+	if after := time.Since(<-second); !waited || err != nil || after < 1500*time.Millisecond {
+		t.Errorf("Settle = %v, %v, %v after the second loss", waited, err, after)
+	}
+}

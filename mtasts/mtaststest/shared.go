@@ -103,19 +103,20 @@ const settleTime = time.Second
 
 // Settle waits for up to a second after a Lose of everything.
 func (m *SharedMemory) Settle(ctx context.Context) (waited bool, err error) {
-	m.mu.Lock()
-	wait := time.Until(m.settled)
-	m.mu.Unlock()
-	if wait <= 0 {
-		return false, nil
-	}
-	timer := time.NewTimer(wait)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true, nil
-	case <-ctx.Done():
-		return false, ctx.Err()
+	for ; ; waited = true {
+		m.mu.Lock()
+		wait := time.Until(m.settled)
+		m.mu.Unlock()
+		if wait <= 0 {
+			return waited, nil
+		}
+		timer := time.NewTimer(wait)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return false, ctx.Err()
+		}
 	}
 }
 
