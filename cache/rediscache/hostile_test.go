@@ -3,15 +3,18 @@ package rediscache_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"runtime"
 	"slices"
 	"strconv"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/mtasts/go-mtasts/cache"
 	"github.com/mtasts/go-mtasts/cache/rediscache"
+	"github.com/mtasts/go-mtasts/mtasts"
 )
 
 // Somebody else's mistake under one key must not stop the walk over all, nor block a batch.
@@ -139,5 +142,38 @@ func TestASecondLossProlongsTheTimeInWhichAnAbsentKeyProvesNothing(t *testing.T)
 	waited, err := store.Settle(t.Context())
 	if after := time.Since(<-second); !waited || err != nil || after < 1500*time.Millisecond {
 		t.Errorf("Settle = %v, %v, %v after the second loss", waited, err, after)
+	}
+}
+
+func TestWhileANodeOfAClusterIsDownNothingIsReadAgain(t *testing.T) {
+	t.Parallel()
+	nodes := startCluster(t, 0)
+	for _, s := range nodes {
+		s.do("CONFIG", "SET", "cluster-require-full-coverage", "no")
+	}
+	store := open(t, clusterOption(nodes), nil)
+	if !eventually(func() bool { return store.Stats().Connected }) {
+		t.Fatal("not connected")
+	}
+	nodes[0].kill()
+	if !eventually(func() bool { return !store.Stats().Connected }) {
+		t.Fatal("still connected")
+	}
+	var notices atomic.Int64
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	go store.Watch(ctx, func(n mtasts.Notice) {
+		if n.Key == "" {
+			notices.Add(1)
+		}
+	})
+	absent := 0
+	for i := 0; ctx.Err() == nil; i++ {
+		if _, _, err := store.Get(ctx, fmt.Sprintf("host%d.example", i)); err == nil {
+			absent++
+		}
+	}
+	if n := notices.Load(); n > 1 || absent > 0 {
+		t.Errorf("%d notices of all keys; %d absent keys prove something", n, absent)
 	}
 }

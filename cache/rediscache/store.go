@@ -135,7 +135,10 @@ func (s *Store) get(ctx context.Context, key string) ([]byte, error) {
 	defer cancel()
 	entry, err := entryIn(c.Do(ctx, s.readCommand(c, key)))
 	if err == nil && entry == nil {
-		s.up()
+		// While a node of a Cluster is down, an absent key proves nothing.
+		if err = s.health.reason(); err == nil {
+			s.up()
+		}
 	}
 	return entry, err
 }
