@@ -173,6 +173,9 @@
 //	  and affects no other entry                         TestADamagedEntryKeepsNoOtherFromBeingRefreshed
 //	a process killed at any moment loses nothing stored  TestKilledAtAnyMoment
 //	all callers share one look-up of a domain            TestManyCallersShareOneDiscovery
+//	all relays with one store share one fetch            TestAFleetFetchesAPolicyOnce
+//	what a shared store loses, a relay that has it       TestAStoreThatLosesPoliciesTalksNoRelayDown
+//	  writes back
 //	a caller returns at its own deadline                 TestACallerReturnsAtItsDeadlineAndTheResultIsCached
 //	a failed fetch is not repeated for five minutes      TestRFC8461_3_3_AFailedFetchBlocksThatIDForFiveMinutes
 //	a dead policy host delays no delivery under a        TestABlockedIDIsNotFetchedOnEveryDelivery
