@@ -34,6 +34,10 @@ func TestMain(m *testing.M) {
 		runRelay(*relayServer)
 		return
 	}
+	// Most tests wait for servers, so more of them than there are cores run at a time.
+	if err := flag.Set("test.parallel", "8"); err != nil {
+		panic(err)
+	}
 	os.Exit(m.Run())
 }
 
