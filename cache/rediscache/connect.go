@@ -32,6 +32,9 @@ func (s *Store) prepare(option valkey.ClientOption) valkey.ClientOption {
 	if option.Dialer.Timeout == 0 {
 		option.Dialer.Timeout = 2 * time.Second
 	}
+	if option.Sentinel.Dialer.Timeout == 0 {
+		option.Sentinel.Dialer.Timeout = 2 * time.Second
+	}
 	if option.ConnWriteTimeout == 0 {
 		option.ConnWriteTimeout = 5 * time.Second
 	}

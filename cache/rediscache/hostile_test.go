@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net"
 	"runtime"
 	"slices"
 	"strconv"
@@ -15,6 +16,7 @@ import (
 	"github.com/mtasts/go-mtasts/cache"
 	"github.com/mtasts/go-mtasts/cache/rediscache"
 	"github.com/mtasts/go-mtasts/mtasts"
+	"github.com/valkey-io/valkey-go"
 )
 
 // Somebody else's mistake under one key must not stop the walk over all, nor block a batch.
@@ -175,5 +177,19 @@ func TestWhileANodeOfAClusterIsDownNothingIsReadAgain(t *testing.T) {
 	}
 	if n := notices.Load(); n > 1 || absent > 0 {
 		t.Errorf("%d notices of all keys; %d absent keys prove something", n, absent)
+	}
+}
+
+func TestASentinelThatDoesNotAnswerDelaysOpenByTwoSeconds(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp", "127.0.0.1:0") // it answers nothing
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	began := time.Now()
+	open(t, valkey.ClientOption{InitAddress: []string{l.Addr().String()}, Sentinel: valkey.SentinelOption{MasterSet: "x"}}, nil)
+	if took := time.Since(began); took > 4*time.Second {
+		t.Errorf("Open took %v", took)
 	}
 }
