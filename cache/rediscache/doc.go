@@ -31,7 +31,7 @@
 //	~mtasts:* -@all +ping +hello +info +client +cluster|slots +cluster|shards
 //	+getrange +set +pttl +del +scan +eval +evalsha +script|load
 //
-// The server removes an entry a day after its policy has expired, by its own clock. The life is
+// The server removes an entry a day or more after its policy has expired. The life of an entry is
 // sent as a duration, so it does not matter what the server's clock says.
 //
 // # Eviction
