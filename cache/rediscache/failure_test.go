@@ -292,6 +292,15 @@ func TestAFullServerLosesNothing(t *testing.T) {
 	if !eventually(func() bool { return relay.Stats().StoreErrors > 0 }) {
 		t.Error("Stats do not tell that the server is full")
 	}
+	// Nor does a copy grow beyond the server.
+	copied := open(t, s.option(), &rediscache.Options{Fallback: filepath.Join(t.TempDir(), "copy.db")})
+	change := cache.Change{Key: domain, Value: make([]byte, 2<<10), Expires: time.Now().Add(hour)}
+	if err := copied.Write(t.Context(), []cache.Change{change}); err == nil {
+		t.Error("the server is full, and Write says nothing")
+	}
+	if _, ok, err := copied.Copy().Get(t.Context(), domain); ok || err != nil {
+		t.Errorf("the copy has what the server has refused (%v)", err)
+	}
 	f.forge(domain)
 	f.enforced(relay, domain, "1")
 	s.do("CONFIG", "SET", "maxmemory", "0")

@@ -149,14 +149,21 @@ func (s *Store) get(ctx context.Context, key string) ([]byte, error) {
 //
 // Write fails if ctx has ended, if a [cache.Change] is invalid, or if the server cannot be
 // reached and there is no Fallback. Then it is not known whether the changes were made. With a
-// Fallback, it makes the changes there too, and also fails if it cannot.
+// Fallback, it makes the changes there too, and also fails if it cannot. If the server is full, it
+// does not: otherwise the copy would grow without bound.
 func (s *Store) Write(ctx context.Context, changes []cache.Change) error {
 	if err := cmp.Or(ctx.Err(), checkChanges(changes)); err != nil {
 		return err
 	}
-	localErr := s.fallback.write(ctx, changes)
 	err := s.write(ctx, changes)
-	if _, reply := valkey.IsValkeyErr(err); err != nil && !reply && s.fallback != nil && s.ctx.Err() == nil {
+	refusal, reply := valkey.IsValkeyErr(err)
+	if reply && strings.HasPrefix(refusal.Error(), "OOM ") {
+		return wrap(err)
+	}
+	local, cancel := context.WithTimeout(context.WithoutCancel(ctx), answerLimit) // a server that hangs has used up ctx
+	defer cancel()
+	localErr := s.fallback.write(local, changes)
+	if err != nil && !reply && s.fallback != nil && s.ctx.Err() == nil {
 		s.lost(err) // what the copy has now is restored when the server is back
 		err = nil
 	}
