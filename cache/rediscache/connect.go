@@ -3,7 +3,6 @@ package rediscache
 import (
 	"cmp"
 	"context"
-	"strconv"
 	"strings"
 	"time"
 
@@ -83,7 +82,6 @@ func (s *Store) tick() {
 		}
 		c = &connection{client}
 		s.client.Store(c)
-		defer s.trustIfSteady(c)
 	}
 	if err := s.ping(c); err != nil {
 		s.lost(err)
@@ -139,21 +137,6 @@ func (s *Store) greet(c valkey.Client) {
 	s.health.setEviction(eviction)
 	if eviction != "" {
 		s.log.Warn("rediscache: the server may evict policies before they expire; set maxmemory-policy noeviction", "maxmemory-policy", eviction)
-	}
-}
-
-// trustIfSteady is for the first connection. If no server has been started within twice the time
-// of grace, other relays have written back already what was lost.
-func (s *Store) trustIfSteady(c valkey.Client) {
-	infos := s.info(c)
-	for _, info := range infos {
-		uptime, err := strconv.Atoi(info["uptime_in_seconds"])
-		if err != nil || time.Duration(uptime)*time.Second < 2*s.health.grace {
-			return
-		}
-	}
-	if len(infos) > 0 {
-		s.health.trust()
 	}
 }
 

@@ -25,8 +25,8 @@
 //	PREFIX:lease:NAME    a lease
 //	PREFIX:alert:DOMAIN  written and removed in one step, for the notice that this causes
 //
-// These are the rights that an ACL user needs. Without +info, the store finds out neither that
-// the server evicts policies nor that it has been up for long, and waits at its start:
+// These are the rights that an ACL user needs. Without +info, the store does not find out that the
+// server evicts policies:
 //
 //	~mtasts:* -@all +ping +hello +info +client +cluster|slots +cluster|shards
 //	+getrange +set +pttl +del +scan +eval +evalsha +script|load

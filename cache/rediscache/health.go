@@ -92,13 +92,6 @@ func (h *health) setEviction(policy string) {
 	h.eviction = policy
 }
 
-// trust ends the time in which an absent key proves nothing.
-func (h *health) trust() {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.until = time.Time{}
-}
-
 // settle waits until an absent key proves something. It returns false at once if it does, and
 // true after a wait. The error is that of ctx.
 func (h *health) settle(ctx context.Context) (waited bool, err error) {

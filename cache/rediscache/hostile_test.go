@@ -193,3 +193,19 @@ func TestASentinelThatDoesNotAnswerDelaysOpenByTwoSeconds(t *testing.T) {
 		t.Errorf("Open took %v", took)
 	}
 }
+
+// A server that has been up for long may have lost entries too: somebody has emptied it, or a
+// replica has taken its place.
+func TestARelayThatStartsAfterALossIsNotTalkedDown(t *testing.T) {
+	t.Parallel()
+	s := startServer(t)
+	s.await("it has been up for a while", func() bool { return s.says("uptime_in_seconds:5", "INFO", "server") })
+	store, err := rediscache.OpenWithGrace(s.option(), nil, 2*time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer store.Close()
+	if waited, err := store.Settle(t.Context()); !waited || err != nil {
+		t.Errorf("an absent key proves something at once (%v)", err)
+	}
+}

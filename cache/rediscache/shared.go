@@ -52,7 +52,7 @@ func (s *Store) Alert(ctx context.Context, key string) error {
 	return wrap(alertScript.Exec(ctx, c, []string{s.alerts + key}, nil).Error())
 }
 
-// Settle waits for the rest of the eight seconds after the server came back, or was started.
+// Settle waits for the rest of the eight seconds after the server came back, or the store was opened.
 func (s *Store) Settle(ctx context.Context) (waited bool, err error) {
 	return s.health.settle(ctx)
 }
