@@ -115,7 +115,11 @@ func (c *Client) read(name string, refresh bool) (e *cacheEntry, stored *Policy,
 	if known != nil && !refresh && c.sharing == nil {
 		return e, nil, nil
 	}
-	stored, used, err := c.load(name)
+	load := c.load
+	if known != nil && c.sharing != nil {
+		load = c.loadStored // a failure is no event, because memory serves
+	}
+	stored, used, err := load(name)
 	if known == nil && stored == nil && err == nil {
 		var waited bool
 		if waited, err = c.sharing.settle(name); waited {

@@ -41,9 +41,8 @@ type SharedStore interface {
 
 	// Settle waits while an absent key proves nothing, because the store may have lost entries
 	// that other clients have not had the time to write back: for some seconds after it was
-	// opened or has
-	// given notice of all keys. A second loss prolongs the wait. waited is false, at once, if
-	// there was no need. An error counts like one of Get.
+	// opened, or has given notice of all keys. A second loss prolongs the wait. waited is
+	// false, at once, if there was no need. An error counts like one of Get.
 	Settle(ctx context.Context) (waited bool, err error)
 
 	// Watch calls f with a Notice of each change that another client makes, until ctx ends. f

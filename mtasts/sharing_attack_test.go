@@ -2,10 +2,12 @@ package mtasts_test
 
 import (
 	"context"
+	"fmt"
 	"testing"
 	"time"
 
 	"github.com/mtasts/go-mtasts/mtasts"
+	"github.com/mtasts/go-mtasts/mtasts/mtaststest"
 	"github.com/mtasts/go-mtasts/resolver"
 )
 
@@ -57,5 +59,38 @@ func TestAStoreThatDoesNotSettleHidesNoPolicy(t *testing.T) {
 		cancel()
 		f.sleep(time.Minute)
 		f.want(0, mtasts.ModeNone, "")
+	})
+}
+
+// The policies in memory serve, so an operator needs no event for each of them.
+func TestAnOutageCausesNoEventForEachCachedDomain(t *testing.T) {
+	playFleet(t, 1, func(t *testing.T, f *fleet) {
+		var names []string
+		for i := range 20 {
+			name := fmt.Sprintf("host%d.example", i)
+			f.Publish(name, "1", mtaststest.Policy(mtasts.ModeEnforce, week, "mx."+name))
+			names = append(names, name)
+		}
+		ask := func() {
+			for _, name := range names {
+				if p, err := f.relays[0].PolicyFor(t.Context(), name); err != nil || p.Mode != mtasts.ModeEnforce {
+					t.Errorf("%s: %v, %v", name, p, err)
+				}
+			}
+			f.sleep(6 * time.Minute)
+		}
+		ask()
+		f.fails.Store(true)
+		ask()
+		ask()
+		events := 0
+		for _, e := range f.Events() {
+			if e.Kind == mtasts.EventStore {
+				events++
+			}
+		}
+		if events > 1 {
+			t.Errorf("%d events", events)
+		}
 	})
 }

@@ -24,8 +24,8 @@ type Options struct {
 
 	// Fallback is a store of this relay alone, such as a [cache.Bolt] with a file of its own,
 	// for the time when the server cannot be reached. A file that a Client has used without this
-	// package has other values, and is spoilt. It holds a copy of all that this relay
-	// has read and written. While the server is gone, the relay works with the copy and looks
+	// package has other values, and is spoilt. It holds a copy of all that this relay has read
+	// and written. While the server is gone, the relay works with the copy and looks
 	// unknown domains up. Then what it has learnt is written to the server. Nil: while the
 	// server is gone, mail for domains that are not in memory is deferred.
 	Fallback mtasts.Store
