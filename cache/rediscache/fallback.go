@@ -70,7 +70,7 @@ func (f *fallback) newer(key string, held, local []byte) []byte {
 		clear(f.toLocal) // they are noted again when they are read again
 		clear(f.toServer)
 	}
-	if len(local) < headerSize || held != nil && bytes.Compare(held[:8], local[:8]) >= 0 {
+	if local == nil || held != nil && bytes.Compare(held[:8], local[:8]) >= 0 {
 		f.toLocal[key] = bytes.Clone(held)
 		return held
 	}
@@ -83,23 +83,7 @@ func (f *fallback) write(ctx context.Context, changes []cache.Change) error {
 	if f == nil || len(changes) == 0 {
 		return nil
 	}
-	local := make([]cache.Change, len(changes))
-	for i, c := range changes {
-		local[i] = c
-		if c.Value != nil {
-			local[i].Value = newEntry(&c)
-		}
-	}
-	return f.store.Write(ctx, local)
-}
-
-// scan is [Store.Scan] of the copy.
-func (f *fallback) scan(ctx context.Context, after string, limit int) (keys []string, values [][]byte, err error) {
-	keys, entries, err := f.store.Scan(ctx, after, limit)
-	for _, entry := range entries {
-		values = append(values, valueOf(entry))
-	}
-	return keys, values, err
+	return f.store.Write(ctx, changes)
 }
 
 // returned notes that the server is back, and may lack what the copy has.

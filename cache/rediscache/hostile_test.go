@@ -2,10 +2,10 @@ package rediscache_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"net"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strconv"
@@ -74,18 +74,12 @@ func TestAHugeValueIsNotReadIntoMemory(t *testing.T) {
 	}
 }
 
-// brokenStore cannot be read, such as a damaged file.
-type brokenStore struct{ cache.Memory }
-
-func (*brokenStore) Get(context.Context, string) ([]byte, bool, error) {
-	return nil, false, errors.New("damaged")
-}
-
 func TestACopyThatCannotBeReadIsNotNeededForWhatTheServerHas(t *testing.T) {
 	t.Parallel()
 	s := startServer(t)
 	put(t, open(t, s.option(), nil), domain, "value", time.Now())
-	store := open(t, s.option(), &rediscache.Options{Fallback: new(brokenStore)})
+	store := open(t, s.option(), &rediscache.Options{Fallback: filepath.Join(t.TempDir(), "copy.db")})
+	store.Copy().Close()
 	want(t, store, domain, "value")
 	if _, ok, err := store.Get(t.Context(), "example.net"); err == nil {
 		t.Errorf("the copy may have it: %v, no error", ok)

@@ -22,13 +22,14 @@ type Options struct {
 	// share a server need different ones. Empty: "mtasts".
 	Prefix string
 
-	// Fallback is a store of this relay alone, such as a [cache.Bolt] with a file of its own,
-	// for the time when the server cannot be reached. A file that a Client has used without this
-	// package has other values, and is spoilt. It holds a copy of all that this relay has read
-	// and written. While the server is gone, the relay works with the copy and looks
-	// unknown domains up. Then what it has learnt is written to the server. Nil: while the
-	// server is gone, mail for domains that are not in memory is deferred.
-	Fallback mtasts.Store
+	// Fallback is the path of a file of this relay alone, for the time when the server cannot
+	// be reached. It holds a copy of all that this relay has read and written. While the
+	// server is gone, the relay works with the copy and looks unknown domains up. Then what
+	// the copy has is written to the server. The file may be one of [mtasts.Open], and the
+	// reverse: a relay that joins a fleet brings its policies along, and one that leaves keeps
+	// them. Empty: while the server is gone, mail for domains that are not in memory is
+	// deferred.
+	Fallback string
 
 	// Logger logs what an operator can do something about. Nil: no log.
 	Logger *slog.Logger

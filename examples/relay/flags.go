@@ -16,7 +16,6 @@ import (
 	"github.com/mtasts/go-mtasts/examples/internal/delivery"
 	"github.com/mtasts/go-mtasts/mtasts"
 	"github.com/mtasts/go-mtasts/mtasts/tlsrpt"
-	"github.com/mtasts/go-mtasts/resolver"
 	"github.com/valkey-io/valkey-go"
 )
 
@@ -59,30 +58,17 @@ func parse(args []string, stderr io.Writer) (*config, error) {
 	f.StringVar(&c.spool, "spool", "", "`directory` for messages, policies and reports")
 	f.StringVar(&c.listen, "listen", "127.0.0.1:2525", "loopback `address:port` for SMTP")
 	f.StringVar(&c.sender.Helo, "hostname", "", "`name` of this host in EHLO and bounces (default its host name)")
-	f.StringVar(&c.sender.SmartHost, "smarthost", "", "`host[:port]` that gets all mail; the policy is that of its name\n"+
-		"(default port 25)")
-	f.DurationVar(&c.queueTime, "queue-time", 5*24*time.Hour, "`time` until a message that cannot be delivered is\nbounced")
-	f.Func("dns", "`address:port` of the DNS resolver (default the system's)", func(s string) error {
-		server, err := netip.ParseAddrPort(s)
-		dns.Server = server.String()
-		return err
-	})
-	f.Func("roots", "PEM `file` of additional trusted CAs, for policy hosts and MX\nhosts", func(s string) (err error) {
-		c.sender.Roots, err = cli.ReadRoots(s)
-		return err
-	})
-	f.Func("allow", "`networks`, separated by commas, where policy hosts are allowed\n"+
-		"besides the public Internet, such as 10.0.0.0/8,fd00::/8", func(s string) (err error) {
-		c.policies.AllowNets, err = cli.Networks(s)
-		return err
-	})
+	f.StringVar(&c.sender.SmartHost, "smarthost", "", "`host[:port]` that gets all mail, under the policy of its name")
+	f.DurationVar(&c.queueTime, "queue-time", 5*24*time.Hour, "`time` until a message is bounced")
+	network.Define(f)
 	f.Func("redis", "Redis or Valkey `server` that relays share: host:port, a URL,\n"+
 		"or the /path of a file that has one (default none)", func(s string) error {
 		option, err := rediscache.ParseAddress(s)
 		c.redis = &option
 		return err
 	})
-	f.StringVar(&c.reports.Organization, "report-organization", "", "`name` of who sends TLS reports (RFC 8460); without it none are\nsent")
+	f.StringVar(&c.reports.Organization, "report-organization", "",
+		"`name` of who sends TLS reports (RFC 8460); without it none\nare sent")
 	f.StringVar(&c.reports.Contact, "report-contact", "", "mail `address` of somebody responsible for the reports")
 	f.StringVar(&c.reports.From, "report-from", "", "mail `address` from which the reports come")
 	f.BoolVar(&c.status, "status", false, "print the queue and the policies of the running relay")

@@ -12,6 +12,7 @@ require (
 	github.com/mtasts/go-mtasts v0.0.0
 	github.com/mtasts/go-mtasts/cache/rediscache v0.0.0
 	github.com/valkey-io/valkey-go v1.0.79
+	golang.org/x/net v0.62.0
 )
 
 require (
