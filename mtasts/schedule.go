@@ -3,7 +3,6 @@ package mtasts
 import (
 	"crypto/sha256"
 	"encoding/binary"
-	"hash/maphash"
 	"math/rand/v2"
 	"time"
 )
@@ -25,12 +24,19 @@ const (
 // interfere (RFC 8461, Section 10.2). Each walk asks again, so the time for a policy must stay
 // the same until it is overdue.
 type schedule struct {
-	seed   maphash.Seed
+	secret uint64
 	start  time.Time // of Run
-	shared bool      // all clients of the store need the same times
 }
 
-func newSchedule(shared bool) schedule { return schedule{maphash.MakeSeed(), time.Now(), shared} }
+// newSchedule returns the schedule of one client, or of all that share a store. These need the same
+// times, so there is no secret but the nanosecond of each fetch.
+func newSchedule(shared bool) schedule {
+	s := schedule{start: time.Now()}
+	if !shared {
+		s.secret = rand.Uint64()
+	}
+	return s
+}
 
 // due returns when to fetch p again, no sooner than five minutes after its fetch (RFC 8461,
 // Section 3.3). If that is over, or p was fetched in the future by a clock that was ahead, the
@@ -61,19 +67,8 @@ func (s schedule) retry(p *Policy, now time.Time) time.Time {
 
 // random returns a number in [0, 1) that nobody outside can predict.
 func (s schedule) random(p *Policy) float64 {
-	var fetched [8]byte
-	binary.BigEndian.PutUint64(fetched[:], uint64(p.Fetched.UnixNano()))
-	var sum uint64
-	if s.shared {
-		// Nobody outside knows the nanosecond of a fetch.
-		digest := sha256.Sum256(append(fetched[:], p.Domain...))
-		sum = binary.BigEndian.Uint64(digest[:])
-	} else {
-		var h maphash.Hash
-		h.SetSeed(s.seed)
-		h.WriteString(p.Domain)
-		h.Write(fetched[:])
-		sum = h.Sum64()
-	}
-	return float64(sum>>11) / (1 << 53)
+	b := binary.BigEndian.AppendUint64(nil, s.secret)
+	b = binary.BigEndian.AppendUint64(b, uint64(p.Fetched.UnixNano()))
+	digest := sha256.Sum256(append(b, p.Domain...))
+	return float64(binary.BigEndian.Uint64(digest[:])>>11) / (1 << 53)
 }
