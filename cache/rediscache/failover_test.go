@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/mtasts/go-mtasts/mtasts"
 	"github.com/valkey-io/valkey-go"
 )
 
@@ -26,6 +27,36 @@ func startSentinel(t *testing.T, master *server) *server {
 	t.Cleanup(s.kill)
 	s.start()
 	return s
+}
+
+// notTalkedDown asserts that a relay soon answers for each domain, and never without its policy.
+func (f *fleet) notTalkedDown(relay *mtasts.Client, names ...string) {
+	f.t.Helper()
+	for _, name := range names {
+		if !eventually(func() bool {
+			p, err := relay.PolicyFor(f.t.Context(), name)
+			if err == nil && p.ID != "1" {
+				f.t.Fatalf("%s: mode %q: %v", name, p.Mode, p.Cause)
+			}
+			return err == nil
+		}) {
+			f.t.Errorf("%s: the relay does not work with the servers that are left", name)
+		}
+	}
+}
+
+// fetchThirty has a relay fetch and store the policies of 30 domains, whose records then disappear.
+func (f *fleet) fetchThirty(relay *mtasts.Client) (names []string) {
+	f.t.Helper()
+	for i := range 30 {
+		name := fmt.Sprintf("host%d.example", i)
+		f.publish(name, "1", "mx."+name)
+		f.enforced(relay, name, "1")
+		f.forge(name)
+		names = append(names, name)
+	}
+	f.saved(relay)
+	return names
 }
 
 func TestASentinelFailoverTalksNoRelayDown(t *testing.T) {
@@ -58,17 +89,7 @@ func TestASentinelFailoverTalksNoRelayDown(t *testing.T) {
 	if !eventually(func() bool { return replica.says("master", "ROLE") }) {
 		t.Fatal("no failover")
 	}
-	for _, name := range []string{domain, "late.example"} {
-		if !eventually(func() bool {
-			p, err := other.PolicyFor(t.Context(), name)
-			if err == nil && p.ID != "1" {
-				t.Fatalf("%s: mode %q: %v", name, p.Mode, p.Cause)
-			}
-			return err == nil
-		}) {
-			t.Errorf("%s: the relay does not work with the new master", name)
-		}
-	}
+	f.notTalkedDown(other, domain, "late.example")
 }
 
 func TestANodeOfAClusterThatIsRestartedEmptyTalksNoRelayDown(t *testing.T) {
@@ -76,28 +97,10 @@ func TestANodeOfAClusterThatIsRestartedEmptyTalksNoRelayDown(t *testing.T) {
 	nodes := startCluster(t, 0)
 	f := newFleet(t, clusterOption(nodes))
 	relay, other := f.relay(nil), f.relay(nil)
-	var names []string
-	for i := range 30 {
-		name := fmt.Sprintf("host%d.example", i)
-		f.publish(name, "1", "mx."+name)
-		f.enforced(relay, name, "1")
-		f.forge(name)
-		names = append(names, name)
-	}
-	f.saved(relay)
+	names := f.fetchThirty(relay)
 	nodes[0].kill()
 	nodes[0].start()
-	for _, name := range names {
-		if !eventually(func() bool {
-			p, err := other.PolicyFor(t.Context(), name)
-			if err == nil && p.ID != "1" {
-				t.Fatalf("%s: mode %q: %v", name, p.Mode, p.Cause)
-			}
-			return err == nil
-		}) {
-			t.Errorf("%s: the relay does not work with the node that is back", name)
-		}
-	}
+	f.notTalkedDown(other, names...)
 }
 
 func TestAFailoverInAClusterTalksNoRelayDown(t *testing.T) {
@@ -105,15 +108,7 @@ func TestAFailoverInAClusterTalksNoRelayDown(t *testing.T) {
 	nodes := startCluster(t, 1)
 	f := newFleet(t, clusterOption(nodes))
 	relay, other := f.relay(nil), f.relay(nil)
-	var names []string
-	for i := range 30 {
-		name := fmt.Sprintf("host%d.example", i)
-		f.publish(name, "1", "mx."+name)
-		f.enforced(relay, name, "1")
-		f.forge(name)
-		names = append(names, name)
-	}
-	f.saved(relay)
+	names := f.fetchThirty(relay)
 	if all := scanAll(t, open(t, clusterOption(nodes), nil), 7); len(all) != 30 {
 		t.Errorf("Scan finds %d of 30 entries", len(all))
 	}
@@ -123,17 +118,7 @@ func TestAFailoverInAClusterTalksNoRelayDown(t *testing.T) {
 			break
 		}
 	}
-	for _, name := range names {
-		if !eventually(func() bool {
-			p, err := other.PolicyFor(t.Context(), name)
-			if err == nil && p.ID != "1" {
-				t.Fatalf("%s: mode %q: %v", name, p.Mode, p.Cause)
-			}
-			return err == nil
-		}) {
-			t.Errorf("%s: the relay does not work with the new master", name)
-		}
-	}
+	f.notTalkedDown(other, names...)
 	f.publish("new.example", "1", "mx.new.example")
 	if !eventually(func() bool { p, err := other.PolicyFor(t.Context(), "new.example"); return err == nil && p.ID == "1" }) {
 		t.Error("a new domain is an error")
